@@ -1,0 +1,171 @@
+//! Frames on the control lane: the hello, the members, and signs of life.
+//!
+//! The control lane has priority over the others and carries no calls. Its bodies are encoded like
+//! those of calls, so they have the same limits. Depends on `hello`, `codec` and `frame`.
+//!
+//! | kind | frame | fields |
+//! | --- | --- | --- |
+//! | 32 | hello | oldest protocol version u16, newest u16, then [`About`]; what follows is ignored |
+//! | 33 | members | a list of [`MemberInfo`] |
+//! | 34 | leaving | none |
+//! | 35 | ping | number u64 |
+//! | 36 | pong | the ping's number u64 |
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::codec::{DecodeLimits, decode_plain, decode_prefix, encode_into};
+use super::frame::{self, FrameError, expect_end};
+use super::hello::{About, Hello, ProtocolRange};
+use super::limits::Limits;
+use super::reader::Reader;
+use crate::id::{Incarnation, NodeId, NodeName};
+
+/// A frame on the control lane.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Control {
+    /// The first frame of each side.
+    Hello(Box<Hello>),
+    /// The nodes that the sender knows. A node that is not in it may still exist.
+    Members(Vec<MemberInfo>),
+    /// The sender leaves the cluster: it takes no new calls, and finishes those it has.
+    Leaving,
+    /// Asks for a [`Pong`](Self::Pong) with the same number.
+    Ping(u64),
+    /// Answers a [`Ping`](Self::Ping).
+    Pong(u64),
+}
+
+/// A node of the cluster, as another one knows it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MemberInfo {
+    /// Its id.
+    pub id: NodeId,
+    /// Its name.
+    pub name: NodeName,
+    /// The life of it that was seen last.
+    pub incarnation: Incarnation,
+    /// Where it can be reached.
+    pub addr: SocketAddr,
+}
+
+impl Control {
+    /// Appends the whole frame, with its length field.
+    ///
+    /// # Errors
+    ///
+    /// [`FrameError::TooLarge`] and [`FrameError::Encode`] when it is longer than
+    /// [`Limits::control_bytes_max`]. Nothing is then appended.
+    pub fn encode(&self, out: &mut Vec<u8>, limits: &Limits) -> Result<(), FrameError> {
+        let start = frame::begin(out);
+        match self.encode_fields(out, limits) {
+            Ok(()) => frame::end(out, start, limits.control_bytes_max),
+            Err(error) => {
+                start.cancel(out);
+                Err(error)
+            }
+        }
+    }
+
+    fn encode_fields(&self, out: &mut Vec<u8>, limits: &Limits) -> Result<(), FrameError> {
+        let bytes_max = limits.control_bytes_max as usize;
+        match self {
+            Self::Hello(hello) => {
+                out.push(KIND_HELLO);
+                out.extend_from_slice(&hello.protocol.min.to_le_bytes());
+                out.extend_from_slice(&hello.protocol.max.to_le_bytes());
+                encode_into(&hello.about, out, bytes_max).map_err(FrameError::Encode)?;
+            }
+            Self::Members(members) => {
+                out.push(KIND_MEMBERS);
+                encode_into(members, out, bytes_max).map_err(FrameError::Encode)?;
+            }
+            Self::Leaving => out.push(KIND_LEAVING),
+            Self::Ping(number) => {
+                out.push(KIND_PING);
+                out.extend_from_slice(&number.to_le_bytes());
+            }
+            Self::Pong(number) => {
+                out.push(KIND_PONG);
+                out.extend_from_slice(&number.to_le_bytes());
+            }
+        }
+        Ok(())
+    }
+
+    /// Decodes a frame, without its length field, whose length was checked against
+    /// [`Limits::control_bytes_max`].
+    ///
+    /// # Errors
+    ///
+    /// [`FrameError::Protocol`] when it is a hello and no protocol version is common, otherwise the
+    /// variant for what is wrong with the bytes.
+    pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Self, FrameError> {
+        let mut reader = Reader::new(bytes);
+        match reader.byte()? {
+            KIND_HELLO => decode_hello(reader, limits),
+            KIND_MEMBERS => {
+                let body = reader.take_rest();
+                let members: Vec<MemberInfo> =
+                    decode_plain(body, &body_limits(body, limits)).map_err(FrameError::Body)?;
+                if members.len() > limits.members_max {
+                    let (len, max) = (members.len(), limits.members_max);
+                    return Err(FrameError::FieldTooLong {
+                        field: "members",
+                        len,
+                        max,
+                    });
+                }
+                Ok(Self::Members(members))
+            }
+            KIND_LEAVING => {
+                expect_end(&reader)?;
+                Ok(Self::Leaving)
+            }
+            kind @ (KIND_PING | KIND_PONG) => {
+                let number = u64::from_le_bytes(reader.array()?);
+                expect_end(&reader)?;
+                Ok(if kind == KIND_PING {
+                    Self::Ping(number)
+                } else {
+                    Self::Pong(number)
+                })
+            }
+            kind => Err(FrameError::UnknownKind { kind }),
+        }
+    }
+}
+
+fn decode_hello(mut reader: Reader<'_>, limits: &Limits) -> Result<Control, FrameError> {
+    let min = u16::from_le_bytes(reader.array()?);
+    let max = u16::from_le_bytes(reader.array()?);
+    let protocol = ProtocolRange { min, max };
+    if ProtocolRange::OURS.common(protocol).is_none() {
+        // Checked BEFORE the rest is read: a version without a common one may lay it out anyhow.
+        return Err(FrameError::Protocol { min, max });
+    }
+    let body = reader.take_rest();
+    let about: About = decode_prefix(body, &body_limits(body, limits)).map_err(FrameError::Body)?;
+    match about.check_entries(limits) {
+        Ok(()) => Ok(Control::Hello(Box::new(Hello { protocol, about }))),
+        Err(reason) => Err(FrameError::BadHello { reason }),
+    }
+}
+
+fn body_limits(body: &[u8], limits: &Limits) -> DecodeLimits {
+    DecodeLimits::for_body(body.len(), BODY_DEPTH, limits)
+}
+
+/// More levels than any body of a control frame has.
+const BODY_DEPTH: u32 = 16;
+
+const KIND_HELLO: u8 = 32;
+const KIND_MEMBERS: u8 = 33;
+const KIND_LEAVING: u8 = 34;
+const KIND_PING: u8 = 35;
+const KIND_PONG: u8 = 36;
+
+#[cfg(test)]
+mod tests;
