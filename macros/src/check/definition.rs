@@ -1,0 +1,94 @@
+//! The rules of `#[derive(Service)]` and `#[derive(Actor)]`.
+
+use syn::Ident;
+
+use crate::{
+    code::Code,
+    model::{Definition, DefinitionSettings, Flavor, Kind},
+    problem::Problems,
+};
+
+/// Checks a definition. Returns whether code can be emitted for it.
+pub(crate) fn definition(definition: &Definition, problems: &Problems) -> bool {
+    if let Some(keyword) = &definition.not_struct {
+        let message = "a service or an actor is a struct: its fields are its state; put this type \
+                       into a field";
+        problems.under(keyword, Code::NotAStruct, message);
+    }
+    settings(definition.flavor, &definition.settings, problems);
+    if definition.generics.params.is_empty() {
+        return true;
+    }
+    let message = "a service or an actor cannot be generic: its name on the wire stands for one \
+                   set of messages; write the types out, or wrap them in an enum";
+    problems.under(&definition.generics, Code::GenericDefinition, message);
+    false
+}
+
+/// Returns how a definition or a contract is addressed.
+pub(crate) fn kind(flavor: Option<Flavor>, settings: &DefinitionSettings) -> Kind {
+    match (flavor, &settings.key, &settings.spawned) {
+        (Some(Flavor::Service), ..) | (None, None, None) => Kind::Service,
+        (_, Some(_), _) => Kind::Keyed,
+        (Some(Flavor::Actor), None, _) | (None, None, Some(_)) => Kind::Spawned,
+    }
+}
+
+fn settings(flavor: Flavor, settings: &DefinitionSettings, problems: &Problems) {
+    contract(settings, problems);
+    if settings.contract.is_none() {
+        let kind = kind(Some(flavor), settings);
+        if kind == Kind::Spawned {
+            needs_key(settings.persist.as_ref().map(|given| &given.name), problems);
+            needs_key(settings.idle.as_ref().map(|given| &given.name), problems);
+        }
+        placement(kind, settings, problems);
+    }
+}
+
+fn contract(settings: &DefinitionSettings, problems: &Problems) {
+    if settings.contract.is_none() {
+        return;
+    }
+    let key = settings.key.as_ref().map(|given| &given.name);
+    for name in key
+        .into_iter()
+        .chain(settings.name.as_ref().map(|given| &given.name))
+    {
+        let message =
+            format!("the contract states the `{name}` for all its callers; remove it here");
+        problems.under(name, Code::StatedByContract, message);
+    }
+}
+
+fn needs_key(name: Option<&Ident>, problems: &Problems) {
+    if let Some(name) = name {
+        let message = format!(
+            "`{name}` needs a key: only an actor with a key can go to sleep and be found again; \
+             add `key = String`, or remove `{name}`"
+        );
+        problems.under(name, Code::NeedsKey, message);
+    }
+}
+
+fn placement(kind: Kind, settings: &DefinitionSettings, problems: &Problems) {
+    let Some(given) = &settings.placement else {
+        return;
+    };
+    let (what, allowed): (&str, &[&str]) = match kind {
+        Kind::Keyed => ("a keyed actor", &["hash"]),
+        Kind::Spawned | Kind::Service => ("a spawned actor", &["local", "least_loaded", "pinned"]),
+    };
+    if !allowed.contains(&given.value.as_str()) {
+        let list = allowed
+            .iter()
+            .map(|name| format!("\"{name}\""))
+            .collect::<Vec<_>>();
+        let message = format!(
+            "`placement` of {what} is {}, not \"{}\"",
+            list.join(" or "),
+            given.value
+        );
+        problems.under(&given.name, Code::UnknownChoice, message);
+    }
+}

@@ -1,0 +1,340 @@
+//! The rules of one method: its signature and its options.
+
+use quote::ToTokens;
+use syn::{FnArg, Ident, Pat, PatType, Receiver, ReceiverKind, Safety, Type, ext::IdentExt};
+
+use super::{
+    reply,
+    text::text,
+    types::{self, Obstacle},
+};
+use crate::{
+    code::Code,
+    model::{Arg, ArgRole, Handler, Method},
+    problem::Problems,
+};
+
+/// Where a method stands.
+#[derive(Clone, Copy)]
+pub(super) enum Place<'a> {
+    /// In the `impl` of the type with this name.
+    Impl(&'a Ident),
+    /// In the trait of a contract.
+    Contract,
+}
+
+/// Checks a method that is offered to callers. Returns nothing when it cannot be emitted.
+pub(super) fn method<'a>(
+    method: &'a Method,
+    place: Place<'_>,
+    problems: &Problems,
+) -> Option<Handler<'a>> {
+    options(method, problems);
+    let before = problems.len();
+    let sig = &method.sig;
+    name(&sig.ident, problems);
+    function_kind(method, problems);
+    generics(method, problems);
+    let receiver = receiver(method, problems);
+    let args = args(method, place, problems);
+    let reply = reply::reply(method, problems);
+    if problems.len() > before {
+        return None;
+    }
+    let receiver = receiver?;
+    let declared = method
+        .options
+        .name
+        .as_ref()
+        .map(|given| given.value.clone());
+    Some(Handler {
+        method,
+        ident: &sig.ident,
+        receiver,
+        exclusive: is_exclusive(receiver),
+        wire_name: declared.unwrap_or_else(|| sig.ident.unraw().to_string()),
+        is_async: sig.asyncness.is_some(),
+        args,
+        reply: reply?,
+    })
+}
+
+fn options(method: &Method, problems: &Problems) {
+    let options = &method.options;
+    if let (Some(_), Some(once)) = (&options.idempotent, &options.once) {
+        let message = "`idempotent` says that running twice is harmless, `once` that it must not \
+                       happen; keep one of them";
+        problems.under(once, Code::IdempotentAndOnce, message);
+    }
+    let is_shared = method
+        .sig
+        .receiver()
+        .is_some_and(|receiver| !is_exclusive(receiver));
+    if let (Some(abort), true) = (&options.abort, is_shared) {
+        let message = "`abort` is for `&mut self` handlers; a `&self` handler always ends when its \
+                       call is dropped, so remove `abort`";
+        problems.under(abort, Code::AbortOfReader, message);
+    }
+}
+
+fn name(ident: &Ident, problems: &Problems) {
+    let Some((_, owner)) = RESERVED.iter().find(|(name, _)| ident.unraw() == *name) else {
+        return;
+    };
+    let message = format!(
+        "a handler cannot be called `{ident}`: on the ref it would hide `{owner}` or be hidden by \
+         it; choose another name, or write `#[handler(skip)]` to keep it an ordinary method"
+    );
+    problems.under(ident, Code::ReservedName, message);
+}
+
+fn function_kind(method: &Method, problems: &Problems) {
+    let sig = &method.sig;
+    let refuse = |tokens: &dyn ToTokens, word: &str| {
+        let message = format!(
+            "a handler cannot be `{word}`: it is called by the runtime from a mailbox; remove \
+             `{word}`, or write `#[handler(skip)]`"
+        );
+        problems.under(tokens, Code::FunctionKind, message);
+    };
+    if let Some(constness) = &sig.constness {
+        refuse(constness, "const");
+    }
+    if let Safety::Unsafe(unsafety) = &sig.safety {
+        refuse(unsafety, "unsafe");
+    }
+    if let Some(abi) = &sig.abi {
+        refuse(abi, "extern");
+    }
+    if let Some(variadic) = &sig.variadic {
+        refuse(variadic, "variadic");
+    }
+}
+
+fn generics(method: &Method, problems: &Problems) {
+    let generics = &method.sig.generics;
+    if generics.params.is_empty() {
+        return;
+    }
+    let is_lifetimes = generics.lifetimes().count() == generics.params.len();
+    let fix = if is_lifetimes {
+        "a message owns what it carries, so remove the lifetimes"
+    } else {
+        "every method has one fixed message; write the types out, or make one handler for each"
+    };
+    let message = format!("a handler cannot have generic parameters: {fix}");
+    problems.under(generics, Code::GenericHandler, message);
+}
+
+/// Checks the receiver; a missing one is reported by the callers, who know what was meant.
+fn receiver<'a>(method: &'a Method, problems: &Problems) -> Option<&'a Receiver> {
+    let receiver = method.sig.receiver()?;
+    match &receiver.kind {
+        ReceiverKind::Reference(_, None, _) => return Some(receiver),
+        ReceiverKind::Reference(_, Some(lifetime), _) => {
+            let message = format!(
+                "the receiver of a handler has no named lifetime: write `{}`",
+                if is_exclusive(receiver) {
+                    "&mut self"
+                } else {
+                    "&self"
+                }
+            );
+            problems.under(lifetime, Code::HandlerReceiver, message);
+        }
+        _ => {
+            let message = "a handler takes `&self` (runs beside other readers) or `&mut self` \
+                           (runs alone): the runtime owns the value; write one of them, or \
+                           `#[handler(skip)]`";
+            problems.under(receiver, Code::HandlerReceiver, message);
+        }
+    }
+    None
+}
+
+fn is_exclusive(receiver: &Receiver) -> bool {
+    matches!(receiver.kind, ReceiverKind::Reference(_, _, Some(_)))
+}
+
+fn args(method: &Method, place: Place<'_>, problems: &Problems) -> Vec<Arg> {
+    let mut args = Vec::new();
+    let mut inbound = 0;
+    let mut values = 0;
+    let typed = method.sig.inputs.iter().filter_map(|input| match input {
+        FnArg::Typed(typed) => Some(typed),
+        FnArg::Receiver(_) => None,
+    });
+    for (position, typed) in typed.enumerate() {
+        conditional(typed, problems);
+        let Some(role) = role(typed, position, place, problems) else {
+            continue;
+        };
+        match &role {
+            ArgRole::Inbound(_) => inbound += 1,
+            ArgRole::Value(_) => values += 1,
+            ArgRole::Ctx => {}
+        }
+        if inbound > 1 && matches!(role, ArgRole::Inbound(_)) {
+            let message = "a handler reads one stream from its caller, this is the second; send \
+                           one `Inbound` of an enum with a variant for each kind of item";
+            problems.under(&typed.ty, Code::TwoInbounds, message);
+        }
+        if values == ARGS_MAX + 1 && matches!(role, ArgRole::Value(_)) {
+            let message = format!(
+                "a handler takes at most {ARGS_MAX} arguments; put some of them into a struct that \
+                 derives `Wire`"
+            );
+            problems.under(typed, Code::TooManyArguments, message);
+        }
+        if let Some(ident) = ident(typed, &role, problems) {
+            args.push(Arg { ident, role });
+        }
+    }
+    args
+}
+
+fn conditional(typed: &PatType, problems: &Problems) {
+    let is_cfg = |name: &str| typed.attrs.iter().find(|attr| attr.path().is_ident(name));
+    if let Some(attr) = is_cfg("cfg").or_else(|| is_cfg("cfg_attr")) {
+        let message = "an argument of a handler cannot depend on `cfg`: callers and hosts have to \
+                       agree on the message; put the `cfg` on the whole handler";
+        problems.under(attr, Code::ConditionalArgument, message);
+    }
+}
+
+/// Returns the argument's name; the context may have none, since nobody passes it.
+fn ident(typed: &PatType, role: &ArgRole, problems: &Problems) -> Option<Ident> {
+    match &*typed.pat {
+        Pat::Ident(pat) if pat.by_ref.is_none() && pat.subpat.is_none() => Some(pat.ident.clone()),
+        Pat::Wild(wild) if matches!(role, ArgRole::Ctx) => {
+            Some(Ident::new("ctx", wild.underscore_token.span))
+        }
+        pat => {
+            let message = format!(
+                "an argument of a handler needs a name, which the ref takes over: write \
+                 `name: {}` and take it apart in the body",
+                text(&typed.ty)
+            );
+            problems.under(pat, Code::PatternArgument, message);
+            None
+        }
+    }
+}
+
+fn role(
+    typed: &PatType,
+    position: usize,
+    place: Place<'_>,
+    problems: &Problems,
+) -> Option<ArgRole> {
+    let ty = &*typed.ty;
+    let inner = match ty {
+        Type::Reference(reference) => &*reference.elem,
+        other => other,
+    };
+    match types::last_name(inner) {
+        Some(last) if last.ident == "Ctx" => context(ty, last, position, place, problems),
+        Some(last) if last.ident == "Inbound" || last.ident == "Streaming" => {
+            let item = (last.ident == "Inbound" && std::ptr::eq(ty, inner))
+                .then(|| types::only_argument(last))
+                .flatten();
+            let Some(item) = item else {
+                inbound_form(ty, problems);
+                return None;
+            };
+            owned(item, problems).then(|| ArgRole::Inbound(item.clone()))
+        }
+        _ => owned(ty, problems).then(|| ArgRole::Value(ty.clone())),
+    }
+}
+
+fn context(
+    ty: &Type,
+    last: &syn::PathSegment,
+    position: usize,
+    place: Place<'_>,
+    problems: &Problems,
+) -> Option<ArgRole> {
+    let Place::Impl(name) = place else {
+        let message = "a contract says what callers send, and the context is not sent: remove this \
+                       argument here; the handlers of the implementation may take `ctx: &Ctx<Self>`";
+        problems.under(ty, Code::MisplacedCtx, message);
+        return None;
+    };
+    let of_self = types::only_argument(last).and_then(types::last_name);
+    let is_self = of_self.is_some_and(|of| of.ident == "Self" || of.ident == *name);
+    let is_shared = matches!(ty, Type::Reference(reference) if reference.mutability.is_none());
+    if !is_self || !is_shared {
+        problems.under(
+            ty,
+            Code::CtxForm,
+            "the context is borrowed: write `ctx: &Ctx<Self>`",
+        );
+        return None;
+    }
+    if position > 0 {
+        let message = "the context comes first: move `ctx: &Ctx<Self>` to directly after `self`, \
+                       and take it once";
+        problems.under(ty, Code::MisplacedCtx, message);
+        return None;
+    }
+    Some(ArgRole::Ctx)
+}
+
+fn inbound_form(tokens: impl ToTokens, problems: &Problems) {
+    let message = "a streamed argument is a whole argument, taken by value: write \
+                   `items: Inbound<T>` with the type of its items";
+    problems.under(tokens, Code::InboundForm, message);
+}
+
+/// Reports why an argument's type cannot travel.
+fn owned(ty: &Type, problems: &Problems) -> bool {
+    let Some(obstacle) = types::obstacle(ty) else {
+        return true;
+    };
+    match obstacle {
+        Obstacle::Reference(reference) => {
+            let fix = match types::owned(&reference) {
+                Some(owned) => format!("write `{owned}`"),
+                None => "write a type that owns its data".to_string(),
+            };
+            let message = format!("a message owns what it carries, this is borrowed: {fix}");
+            problems.under(reference, Code::BorrowedArgument, message);
+        }
+        Obstacle::Lifetime(lifetime) => {
+            let message = "a message owns what it carries, this type borrows: write `'static`, or \
+                           a type that owns its data";
+            problems.under(lifetime, Code::BorrowedArgument, message);
+        }
+        Obstacle::Impl(opaque) => {
+            let message = "`impl Trait` makes the handler generic, and every method has one fixed \
+                           message: write the type; for a stream from the caller, `Inbound<T>`";
+            problems.under(opaque, Code::GenericHandler, message);
+        }
+        Obstacle::Unsendable(unsendable, what) => {
+            let message = format!(
+                "{what} has no bytes that another node could read: send a struct or an enum that \
+                 derives `Wire`"
+            );
+            problems.under(unsendable, Code::CannotTravel, message);
+        }
+        Obstacle::Stream(path) => inbound_form(path, problems),
+    }
+    false
+}
+
+/// Names on the ref that are taken: by the traits that every ref has (an inherent method of that
+/// name would hide them), or by methods that take `self` (they are found BEFORE an inherent
+/// `&self` method, which could then not be called).
+const RESERVED: &[(&str, &str)] = &[
+    ("clone", "Clone::clone"),
+    ("eq", "PartialEq::eq"),
+    ("ne", "PartialEq::ne"),
+    ("hash", "Hash::hash"),
+    ("fmt", "Debug::fmt"),
+    ("into", "Into::into"),
+    ("try_into", "TryInto::try_into"),
+];
+
+/// The longest tuple that has serde impls is 16, the longest that is `Wire` 12.
+const ARGS_MAX: usize = 12;

@@ -1,0 +1,21 @@
+//! The rules. Each takes the model, reports every mistake it sees, and returns what can still be
+//! emitted.
+
+mod contract;
+mod definition;
+mod handlers;
+mod method;
+mod reply;
+mod text;
+mod types;
+mod wire;
+
+pub(crate) use self::{
+    contract::contract,
+    definition::{definition, kind},
+    handlers::{Target, handlers},
+    wire::wire,
+};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! The rules of what a handler returns.
+
+use quote::ToTokens;
+use syn::{
+    AssocType, GenericArgument, PathArguments, PathSegment, Type, TypeImplTrait, TypeParamBound,
+};
+
+use super::{
+    text::text,
+    types::{self, Obstacle},
+};
+use crate::{
+    code::Code,
+    model::{Method, Reply},
+    problem::Problems,
+};
+
+/// Tells the kinds of replies apart and reports what cannot be one.
+pub(super) fn reply(method: &Method, problems: &Problems) -> Option<Reply> {
+    let ty = method.output();
+    if let Type::ImplTrait(opaque) = &ty {
+        return stream(opaque, problems).map(Reply::Stream);
+    }
+    if let Type::Never(never) = &ty {
+        let message = "a handler ends, and its caller hears of it: write the type that it replies \
+                       with";
+        problems.under(never, Code::CannotTravel, message);
+        return None;
+    }
+    if !is_value(&ty, problems) {
+        return None;
+    }
+    let is_result = types::last_name(&ty).is_some_and(|last| last.ident == "Result");
+    Some(if is_result {
+        Reply::Fallible(ty)
+    } else {
+        Reply::Value(ty)
+    })
+}
+
+/// Checks `impl Stream<Item = T> + use<>` and returns `T`.
+fn stream(opaque: &TypeImplTrait, problems: &Problems) -> Option<Type> {
+    let Some(bound) = types::stream_bound(opaque) else {
+        opaque_reply(opaque, problems);
+        return None;
+    };
+    let Some(item) = item(bound) else {
+        let message = "the stream has to name its items: write `impl Stream<Item = T> + use<>`";
+        problems.under(bound, Code::StreamWithoutItem, message);
+        return None;
+    };
+    let is_value = is_value(&item.ty, problems);
+    let borrows = opaque.bounds.iter().find(|bound| borrows_self(bound));
+    let is_free = opaque.bounds.iter().any(owns_everything);
+    if let Some(tokens) = borrows
+        .map(ToTokens::to_token_stream)
+        .or_else(|| (!is_free).then(|| opaque.to_token_stream()))
+    {
+        let message = format!(
+            "the stream outlives the turn, so it must not borrow `self`: write `impl Stream<Item = \
+             {}> + use<>`, and clone what it needs before it is made",
+            text(&item.ty)
+        );
+        problems.under(tokens, Code::StreamBorrowsSelf, message);
+        return None;
+    }
+    is_value.then(|| item.ty.clone())
+}
+
+fn item(bound: &PathSegment) -> Option<&AssocType> {
+    let PathArguments::AngleBracketed(arguments) = &bound.arguments else {
+        return None;
+    };
+    arguments.args.iter().find_map(|argument| match argument {
+        GenericArgument::AssocType(item) if item.ident == "Item" => Some(item),
+        _ => None,
+    })
+}
+
+fn owns_everything(bound: &TypeParamBound) -> bool {
+    matches!(bound, TypeParamBound::PreciseCapture(capture) if capture.params.is_empty())
+}
+
+fn borrows_self(bound: &TypeParamBound) -> bool {
+    match bound {
+        TypeParamBound::Lifetime(lifetime) => lifetime.ident != "static",
+        TypeParamBound::PreciseCapture(capture) => !capture.params.is_empty(),
+        _ => false,
+    }
+}
+
+/// Reports why a type cannot be a reply or an item of one.
+fn is_value(ty: &Type, problems: &Problems) -> bool {
+    let Some(obstacle) = types::obstacle(ty) else {
+        return true;
+    };
+    match obstacle {
+        Obstacle::Reference(reference) => {
+            let fix = match types::owned(&reference) {
+                Some(owned) => format!("write `{owned}`"),
+                None => "write a type that owns its data".to_string(),
+            };
+            let message = format!("a reply leaves the node, so it cannot borrow: {fix}");
+            problems.under(reference, Code::BorrowedReply, message);
+        }
+        Obstacle::Lifetime(lifetime) => {
+            let message = "a reply leaves the node, so it cannot borrow: write `'static`, or a \
+                           type that owns its data";
+            problems.under(lifetime, Code::BorrowedReply, message);
+        }
+        Obstacle::Impl(opaque) if types::stream_bound(&opaque).is_some() => {
+            nested(opaque, problems)
+        }
+        Obstacle::Impl(opaque) => opaque_reply(&opaque, problems),
+        Obstacle::Unsendable(unsendable, what) => {
+            let message = format!(
+                "{what} has no bytes that another node could read: reply with a struct or an enum \
+                 that derives `Wire`, or with `impl Stream<Item = T> + use<>`"
+            );
+            problems.under(unsendable, Code::CannotTravel, message);
+        }
+        Obstacle::Stream(path) => nested(path, problems),
+    }
+    false
+}
+
+fn nested(tokens: impl ToTokens, problems: &Problems) {
+    let message = "a streamed reply is the whole return type: write `impl Stream<Item = T> + \
+                   use<>`; items that can fail are `Item = Result<T, E>`";
+    problems.under(tokens, Code::NestedStream, message);
+}
+
+fn opaque_reply(opaque: &TypeImplTrait, problems: &Problems) {
+    let is_future = opaque.bounds.iter().any(|bound| match bound {
+        TypeParamBound::Trait(bound) => bound
+            .path
+            .segments
+            .last()
+            .is_some_and(|last| last.ident == "Future"),
+        _ => false,
+    });
+    let message = if is_future {
+        "write the handler as `async fn` that returns the value itself"
+    } else {
+        "callers have to know the type of a reply: write it out; only `impl Stream<Item = T> + \
+         use<>` is understood"
+    };
+    problems.under(opaque, Code::OpaqueReply, message);
+}

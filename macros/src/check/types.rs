@@ -1,0 +1,113 @@
+//! Finds what keeps a type out of a message: anything that does not own its data, or that is not
+//! a value.
+
+use syn::{
+    GenericArgument, Lifetime, Path, PathArguments, Type, TypeImplTrait, TypeParamBound,
+    visit::{self, Visit},
+};
+
+use super::text::text;
+
+/// The first part of a type that cannot travel.
+pub(super) enum Obstacle {
+    /// A reference, anywhere in the type.
+    Reference(Type),
+    /// A lifetime other than `'static`.
+    Lifetime(Lifetime),
+    /// `impl Trait`.
+    Impl(Box<TypeImplTrait>),
+    /// `dyn Trait`, a raw pointer or a function pointer, with what it is called.
+    Unsendable(Type, &'static str),
+    /// `Inbound` or `Streaming`, by its path.
+    Stream(Path),
+}
+
+/// Returns the outermost, leftmost obstacle in a type.
+pub(super) fn obstacle(ty: &Type) -> Option<Obstacle> {
+    let mut search = Search(None);
+    search.visit_type(ty);
+    search.0
+}
+
+/// Returns the last name of a path type.
+pub(super) fn last_name(ty: &Type) -> Option<&syn::PathSegment> {
+    match ty {
+        Type::Path(path) if path.qself.is_none() => path.path.segments.last(),
+        Type::Group(group) => last_name(&group.elem),
+        Type::Paren(paren) => last_name(&paren.elem),
+        _ => None,
+    }
+}
+
+/// Returns the only type argument of a path segment, as in `Inbound<T>`.
+pub(super) fn only_argument(segment: &syn::PathSegment) -> Option<&Type> {
+    let PathArguments::AngleBracketed(arguments) = &segment.arguments else {
+        return None;
+    };
+    match (arguments.args.first(), arguments.args.len()) {
+        (Some(GenericArgument::Type(ty)), 1) => Some(ty),
+        _ => None,
+    }
+}
+
+/// Returns the `Stream` bound of an `impl` type: its segment.
+pub(super) fn stream_bound(ty: &TypeImplTrait) -> Option<&syn::PathSegment> {
+    ty.bounds.iter().find_map(|bound| match bound {
+        TypeParamBound::Trait(bound) => bound
+            .path
+            .segments
+            .last()
+            .filter(|last| last.ident == "Stream"),
+        _ => None,
+    })
+}
+
+/// Returns the owned type to write instead of a borrowed one, where there is an obvious one.
+pub(super) fn owned(ty: &Type) -> Option<String> {
+    let Type::Reference(reference) = ty else {
+        return None;
+    };
+    match &*reference.elem {
+        Type::Path(path) if path.path.is_ident("str") => Some("String".to_string()),
+        Type::Slice(slice) => Some(format!("Vec<{}>", text(&slice.elem))),
+        Type::TraitObject(_) | Type::ImplTrait(_) | Type::Reference(_) => None,
+        other => Some(text(other)),
+    }
+}
+
+struct Search(Option<Obstacle>);
+
+impl<'ast> Visit<'ast> for Search {
+    fn visit_type(&mut self, ty: &'ast Type) {
+        if self.0.is_some() {
+            return;
+        }
+        let whole = || Box::new(ty.clone());
+        self.0 = match ty {
+            Type::Reference(_) => Some(Obstacle::Reference(*whole())),
+            Type::ImplTrait(opaque) => Some(Obstacle::Impl(Box::new(opaque.clone()))),
+            Type::TraitObject(_) => Some(Obstacle::Unsendable(*whole(), "a trait object")),
+            Type::Ptr(_) => Some(Obstacle::Unsendable(*whole(), "a pointer")),
+            Type::FnPtr(_) => Some(Obstacle::Unsendable(*whole(), "a function pointer")),
+            Type::Path(path) => path
+                .path
+                .segments
+                .last()
+                .filter(|last| last.ident == "Inbound" || last.ident == "Streaming")
+                .map(|_| Obstacle::Stream(path.path.clone())),
+            _ => None,
+        };
+        if self.0.is_none() {
+            visit::visit_type(self, ty);
+        }
+    }
+
+    fn visit_lifetime(&mut self, lifetime: &'ast Lifetime) {
+        if self.0.is_none() && lifetime.ident != "static" {
+            self.0 = Some(Obstacle::Lifetime(lifetime.clone()));
+        }
+    }
+
+    // What a length or a constant is computed from does not travel.
+    fn visit_expr(&mut self, _: &'ast syn::Expr) {}
+}

@@ -1,0 +1,141 @@
+//! `#[derive(Service)]` and `#[derive(Actor)]`: the ref and `Definition`.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::{Ident, Path, ext::IdentExt, spanned::Spanned};
+
+use super::{assertion, hidden, private, ref_ident, reference};
+use crate::{
+    check,
+    model::{Definition, DefinitionSettings, Flavor, Kind, Millis},
+};
+
+/// Emits what the derive adds.
+pub(crate) fn definition(definition: &Definition) -> TokenStream {
+    let settings = &definition.settings;
+    let p = private(settings.callboard.as_ref());
+    let flavor = definition.flavor;
+    if let Some(contract) = &settings.contract {
+        return implementation(&definition.ident, flavor, &contract.value, settings, &p);
+    }
+    let kind = check::kind(Some(flavor), settings);
+    let reference = reference::reference(&definition.vis, &definition.ident, &p);
+    let own = own(&definition.ident, kind, settings, &p);
+    quote!(#reference #own)
+}
+
+/// Emits `Definition` for a type with a ref of its own.
+pub(super) fn own(
+    ident: &Ident,
+    kind: Kind,
+    settings: &DefinitionSettings,
+    p: &TokenStream,
+) -> TokenStream {
+    let name = match &settings.name {
+        Some(given) => given.value.clone(),
+        None => ident.unraw().to_string(),
+    };
+    let key = match &settings.key {
+        Some(given) => {
+            let ty = &given.value;
+            quote!(#ty)
+        }
+        None => quote!(#p::NoKey),
+    };
+    let variant = Ident::new(
+        match kind {
+            Kind::Service => "Service",
+            Kind::Spawned => "Spawned",
+            Kind::Keyed => "Keyed",
+        },
+        Span::call_site(),
+    );
+    let reference = ref_ident(ident);
+    let tuning = tuning(kind, settings, p);
+    quote! {
+        #[automatically_derived]
+        impl #p::Definition for #ident {
+            const NAME: &'static str = #name;
+            const KIND: #p::Kind = #p::Kind::#variant;
+            const SETTINGS: #p::Settings = #tuning;
+            type Key = #key;
+            type Ref = #reference;
+        }
+    }
+}
+
+/// Emits `Definition` for a type whose name, key and ref are those of its contract.
+fn implementation(
+    ident: &Ident,
+    flavor: Flavor,
+    contract: &Path,
+    settings: &DefinitionSettings,
+    p: &TokenStream,
+) -> TokenStream {
+    let base = match flavor {
+        Flavor::Service => Kind::Service,
+        Flavor::Actor => Kind::Spawned,
+    };
+    let tuning = tuning(base, settings, p);
+    let of_contract = quote_spanned!(contract.span()=> <#contract as #p::Definition>);
+    let kind = hidden(&assertion::contract_kind(flavor, contract, p));
+    quote! {
+        #[automatically_derived]
+        impl #p::Definition for #ident {
+            const NAME: &'static str = #of_contract::NAME;
+            const KIND: #p::Kind = #of_contract::KIND;
+            const SETTINGS: #p::Settings = #tuning;
+            type Key = #of_contract::Key;
+            type Ref = #of_contract::Ref;
+        }
+        #kind
+    }
+}
+
+fn tuning(kind: Kind, settings: &DefinitionSettings, p: &TokenStream) -> TokenStream {
+    let base = match kind {
+        Kind::Service => quote!(service),
+        Kind::Spawned => quote!(spawned),
+        Kind::Keyed => quote!(keyed),
+    };
+    let mut tokens = quote!(#p::Settings::#base());
+    let millis = |Millis(millis): Millis| quote!(#p::millis(#millis));
+    for (name, given) in [
+        (quote!(mailbox), &settings.mailbox),
+        (quote!(readers), &settings.readers),
+        (quote!(concurrency), &settings.concurrency),
+    ] {
+        if let Some(given) = given {
+            let value = given.value;
+            tokens.extend(quote!(.#name(#value)));
+        }
+    }
+    if settings.persist.is_some() {
+        tokens.extend(quote!(.persist(true)));
+    }
+    if let Some(idle) = &settings.idle {
+        let idle = millis(idle.value);
+        tokens.extend(quote!(.idle(#idle)));
+    }
+    if let Some(restart) = &settings.restart {
+        let restart = restart.value;
+        tokens.extend(quote!(.restart(#restart)));
+    }
+    if let Some(intensity) = &settings.intensity {
+        let (restarts, within) = (intensity.value.0, millis(intensity.value.1));
+        tokens.extend(quote!(.intensity(#restarts, #within)));
+    }
+    if let Some(backoff) = &settings.backoff {
+        let (min, max) = (millis(backoff.value.0), millis(backoff.value.1));
+        tokens.extend(quote!(.backoff(#min, #max)));
+    }
+    if let Some(placement) = &settings.placement {
+        let placement = &placement.value;
+        tokens.extend(quote!(.placement(#placement)));
+    }
+    if let Some(role) = &settings.role {
+        let role = &role.value;
+        tokens.extend(quote!(.role(#role)));
+    }
+    tokens
+}

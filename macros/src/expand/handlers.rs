@@ -1,0 +1,182 @@
+//! `#[handlers]` on a type with a ref of its own: the interface, the ref's methods, and `Handlers`.
+
+use proc_macro2::{Span, TokenStream};
+use quote::quote;
+use syn::{Ident, Path};
+
+use super::{
+    assertion, hidden,
+    implementation::{self, Same},
+    interface::{self, plain},
+    marker, message, private, ref_ident,
+};
+use crate::{
+    check::Target,
+    model::{ArgRole, Handler, HandlersSettings, Reply},
+};
+
+/// Emits what `#[handlers]` adds to the user's `impl`.
+pub(crate) fn handlers(
+    settings: &HandlersSettings,
+    target: &Target,
+    handlers: &[Handler<'_>],
+) -> TokenStream {
+    let p = private(settings.callboard.as_ref());
+    if let Some(contract) = &settings.contract {
+        return hidden(&implementation::implementation(
+            target,
+            &contract.value,
+            handlers,
+            &p,
+        ));
+    }
+    let interface = interface::interface(target, handlers, &p);
+    let ref_methods = interface::ref_methods(target, &ref_path(target), handlers, &p);
+    let turns = turns(target, handlers, &p);
+    let stateful = handlers
+        .iter()
+        .filter(|handler| handler.exclusive)
+        .map(|handler| assertion::stateful(&target.path, handler, &p));
+    let persists = handlers
+        .iter()
+        .filter_map(|handler| handler.method.options.once.as_ref())
+        .map(|once| assertion::persists(&target.path, once.span(), &p));
+    hidden(&quote!(#interface #ref_methods #turns #(#stateful)* #(#persists)*))
+}
+
+/// Returns the path of the ref beside the type: `a::GreeterRef` for `a::Greeter`.
+fn ref_path(target: &Target) -> Path {
+    let mut path = target.path.clone();
+    if let Some(last) = path.segments.last_mut() {
+        last.ident = ref_ident(&target.ident);
+    }
+    path
+}
+
+/// Emits `Handlers`.
+fn turns(target: &Target, handlers: &[Handler<'_>], p: &TokenStream) -> TokenStream {
+    let path = &target.path;
+    let arms = |exclusive: bool| {
+        let arms = handlers
+            .iter()
+            .filter(|handler| handler.exclusive == exclusive);
+        let arms = arms.map(|handler| {
+            let (cfgs, ident) = (&handler.method.kept.cfgs, plain(handler));
+            let (name, method) = (message(&target.ident), marker(target, handler));
+            let turn = turn(handler, &method, None, p);
+            quote!(#(#cfgs)* #name::#ident(envelope) => { #turn })
+        });
+        quote!(#(#arms)*)
+    };
+    let run = |exclusive: bool| {
+        let arms = arms(exclusive);
+        quote! {
+            match message {
+                #arms
+                // The runtime asks `METHODS` which of the two functions runs a message.
+                _ => #p::TurnEnd::Done,
+            }
+        }
+    };
+    handlers_impl(path, path, &run(false), &run(true), p)
+}
+
+/// Emits the frame of `Handlers` around the code of the two kinds of turns.
+pub(super) fn handlers_impl(
+    owner: &Path,
+    interface: &Path,
+    shared: &TokenStream,
+    exclusive: &TokenStream,
+    p: &TokenStream,
+) -> TokenStream {
+    let message = quote!(<#interface as #p::Interface>::Msg);
+    let function = |name: &str, receiver: TokenStream, body: &TokenStream| {
+        let name = Ident::new(name, Span::call_site());
+        quote! {
+            fn #name<'a>(
+                #receiver,
+                ctx: &'a #p::Ctx<Self>,
+                message: #message,
+            ) -> impl ::core::future::Future<Output = #p::TurnEnd> + ::core::marker::Send + 'a {
+                async move { #body }
+            }
+        }
+    };
+    let run_shared = function("run_shared", quote!(&'a self), shared);
+    let run_exclusive = function("run_exclusive", quote!(&'a mut self), exclusive);
+    quote! {
+        #[automatically_derived]
+        impl #p::Handlers for #owner {
+            type Interface = #interface;
+            #run_shared
+            #run_exclusive
+        }
+    }
+}
+
+/// Emits one turn: takes the envelope apart, calls the user's method, answers through the port.
+///
+/// `method` is the marker. It is what the runtime's functions are generic over: nothing here names
+/// a port of a concrete type, since each mention of one would repeat an error about that type.
+/// With `same`, arguments and reply pass through its conversion, which a contract needs to compare
+/// the types.
+pub(super) fn turn(
+    handler: &Handler<'_>,
+    method: &TokenStream,
+    same: Option<&Same<'_>>,
+    p: &TokenStream,
+) -> TokenStream {
+    let names = (0..handler.values().count())
+        .map(|position| Ident::new(&format!("arg_{position}"), Span::mixed_site()))
+        .collect::<Vec<_>>();
+    let mut values = names.iter();
+    let passed = handler.args.iter().map(|arg| match arg.role {
+        ArgRole::Ctx => quote!(ctx),
+        ArgRole::Inbound(_) => quote!(inbound),
+        ArgRole::Value(_) => {
+            let name = values.next();
+            quote!(#name)
+        }
+    });
+    let ident = handler.ident;
+    let mut call = quote!(self.#ident(#(#passed),*));
+    if handler.is_async {
+        call.extend(quote!(.await));
+    }
+    let mut args = quote!(args);
+    if let Some(same) = same {
+        (args, call) = same.convert(handler, &call, p);
+    }
+    let inbound = if handler.inbound().is_some() {
+        quote!(inbound)
+    } else {
+        quote!(_)
+    };
+    let pattern = if names.is_empty() {
+        quote!(())
+    } else {
+        quote!((#(#names,)*))
+    };
+    let run = |verb: &str| {
+        let is_stream = matches!(handler.reply, Reply::Stream(_));
+        let name = if is_stream {
+            format!("{verb}_stream")
+        } else {
+            verb.to_string()
+        };
+        let name = Ident::new(&name, Span::call_site());
+        let stream = is_stream.then(|| quote!(, _));
+        quote!(#p::#name::<#method #stream>(port, async move { #call }).await)
+    };
+    let run = match (handler.exclusive, same) {
+        (false, _) => run("race"),
+        (true, None) if handler.method.options.abort.is_some() => run("race_abort"),
+        (true, None) => run("finish"),
+        (true, Some(same)) => same.interrupted(&run("race_abort"), &run("finish"), p),
+    };
+    quote! {
+        let (args, #inbound, port) = envelope.into_parts();
+        let #pattern = #args;
+        #run
+    }
+}

@@ -1,0 +1,123 @@
+//! From the checked model to tokens, one function for each generated item.
+//!
+//! Everything is named by its full path under `callboard::__private`, or `::core`. What users do
+//! not need to name is put into a `const _` block, so that it cannot collide with their items.
+
+mod assertion;
+mod contract;
+mod definition;
+mod handlers;
+mod implementation;
+mod interface;
+mod reference;
+mod wire;
+
+use proc_macro_crate::{FoundCrate, crate_name};
+use proc_macro2::{Group, Span, TokenStream, TokenTree};
+use quote::{format_ident, quote};
+use syn::{Ident, Path, Type, ext::IdentExt, visit_mut::VisitMut};
+
+use crate::{check::Target, model::Handler};
+
+pub(crate) use self::{contract::contract, definition::definition, handlers::handlers, wire::wire};
+
+/// Returns the path of `callboard::__private`: the stated one, the one in the manifest, or
+/// `::callboard`.
+pub(crate) fn private(stated: Option<&Path>) -> TokenStream {
+    if let Some(path) = stated {
+        return quote!(#path::__private);
+    }
+    let name = match crate_name("callboard") {
+        Ok(FoundCrate::Name(name)) => Ident::new(&name, Span::call_site()),
+        // Inside the package `extern crate self as callboard` makes the name good, in its examples
+        // and tests it is the package. Not found: reached through another crate, which either
+        // re-exports it under this name or says `crate = path`.
+        Ok(FoundCrate::Itself) | Err(_) => Ident::new("callboard", Span::call_site()),
+    };
+    quote!(::#name::__private)
+}
+
+/// Returns the name of a definition's ref.
+fn ref_ident(ident: &Ident) -> Ident {
+    format_ident!("{}Ref", ident.unraw(), span = ident.span())
+}
+
+/// Returns the name of a handler's marker type, without its parameter.
+fn marker_ident(handler: &Handler<'_>) -> Ident {
+    format_ident!("__{}", handler.ident.unraw(), span = Span::call_site())
+}
+
+/// Returns a handler's marker type: `__say_hello<Greeter>`.
+///
+/// The marker is `pub`, since the ref's methods name it. With the owner as its parameter it is as
+/// private as the owner all the same, which is what the compiler asks of the types in its impls.
+fn marker(target: &Target, handler: &Handler<'_>) -> TokenStream {
+    let (ident, owner) = (marker_ident(handler), &target.path);
+    quote!(#ident<#owner>)
+}
+
+/// Returns the name of the message enum.
+fn message(owner: &Ident) -> Ident {
+    format_ident!("__{}Message", owner.unraw(), span = Span::call_site())
+}
+
+/// Returns the type with `Self` written out.
+fn without_self(ty: &Type, owner: &Path) -> Type {
+    struct Replace<'a>(&'a Path);
+    impl VisitMut for Replace<'_> {
+        fn visit_path_mut(&mut self, path: &mut Path) {
+            if path.is_ident("Self") {
+                *path = self.0.clone();
+            } else {
+                syn::visit_mut::visit_path_mut(self, path);
+            }
+        }
+    }
+    let mut ty = ty.clone();
+    Replace(owner).visit_type_mut(&mut ty);
+    ty
+}
+
+/// Returns the tokens with the given span of the user's.
+///
+/// The compiler merges errors that are equal in text and span. So wherever several places of the
+/// emitted code ask for the same thing of the same user's token, they all get that token's span.
+fn under(span: Span, tokens: TokenStream) -> TokenStream {
+    tokens
+        .into_iter()
+        .map(|mut token| match &mut token {
+            TokenTree::Group(group) => {
+                let inner = under(span, group.stream());
+                let mut group = Group::new(group.delimiter(), inner);
+                group.set_span(span);
+                group.into()
+            }
+            TokenTree::Ident(ident) if ident == "$crate" => token,
+            _ => {
+                token.set_span(span);
+                token
+            }
+        })
+        .collect()
+}
+
+/// Puts items into a block of their own. The lints are about items that users neither see nor
+/// wrote; their own code is outside of the block.
+fn hidden(items: &TokenStream) -> TokenStream {
+    quote! {
+        #[doc(hidden)]
+        #[allow(
+            dead_code,
+            deprecated,
+            missing_debug_implementations,
+            non_camel_case_types,
+            private_interfaces,
+            unreachable_patterns,
+            unreachable_pub,
+            unused_variables,
+            clippy::large_enum_variant,
+            clippy::result_large_err
+        )]
+        const _: () = { #items };
+    }
+}

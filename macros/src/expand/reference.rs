@@ -1,0 +1,98 @@
+//! The ref type: a named wrapper around the runtime's handle, with the traits of a value.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{Ident, Visibility};
+
+use super::ref_ident;
+
+/// Emits `<Type>Ref`.
+pub(super) fn reference(vis: &Visibility, owner: &Ident, p: &TokenStream) -> TokenStream {
+    let name = ref_ident(owner);
+    let doc = format!(
+        "The handle of [`{owner}`] that callers hold: cheap to clone, and it travels in messages."
+    );
+    let values = values(&name, p);
+    let travels = travels(&name, owner, p);
+    quote! {
+        #[doc = #doc]
+        #[allow(unreachable_pub)]
+        #vis struct #name(#p::Ref<#owner>);
+
+        #[automatically_derived]
+        impl #p::Reference for #name {
+            type Interface = #owner;
+            fn from_raw(raw: #p::Ref<#owner>) -> Self {
+                Self(raw)
+            }
+            fn as_raw(this: &Self) -> &#p::Ref<#owner> {
+                &this.0
+            }
+        }
+
+        #values
+        #travels
+    }
+}
+
+fn values(name: &Ident, p: &TokenStream) -> TokenStream {
+    quote! {
+        #[automatically_derived]
+        impl ::core::clone::Clone for #name {
+            fn clone(&self) -> Self {
+                Self(::core::clone::Clone::clone(&self.0))
+            }
+        }
+        #[automatically_derived]
+        impl ::core::cmp::PartialEq for #name {
+            fn eq(&self, other: &Self) -> bool {
+                ::core::cmp::PartialEq::eq(&self.0, &other.0)
+            }
+        }
+        #[automatically_derived]
+        impl ::core::cmp::Eq for #name {}
+        #[automatically_derived]
+        impl ::core::hash::Hash for #name {
+            fn hash<H: ::core::hash::Hasher>(&self, state: &mut H) {
+                ::core::hash::Hash::hash(&self.0, state);
+            }
+        }
+        #[automatically_derived]
+        impl ::core::fmt::Debug for #name {
+            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                ::core::fmt::Debug::fmt(&self.0, f)
+            }
+        }
+        #[automatically_derived]
+        impl #p::serde::Serialize for #name {
+            fn serialize<S: #p::serde::Serializer>(
+                &self,
+                serializer: S,
+            ) -> ::core::result::Result<S::Ok, S::Error> {
+                #p::serde::Serialize::serialize(&self.0, serializer)
+            }
+        }
+        #[automatically_derived]
+        impl<'de> #p::serde::Deserialize<'de> for #name {
+            fn deserialize<D: #p::serde::Deserializer<'de>>(
+                deserializer: D,
+            ) -> ::core::result::Result<Self, D::Error> {
+                ::core::result::Result::map(
+                    #p::serde::Deserialize::deserialize(deserializer),
+                    Self,
+                )
+            }
+        }
+    }
+}
+
+fn travels(name: &Ident, owner: &Ident, p: &TokenStream) -> TokenStream {
+    quote! {
+        #[automatically_derived]
+        impl #p::Wire for #name {
+            fn describe(shape: &mut #p::WireShape) {
+                <#p::Ref<#owner> as #p::Wire>::describe(shape);
+            }
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! What the macros know of an item: plain values between `parse` and `expand`. No rules here.
+//!
+//! Where a rule has to point at the user's token, the token is kept beside the value.
+
+use proc_macro2::TokenStream;
+use syn::{
+    Attribute, Generics, Ident, Path, Receiver, ReturnType, Signature, Type, Visibility,
+    punctuated::Punctuated,
+};
+
+/// A value that a setting gave, with the setting's name as the user wrote it.
+#[derive(Clone)]
+pub(crate) struct Given<T> {
+    pub(crate) name: Ident,
+    pub(crate) value: T,
+}
+
+/// Which derive was used.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flavor {
+    Service,
+    Actor,
+}
+
+/// How an interface is addressed; the runtime's `Kind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Service,
+    Spawned,
+    Keyed,
+}
+
+/// The input of `#[derive(Service)]` and `#[derive(Actor)]`.
+pub(crate) struct Definition {
+    pub(crate) flavor: Flavor,
+    pub(crate) vis: Visibility,
+    pub(crate) ident: Ident,
+    pub(crate) generics: Generics,
+    /// The `enum` or `union` keyword, if it is not a struct.
+    pub(crate) not_struct: Option<TokenStream>,
+    pub(crate) settings: DefinitionSettings,
+}
+
+/// The settings of `#[service(…)]`, `#[actor(…)]` and `#[contract(…)]`.
+#[derive(Default)]
+pub(crate) struct DefinitionSettings {
+    pub(crate) callboard: Option<Path>,
+    pub(crate) name: Option<Given<String>>,
+    pub(crate) contract: Option<Given<Path>>,
+    pub(crate) key: Option<Given<Type>>,
+    pub(crate) spawned: Option<Given<()>>,
+    pub(crate) persist: Option<Given<()>>,
+    pub(crate) idle: Option<Given<Millis>>,
+    pub(crate) mailbox: Option<Given<usize>>,
+    pub(crate) readers: Option<Given<usize>>,
+    pub(crate) concurrency: Option<Given<usize>>,
+    pub(crate) restart: Option<Given<bool>>,
+    pub(crate) intensity: Option<Given<(u32, Millis)>>,
+    pub(crate) backoff: Option<Given<(Millis, Millis)>>,
+    pub(crate) placement: Option<Given<String>>,
+    pub(crate) role: Option<Given<String>>,
+}
+
+/// A duration in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Millis(pub(crate) u64);
+
+/// The input of `#[handlers]`.
+pub(crate) struct HandlerSet {
+    pub(crate) settings: HandlersSettings,
+    /// The `impl` line without its items, as the user wrote it.
+    pub(crate) self_ty: Type,
+    pub(crate) generics: Generics,
+    /// The trait of `impl Trait for Type`.
+    pub(crate) trait_path: Option<Path>,
+    /// The user's item without our attributes.
+    pub(crate) item: TokenStream,
+    pub(crate) methods: Vec<Method>,
+}
+
+/// The settings of `#[handlers(…)]`.
+#[derive(Default)]
+pub(crate) struct HandlersSettings {
+    pub(crate) callboard: Option<Path>,
+    pub(crate) contract: Option<Given<Path>>,
+}
+
+/// The input of `#[contract]`.
+pub(crate) struct Contract {
+    pub(crate) settings: DefinitionSettings,
+    pub(crate) attrs: Vec<Attribute>,
+    pub(crate) vis: Visibility,
+    pub(crate) ident: Ident,
+    pub(crate) generics: Generics,
+    /// What a contract's trait cannot have: supertraits, `unsafe`, constants, types, bodies.
+    pub(crate) foreign: Vec<TokenStream>,
+    pub(crate) methods: Vec<Method>,
+}
+
+/// A method of an `impl` or of a contract's trait.
+pub(crate) struct Method {
+    pub(crate) vis: Visibility,
+    /// The `#[handler]` attributes, empty without any.
+    pub(crate) marks: Vec<Attribute>,
+    pub(crate) options: HandlerOptions,
+    /// `doc`, `cfg` and `deprecated`, for what is generated.
+    pub(crate) kept: KeptAttributes,
+    pub(crate) sig: Signature,
+}
+
+/// The user's attributes that apply to the generated items too.
+#[derive(Default)]
+pub(crate) struct KeptAttributes {
+    pub(crate) cfgs: Vec<Attribute>,
+    pub(crate) docs: Vec<Attribute>,
+    pub(crate) deprecated: Vec<Attribute>,
+}
+
+/// The options of `#[handler(…)]`.
+#[derive(Default)]
+pub(crate) struct HandlerOptions {
+    pub(crate) skip: Option<Ident>,
+    pub(crate) idempotent: Option<Ident>,
+    pub(crate) once: Option<Ident>,
+    pub(crate) abort: Option<Ident>,
+    pub(crate) timeout: Option<Given<Millis>>,
+    pub(crate) name: Option<Given<String>>,
+}
+
+/// A method that passed the checks: everything that is needed to emit its code.
+pub(crate) struct Handler<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) ident: &'a Ident,
+    pub(crate) receiver: &'a Receiver,
+    pub(crate) exclusive: bool,
+    /// The name on the wire.
+    pub(crate) wire_name: String,
+    pub(crate) is_async: bool,
+    /// The arguments after `self`, in order.
+    pub(crate) args: Vec<Arg>,
+    pub(crate) reply: Reply,
+}
+
+/// One argument of a handler.
+pub(crate) struct Arg {
+    pub(crate) ident: Ident,
+    pub(crate) role: ArgRole,
+}
+
+/// What an argument is for.
+pub(crate) enum ArgRole {
+    /// `ctx: &Ctx<Self>`.
+    Ctx,
+    /// `Inbound<T>`: the type `T`.
+    Inbound(Type),
+    /// Travels in the call.
+    Value(Type),
+}
+
+/// What a handler returns.
+pub(crate) enum Reply {
+    /// `T`; the unit type when nothing is written.
+    Value(Type),
+    /// A path that ends in `Result`.
+    Fallible(Type),
+    /// `impl Stream<Item = T> + use<>`: the type `T`.
+    Stream(Type),
+}
+
+/// The input of `#[derive(Wire)]`.
+pub(crate) struct WireType {
+    pub(crate) ident: Ident,
+    pub(crate) generics: Generics,
+    pub(crate) callboard: Option<Path>,
+    pub(crate) opaque: Option<Given<String>>,
+    pub(crate) depth: Option<Given<u32>>,
+    /// `#[serde(…)]` attributes on the type, its variants and its fields.
+    pub(crate) serde: Vec<Attribute>,
+    pub(crate) body: WireBody,
+}
+
+/// The shape of a type that derives `Wire`.
+pub(crate) enum WireBody {
+    Struct(WireFields),
+    Enum(Vec<WireVariant>),
+    /// The `union` keyword.
+    Union(TokenStream),
+}
+
+/// One variant of an enum.
+pub(crate) struct WireVariant {
+    pub(crate) ident: Ident,
+    pub(crate) fields: WireFields,
+}
+
+/// The fields of a struct or a variant.
+pub(crate) struct WireFields {
+    pub(crate) style: FieldStyle,
+    pub(crate) fields: Vec<WireField>,
+}
+
+/// How fields are written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FieldStyle {
+    Named,
+    Tuple,
+    Unit,
+}
+
+/// One field.
+pub(crate) struct WireField {
+    /// The name, or the position as text.
+    pub(crate) name: String,
+    /// How the field is accessed and constructed.
+    pub(crate) member: syn::Member,
+    pub(crate) ty: Type,
+    pub(crate) opaque: Option<Given<String>>,
+}
+
+impl Method {
+    /// Returns whether the method is for callers: `pub`, or marked, and not skipped.
+    pub(crate) fn is_offered(&self) -> bool {
+        let is_pub = matches!(self.vis, Visibility::Public(_));
+        self.options.skip.is_none() && (is_pub || !self.marks.is_empty())
+    }
+
+    /// Returns the type the method gives, `()` when it names none.
+    pub(crate) fn output(&self) -> Type {
+        match &self.sig.output {
+            ReturnType::Type(_, ty) => (**ty).clone(),
+            ReturnType::Default => Type::Tuple(syn::TypeTuple {
+                attrs: Vec::new(),
+                paren_token: syn::token::Paren(self.sig.ident.span()),
+                elems: Punctuated::new(),
+            }),
+        }
+    }
+}
+
+impl Handler<'_> {
+    /// Returns the types that travel in the call, in order.
+    pub(crate) fn values(&self) -> impl Iterator<Item = (&Ident, &Type)> {
+        self.args.iter().filter_map(|arg| match &arg.role {
+            ArgRole::Value(ty) => Some((&arg.ident, ty)),
+            ArgRole::Ctx | ArgRole::Inbound(_) => None,
+        })
+    }
+
+    /// Returns the item type of the streamed argument.
+    pub(crate) fn inbound(&self) -> Option<&Type> {
+        self.args.iter().find_map(|arg| match &arg.role {
+            ArgRole::Inbound(item) => Some(item),
+            ArgRole::Ctx | ArgRole::Value(_) => None,
+        })
+    }
+}
