@@ -1,0 +1,59 @@
+//! What the actor machinery needs to know of the state it runs. Implemented once, for everything
+//! that has handlers, by `service::hosting`.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+/// How a turn ended, as far as the actor has to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TurnEnd {
+    /// The handler returned, or was dropped because nobody waits for it any more.
+    Done,
+    /// A `&mut self` handler with `abort` was dropped in the middle: the state is not to be used.
+    Aborted,
+}
+
+/// Why a message is answered without being run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unrun {
+    /// The actor stopped before the message's turn.
+    Stopped,
+    /// The actor failed too often and was given up.
+    Quarantined,
+}
+
+/// A state with turns.
+pub(crate) trait Behaviour: Sized + Send + Sync + 'static {
+    /// A message as it waits in the mailbox.
+    type Item: Send + 'static;
+    /// What the state is made from and what every turn may use; it outlives restarts.
+    type World: Send + Sync + 'static;
+
+    /// Makes a fresh state. A panic counts as a failure of the actor.
+    fn create(world: &Arc<Self::World>) -> Self;
+    /// Returns whether the message needs the state for itself.
+    fn exclusive(item: &Self::Item) -> bool;
+    /// Answers the message instead of running it.
+    fn refuse(world: &Self::World, item: Self::Item, why: Unrun);
+    /// Returns the message if it is still worth running; otherwise answers it.
+    fn admit(world: &Self::World, item: Self::Item) -> Option<Self::Item>;
+    /// Runs a turn beside others.
+    fn run_shared<'a>(
+        &'a self,
+        world: &'a Arc<Self::World>,
+        item: Self::Item,
+    ) -> impl Future<Output = TurnEnd> + Send + 'a;
+    /// Runs a turn alone.
+    fn run_exclusive<'a>(
+        &'a mut self,
+        world: &'a Arc<Self::World>,
+        item: Self::Item,
+    ) -> impl Future<Output = TurnEnd> + Send + 'a;
+    /// Is told that an incarnation ended: what it started ends too.
+    fn incarnation_ended(world: &Self::World);
+    /// Stops the actor's own children, BEFORE the actor itself is stopped.
+    fn stop_children(world: &Self::World, grace: Duration) -> impl Future<Output = ()> + Send;
+    /// Drops the turns of the actor's own children and ends them, without waiting.
+    fn kill_children(world: &Self::World);
+    /// Is told once that the actor will not run again, AFTER its queue was answered.
+    fn ended(world: &Self::World, why: super::Ended);
+}

@@ -1,0 +1,137 @@
+//! The part of an actor that stays: its address, its mailbox and what became of it. Refs and calls
+//! hold it; incarnations of the state come and go behind it.
+
+use std::{sync::Mutex, time::Duration};
+
+use callboard_protocol::id::ActorAddr;
+use ractor::ActorCell;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::{Settings, mailbox::Mailbox};
+
+/// Where an actor is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// It runs, starts or waits for its restart.
+    Alive,
+    /// It will not run again.
+    Over(Ended),
+}
+
+/// Why an actor will not run again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// It was stopped, or nobody called it for its idle time.
+    Stopped,
+    /// It panicked and its settings say not to restart it.
+    Failed,
+    /// It failed too often within its restart intensity.
+    GaveUp,
+}
+
+impl Ended {
+    /// Returns whether it failed, rather than being stopped.
+    pub(crate) fn is_failure(self) -> bool {
+        matches!(self, Self::Failed | Self::GaveUp)
+    }
+}
+
+/// The lasting part of an actor whose messages are `T`.
+#[derive(Debug)]
+pub(crate) struct Cell<T> {
+    addr: ActorAddr,
+    name: &'static str,
+    settings: Settings,
+    idle: Option<Duration>,
+    pub(crate) mailbox: Mailbox<T>,
+    life: watch::Sender<Life>,
+    residence: Mutex<Residence>,
+}
+
+/// The current incarnation.
+#[derive(Debug, Default)]
+pub(super) struct Residence {
+    /// The ractor actor that runs the turns.
+    pub(super) actor: Option<ActorCell>,
+    /// Ends what the incarnation started: its streams and timers.
+    pub(super) token: CancellationToken,
+}
+
+impl<T> Cell<T> {
+    /// Makes a cell; `idle` is the time without messages after which its turns end.
+    pub(crate) fn new(
+        addr: ActorAddr,
+        name: &'static str,
+        settings: Settings,
+        idle: Option<Duration>,
+    ) -> Self {
+        Self {
+            addr,
+            name,
+            settings,
+            idle,
+            mailbox: Mailbox::new(settings.mailbox),
+            life: watch::Sender::new(Life::Alive),
+            residence: Mutex::default(),
+        }
+    }
+
+    /// Returns the address.
+    pub(crate) fn addr(&self) -> ActorAddr {
+        self.addr
+    }
+
+    /// Returns the definition's name.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Returns the settings.
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Returns the idle time, if it has one.
+    pub(super) fn idle(&self) -> Option<Duration> {
+        self.idle
+    }
+
+    /// Returns why it will not run again, or nothing while it may.
+    pub(crate) fn ended(&self) -> Option<Ended> {
+        match *self.life.borrow() {
+            Life::Alive => None,
+            Life::Over(why) => Some(why),
+        }
+    }
+
+    /// Waits until it will not run again.
+    ///
+    /// # Cancel safety
+    /// May be dropped and called again.
+    pub(crate) async fn wait_ended(&self) -> Ended {
+        let mut life = self.life.subscribe();
+        loop {
+            if let Life::Over(why) = *life.borrow_and_update() {
+                return why;
+            }
+            // The sender is a field of `self`, so it cannot be gone.
+            let _ = life.changed().await;
+        }
+    }
+
+    /// Returns the token of the current incarnation.
+    pub(crate) fn token(&self) -> CancellationToken {
+        self.residence().token.clone()
+    }
+
+    pub(super) fn set_ended(&self, why: Ended) {
+        self.life.send_replace(Life::Over(why));
+    }
+
+    pub(super) fn residence(&self) -> std::sync::MutexGuard<'_, Residence> {
+        self.residence
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

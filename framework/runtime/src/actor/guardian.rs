@@ -1,0 +1,463 @@
+//! A guardian restarts its children by a strategy.
+//!
+//! ractor tells it that a child failed or ended; `protocol::supervision` decides; this file carries
+//! the decision out. A child that is given up stays given up and says so: in the log, to whoever
+//! watches it, and to every caller.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use callboard_protocol::{
+    supervision::{Backoff, Decision, Intensity, Strategy, Supervisor},
+    time::Time,
+};
+use futures_util::future::BoxFuture;
+use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+
+use crate::task::Tasks;
+
+use super::{Ended, Settings};
+
+/// A child that is being started: its ractor actor, or why there is none.
+pub(super) type Starting = Pin<Box<dyn Future<Output = Result<ActorCell, String>> + Send>>;
+
+/// What a guardian does with its children. Implemented by `resident`.
+pub(crate) trait Child: Send + Sync + 'static {
+    /// Makes an incarnation that runs no turn yet.
+    fn start(self: Arc<Self>, guardian: ActorCell) -> Starting;
+    /// Lets the turns of an incarnation begin.
+    fn begin(&self, resident: ActorCell);
+    /// Returns the definition's name.
+    fn name(&self) -> &'static str;
+    /// Returns the settings.
+    fn settings(&self) -> &Settings;
+    /// Refuses further messages; what waits still runs.
+    fn close(&self);
+    /// Returns whether it refuses further messages: its next end is its last.
+    fn is_closed(&self) -> bool;
+    /// Drops the running turn at its next await; returns the incarnation that it told to end.
+    fn kill(&self) -> Option<ActorCell>;
+    /// As [`kill`](Self::kill), for its own children and all below them.
+    fn kill_children(&self);
+    /// Is told that an incarnation ended.
+    fn incarnation_ended(&self);
+    /// Is told once that it will not run again.
+    fn ended(&self, why: Ended);
+    /// Returns whether it will not run again.
+    fn has_ended(&self) -> bool;
+    /// Stops its own children.
+    fn stop_children(&self, grace: Duration) -> BoxFuture<'_, ()>;
+    /// Waits until it will not run again.
+    fn wait_ended(&self) -> BoxFuture<'_, ()>;
+}
+
+/// What a guardian needs from its node.
+pub(crate) trait Surroundings: Send + Sync + fmt::Debug + 'static {
+    /// Returns the time since the node's start.
+    fn now(&self) -> Time;
+    /// Returns a random number.
+    fn random(&self) -> u64;
+    /// Is told of each restart.
+    fn restarted(&self, child: &'static str);
+    /// Is told of each child that is given up.
+    fn gave_up(&self, child: &'static str);
+}
+
+/// A handle to a guardian; clones are handles to the same one.
+#[derive(Clone)]
+pub(crate) struct Guardian(Arc<Inner>);
+
+struct Inner {
+    surroundings: Arc<dyn Surroundings>,
+    tasks: Tasks,
+    actor: tokio::sync::OnceCell<ActorCell>,
+    state: Mutex<State>,
+}
+
+struct State {
+    supervisor: Supervisor<u64>,
+    next_key: u64,
+    children: BTreeMap<u64, Arc<dyn Child>>,
+    residents: BTreeMap<ActorId, u64>,
+    /// Children that are being started, with the number of the start that counts. One that is
+    /// overtaken by a restart or an end is dropped when it is ready.
+    starts: BTreeMap<u64, u64>,
+    next_start: u64,
+    /// Children without an incarnation, until their backoff is over.
+    waiting: BTreeSet<u64>,
+    stopping: bool,
+}
+
+impl Guardian {
+    /// Makes a guardian; it becomes a ractor actor with its first child.
+    pub(crate) fn new(
+        strategy: Strategy,
+        surroundings: Arc<dyn Surroundings>,
+        tasks: Tasks,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            surroundings,
+            tasks,
+            actor: tokio::sync::OnceCell::new(),
+            state: Mutex::new(State {
+                supervisor: Supervisor::new(strategy),
+                next_key: 0,
+                children: BTreeMap::new(),
+                residents: BTreeMap::new(),
+                starts: BTreeMap::new(),
+                next_start: 0,
+                waiting: BTreeSet::new(),
+                stopping: false,
+            }),
+        }))
+    }
+
+    /// Takes a child in and starts it in the background.
+    pub(crate) fn adopt(&self, child: Arc<dyn Child>) {
+        let key = {
+            let mut state = self.state();
+            if state.stopping {
+                drop(state);
+                child.ended(Ended::Stopped);
+                return;
+            }
+            state.next_key += 1;
+            let key = state.next_key;
+            let settings = child.settings();
+            let intensity = Intensity::new(settings.intensity_restarts, settings.intensity_within);
+            let backoff = Backoff::new(settings.backoff_min, settings.backoff_max);
+            state.supervisor.child_started(key, intensity, backoff);
+            state.children.insert(key, child.clone());
+            key
+        };
+        self.start(key, child);
+    }
+
+    /// Stops all children, the youngest first: each runs what waits in its mailbox; what is left
+    /// after `grace` is dropped.
+    pub(crate) async fn stop(&self, grace: Duration) {
+        let children: Vec<_> = {
+            let mut state = self.state();
+            state.stopping = true;
+            state.children.values().rev().cloned().collect()
+        };
+        let deadline = tokio::time::Instant::now() + grace;
+        for child in &children {
+            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+            self.stop_child(child, left).await;
+        }
+        if let Some(actor) = self.0.actor.get() {
+            actor.stop(None);
+        }
+    }
+
+    /// Drops the running turns of all children and ends them, without waiting.
+    pub(crate) fn kill(&self) {
+        let children: Vec<_> = {
+            let mut state = self.state();
+            state.stopping = true;
+            state.children.keys().rev().copied().collect()
+        };
+        for key in children {
+            if let Some(child) = self.child(key) {
+                child.kill_children();
+                child.kill();
+            }
+            self.ended(key, Ended::Stopped);
+        }
+        if let Some(actor) = self.0.actor.get() {
+            actor.stop(None);
+        }
+    }
+
+    /// Stops one child.
+    pub(crate) async fn stop_child(&self, child: &Arc<dyn Child>, grace: Duration) {
+        let deadline = tokio::time::Instant::now() + grace;
+        child.stop_children(grace).await;
+        child.close();
+        if self.waits_for_restart(child) {
+            return self.over(child, Ended::Stopped);
+        }
+        if tokio::time::timeout_at(deadline, child.wait_ended())
+            .await
+            .is_ok()
+        {
+            return;
+        }
+        child.kill();
+        // A killed turn that never awaits holds its task; the child is declared over all the same,
+        // so that nobody waits for it.
+        if tokio::time::timeout(KILL_GRACE, child.wait_ended())
+            .await
+            .is_err()
+        {
+            self.over(child, Ended::Stopped);
+        }
+    }
+
+    fn start(&self, key: u64, child: Arc<dyn Child>) {
+        let number = {
+            let mut state = self.state();
+            state.next_start += 1;
+            let number = state.next_start;
+            state.starts.insert(key, number);
+            number
+        };
+        let guardian = self.clone();
+        self.0.tasks.spawn("actor-start", async move {
+            let failure = match guardian.actor().await {
+                Ok(actor) if guardian.is_over() => return actor.stop(None),
+                Ok(actor) => match child.clone().start(actor).await {
+                    Ok(resident) => return guardian.settled(key, number, &child, &resident),
+                    Err(failure) => failure,
+                },
+                Err(failure) => failure,
+            };
+            if guardian.state().starts.get(&key) != Some(&number) {
+                return;
+            }
+            // What the failed start had begun, children and timers, ends with it.
+            child.incarnation_ended();
+            guardian.failed(key, &failure);
+        });
+    }
+
+    /// Lets a child that was started run, unless it was restarted or ended meanwhile.
+    fn settled(&self, key: u64, number: u64, child: &Arc<dyn Child>, resident: &ActorCell) {
+        {
+            let mut state = self.state();
+            if state.starts.get(&key) != Some(&number) {
+                drop(state);
+                resident.kill();
+                return;
+            }
+            state.starts.remove(&key);
+            state.residents.insert(resident.get_id(), key);
+            // Under the lock, so that a restart finds it either not begun or to be killed.
+            child.begin(resident.clone());
+        }
+        // ractor sets the status BEFORE it reports, so an end that was reported before the resident
+        // was entered is seen here.
+        if resident.get_status() >= ractor::ActorStatus::Stopping {
+            self.reported(
+                resident.get_id(),
+                Some("ended while it started".to_string()),
+            );
+        }
+    }
+
+    async fn actor(&self) -> Result<ActorCell, String> {
+        let spawned = self.0.actor.get_or_try_init(|| async {
+            let (actor, _) = Actor::spawn(None, Watcher, self.clone()).await?;
+            Ok::<_, ractor::SpawnErr>(actor.get_cell())
+        });
+        spawned.await.cloned().map_err(|error| error.to_string())
+    }
+
+    /// Takes in ractor's report that a resident ended; `failure` is nothing for an orderly end.
+    fn reported(&self, resident: ActorId, failure: Option<String>) {
+        let Some(key) = self.state().residents.remove(&resident) else {
+            return;
+        };
+        let Some(child) = self.child(key) else { return };
+        child.incarnation_ended();
+        match failure {
+            Some(failure) => self.failed(key, &failure),
+            None => self.ended(key, Ended::Stopped),
+        }
+    }
+
+    fn failed(&self, key: u64, failure: &str) {
+        let Some(child) = self.child(key) else { return };
+        let name = child.name();
+        if self.state().stopping || child.is_closed() {
+            return self.ended(key, Ended::Stopped);
+        }
+        if !child.settings().restart {
+            tracing::error!(
+                actor = name,
+                failure,
+                "actor failed; its settings say not to restart"
+            );
+            return self.ended(key, Ended::Failed);
+        }
+        let (now, random) = (self.0.surroundings.now(), self.0.surroundings.random());
+        let decision = self.state().supervisor.child_failed(&key, now, random);
+        match decision {
+            Decision::Restart { children, delay } => {
+                tracing::warn!(actor = name, failure, ?delay, "actor failed; restarting");
+                self.restart(key, &children, delay);
+            }
+            Decision::GiveUp { children } => {
+                tracing::error!(actor = name, failure, "actor failed too often; giving up");
+                for sibling in children.into_iter().rev() {
+                    self.give_up(sibling, key);
+                }
+            }
+            Decision::Ignore => {}
+        }
+    }
+
+    /// Drops the running turns of the siblings that restart too, the youngest first; what waits in
+    /// their mailboxes stays. Then starts all after the delay, the oldest first.
+    fn restart(&self, failed: u64, keys: &[u64], delay: Duration) {
+        // The residents are forgotten BEFORE they are killed, so that the report of the kill does
+        // not count as an end.
+        {
+            let mut state = self.state();
+            state.residents.retain(|_, key| !keys.contains(key));
+            state.starts.retain(|key, _| !keys.contains(key));
+            state.waiting.extend(keys);
+        }
+        let mut killed = Vec::new();
+        for key in keys.iter().rev().filter(|key| **key != failed) {
+            if let Some(child) = self.child(*key) {
+                killed.extend(child.kill());
+                child.incarnation_ended();
+            }
+        }
+        let keys = keys.to_vec();
+        let guardian = self.clone();
+        let token = self.0.tasks.token().clone();
+        self.0.tasks.spawn("actor-restart", async move {
+            tokio::select! {
+                biased;
+                () = token.cancelled() => {}
+                () = tokio::time::sleep(delay) => {}
+            }
+            // An incarnation begins AFTER the one before it has ended, unless that one computes
+            // without an await for longer than anybody can wait.
+            let ends = killed.iter().map(|actor| actor.wait(Some(KILL_GRACE)));
+            let _ = futures_util::future::join_all(ends).await;
+            for key in keys {
+                guardian.start_again(key);
+            }
+        });
+    }
+
+    fn start_again(&self, key: u64) {
+        self.state().waiting.remove(&key);
+        let Some(child) = self.child(key) else { return };
+        if self.state().stopping || child.is_closed() {
+            return self.ended(key, Ended::Stopped);
+        }
+        self.0.surroundings.restarted(child.name());
+        self.start(key, child);
+    }
+
+    fn give_up(&self, key: u64, failed: u64) {
+        if let Some(child) = self.child(key) {
+            if key != failed {
+                tracing::error!(
+                    actor = child.name(),
+                    "given up with the sibling that failed"
+                );
+            }
+            child.kill();
+            child.incarnation_ended();
+            self.0.surroundings.gave_up(child.name());
+            self.ended(key, Ended::GaveUp);
+        }
+    }
+
+    fn ended(&self, key: u64, why: Ended) {
+        let child = {
+            let mut state = self.state();
+            state.supervisor.child_ended(&key);
+            state.residents.retain(|_, owner| *owner != key);
+            state.starts.remove(&key);
+            state.waiting.remove(&key);
+            state.children.remove(&key)
+        };
+        if let Some(child) = child.filter(|child| !child.has_ended()) {
+            child.ended(why);
+        }
+    }
+
+    fn over(&self, child: &Arc<dyn Child>, why: Ended) {
+        let key = self.state().key(child);
+        if let Some(key) = key {
+            self.ended(key, why);
+        }
+    }
+
+    /// Returns whether the child has no incarnation that could run what waits.
+    fn waits_for_restart(&self, child: &Arc<dyn Child>) -> bool {
+        let state = self.state();
+        state
+            .key(child)
+            .is_some_and(|key| state.waiting.contains(&key))
+    }
+
+    /// Returns whether it has stopped: whoever made its ractor actor AFTER that has to stop it.
+    fn is_over(&self) -> bool {
+        let state = self.state();
+        state.stopping && state.children.is_empty()
+    }
+
+    fn child(&self, key: u64) -> Option<Arc<dyn Child>> {
+        self.state().children.get(&key).cloned()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn key(&self, child: &Arc<dyn Child>) -> Option<u64> {
+        let mut children = self.children.iter();
+        let found = children.find(|(_, other)| Arc::ptr_eq(other, child));
+        found.map(|(key, _)| *key)
+    }
+}
+
+impl fmt::Debug for Guardian {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guardian")
+            .field("children", &self.state().children.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The ractor actor of a guardian: it only passes events on.
+struct Watcher;
+
+impl Actor for Watcher {
+    type Msg = ();
+    type State = Guardian;
+    type Arguments = Guardian;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<()>,
+        guardian: Guardian,
+    ) -> Result<Guardian, ActorProcessingErr> {
+        Ok(guardian)
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _: ActorRef<()>,
+        event: SupervisionEvent,
+        guardian: &mut Guardian,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ActorFailed(who, failure) => {
+                guardian.reported(who.get_id(), Some(failure.to_string()));
+            }
+            SupervisionEvent::ActorTerminated(who, _, _) => guardian.reported(who.get_id(), None),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// How long a killed turn may take to reach its next await before its actor is declared over.
+const KILL_GRACE: Duration = Duration::from_secs(1);

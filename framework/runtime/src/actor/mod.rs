@@ -1,0 +1,28 @@
+//! Actors: bounded mailboxes, turns, supervision. The only module that names `ractor`.
+//!
+//! | file | its job |
+//! | --- | --- |
+//! | `cell` | what stays of an actor across restarts: address, mailbox, fate |
+//! | `mailbox` | the bounded queue |
+//! | `turns` | readers beside each other, writers alone |
+//! | `resident` | one incarnation as a ractor actor |
+//! | `guardian` | restarts by strategy |
+//! | `behaviour` | what all of it needs to know of the state |
+//!
+//! Knows nothing of calls, wires or nodes. Depends on `protocol` and `task`.
+
+mod behaviour;
+mod cell;
+mod guardian;
+mod mailbox;
+mod resident;
+mod settings;
+mod turns;
+
+pub use behaviour::TurnEnd;
+pub(crate) use behaviour::{Behaviour, Unrun};
+pub(crate) use cell::{Cell, Ended};
+pub(crate) use guardian::{Child, Guardian, Surroundings};
+pub(crate) use mailbox::Refusal;
+pub(crate) use resident::Job;
+pub use settings::Settings;

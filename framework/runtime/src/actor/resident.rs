@@ -1,0 +1,167 @@
+//! One incarnation of an actor as a ractor actor.
+//!
+//! ractor gives the task, the capture of panics, the kill and the event that tells the guardian.
+//! The messages are not ractor's: its mailbox is unbounded. A resident gets one `()` from its
+//! guardian and stays in that one `handle` until its turns end.
+
+use std::{marker::PhantomData, sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
+
+use crate::task::Tasks;
+
+use super::{
+    behaviour::Behaviour,
+    cell::Cell,
+    guardian::{Child, Starting},
+    turns::{self, Exit},
+};
+
+/// What every incarnation of one actor is started from.
+pub(crate) struct Job<B: Behaviour> {
+    pub(crate) cell: Arc<Cell<B::Item>>,
+    pub(crate) world: Arc<B::World>,
+    /// Whether calls run as tasks of their own beside each other, as a service's do.
+    pub(crate) parallel: bool,
+    pub(crate) tasks: Tasks,
+}
+
+struct Resident<B>(PhantomData<fn() -> B>);
+
+impl<B: Behaviour> Actor for Resident<B> {
+    type Msg = ();
+    type State = Running<B>;
+    type Arguments = Arc<Job<B>>;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<()>,
+        job: Arc<Job<B>>,
+    ) -> Result<Running<B>, ActorProcessingErr> {
+        let state = B::create(&job.world);
+        Ok(Running {
+            state: Some(state),
+            job,
+        })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<()>,
+        (): (),
+        running: &mut Running<B>,
+    ) -> Result<(), ActorProcessingErr> {
+        let job = running.job.clone();
+        // Taken out, so that the state is dropped here and not inside a supervision event.
+        let Some(mut state) = running.state.take() else {
+            return Ok(());
+        };
+        if job.parallel {
+            turns::run_service(Arc::new(state), &job.cell, &job.world, &job.tasks).await;
+        } else {
+            while turns::run(&mut state, &job.cell, &job.world).await == Exit::Aborted {
+                // The caller asked for it, so it is no failure: the actor goes on with a new state.
+                job.incarnation_over();
+                state = B::create(&job.world);
+            }
+        }
+        myself.stop(None);
+        Ok(())
+    }
+}
+
+struct Running<B: Behaviour> {
+    state: Option<B>,
+    job: Arc<Job<B>>,
+}
+
+impl<B: Behaviour> Job<B> {
+    /// Ends what the incarnation started: its streams, timers and children.
+    fn incarnation_over(&self) {
+        let mut residence = self.cell.residence();
+        residence.token.cancel();
+        residence.token = tokio_util::sync::CancellationToken::new();
+        drop(residence);
+        B::incarnation_ended(&self.world);
+    }
+}
+
+impl<B: Behaviour> Child for Job<B> {
+    fn start(self: Arc<Self>, guardian: ActorCell) -> Starting {
+        Box::pin(async move {
+            let resident = Resident::<B>(PhantomData);
+            let started = Actor::spawn_linked(None, resident, self.clone(), guardian).await;
+            let (actor, _) = started.map_err(|error| error.to_string())?;
+            Ok(actor.get_cell())
+        })
+    }
+
+    fn begin(&self, resident: ActorCell) {
+        // A resident that takes no message is over already; the guardian looks for that next.
+        let _ = resident.send_message::<()>(());
+        self.cell.residence().actor = Some(resident);
+    }
+
+    fn name(&self) -> &'static str {
+        self.cell.name()
+    }
+
+    fn settings(&self) -> &super::Settings {
+        self.cell.settings()
+    }
+
+    fn close(&self) {
+        self.cell.mailbox.close();
+    }
+
+    fn is_closed(&self) -> bool {
+        self.cell.mailbox.is_closed()
+    }
+
+    fn kill(&self) -> Option<ActorCell> {
+        let actor = self.cell.residence().actor.take();
+        if let Some(actor) = &actor {
+            actor.kill();
+        }
+        actor
+    }
+
+    fn kill_children(&self) {
+        B::kill_children(&self.world);
+    }
+
+    fn incarnation_ended(&self) {
+        self.cell.residence().actor = None;
+        self.incarnation_over();
+    }
+
+    fn ended(&self, why: super::Ended) {
+        let unrun = match why {
+            super::Ended::Stopped => super::Unrun::Stopped,
+            super::Ended::Failed | super::Ended::GaveUp => super::Unrun::Quarantined,
+        };
+        // The life is set BEFORE the queue is drained: a caller refused by the closed queue reads
+        // from it which error to give.
+        self.cell.set_ended(why);
+        for item in self.cell.mailbox.drain() {
+            B::refuse(&self.world, item, unrun);
+        }
+        self.cell.residence().token.cancel();
+        B::ended(&self.world, why);
+    }
+
+    fn has_ended(&self) -> bool {
+        self.cell.ended().is_some()
+    }
+
+    fn stop_children(&self, grace: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(B::stop_children(&self.world, grace))
+    }
+
+    fn wait_ended(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            self.cell.wait_ended().await;
+        })
+    }
+}

@@ -1,0 +1,180 @@
+//! The turns of one actor: first in, first out; readers beside each other, writers alone.
+//!
+//! All turns of an actor run on the task of its residence, so that no state is locked: readers
+//! borrow it together, and the borrow checker proves that a writer has it alone.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{Either, select},
+    stream::FuturesUnordered,
+};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::task::Tasks;
+
+use super::{
+    behaviour::{Behaviour, TurnEnd},
+    cell::Cell,
+    mailbox::Popped,
+};
+
+/// Why the turns ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exit {
+    /// The mailbox is closed and all that was in it has run.
+    Drained,
+    /// A turn was dropped in the middle; the state is not to be used.
+    Aborted,
+}
+
+enum Step<T> {
+    Admitted(T),
+    Ended(TurnEnd),
+    Over,
+}
+
+/// Runs an actor's turns until its mailbox is closed and empty.
+pub(super) async fn run<B: Behaviour>(
+    state: &mut B,
+    cell: &Cell<B::Item>,
+    world: &Arc<B::World>,
+) -> Exit {
+    let life = cell.token();
+    loop {
+        // Turns that never wait must let other tasks, and a kill, in between.
+        tokio::task::consume_budget().await;
+        // A killed incarnation leaves what waits to the next one.
+        if life.is_cancelled() {
+            return Exit::Drained;
+        }
+        let Some(item) = next(cell).await else {
+            return Exit::Drained;
+        };
+        let Some(item) = B::admit(world, item) else {
+            continue;
+        };
+        let end = if B::exclusive(&item) {
+            B::run_exclusive(state, world, item).await
+        } else {
+            run_readers(state, cell, world, item, &life).await
+        };
+        if end == TurnEnd::Aborted {
+            return Exit::Aborted;
+        }
+    }
+}
+
+/// Runs readers beside each other until none runs and a writer, or nothing, waits.
+async fn run_readers<B: Behaviour>(
+    state: &B,
+    cell: &Cell<B::Item>,
+    world: &Arc<B::World>,
+    first: B::Item,
+    life: &CancellationToken,
+) -> TurnEnd {
+    let mut running = FuturesUnordered::new();
+    running.push(state.run_shared(world, first));
+    loop {
+        tokio::task::consume_budget().await;
+        let step = poll_fn(|cx| {
+            if let Poll::Ready(Some(end)) = running.poll_next_unpin(cx) {
+                return Poll::Ready(Step::Ended(end));
+            }
+            if running.len() < cell.settings().readers && !life.is_cancelled() {
+                let popped = cell.mailbox.poll_pop(cx, |item| !B::exclusive(item));
+                if let Poll::Ready(Popped::Message(item)) = popped {
+                    return Poll::Ready(Step::Admitted(item));
+                }
+            }
+            if running.is_empty() {
+                Poll::Ready(Step::Over)
+            } else {
+                Poll::Pending
+            }
+        });
+        match step.await {
+            Step::Admitted(item) => {
+                if let Some(item) = B::admit(world, item) {
+                    running.push(state.run_shared(world, item));
+                }
+            }
+            Step::Ended(TurnEnd::Done) => {}
+            Step::Ended(TurnEnd::Aborted) => return TurnEnd::Aborted,
+            Step::Over => return TurnEnd::Done,
+        }
+    }
+}
+
+/// Runs a service's calls: each on a task of its own, at most as many at once as its settings say.
+///
+/// A service keeps no state that a panic could spoil, so a panic ends its call only.
+pub(super) async fn run_service<B: Behaviour>(
+    state: Arc<B>,
+    cell: &Cell<B::Item>,
+    world: &Arc<B::World>,
+    tasks: &Tasks,
+) {
+    let limit = Arc::new(tokio::sync::Semaphore::new(cell.settings().readers));
+    let life = cell.token();
+    loop {
+        // The place is taken BEFORE the message, so that one that waits can still be withdrawn.
+        let Ok(place) = limit.clone().acquire_owned().await else {
+            return;
+        };
+        let Some(item) = next(cell).await else { break };
+        let Some(item) = B::admit(world, item) else {
+            continue;
+        };
+        let (state, world, life) = (state.clone(), world.clone(), life.clone());
+        tasks.spawn("service-call", async move {
+            // The caller was answered before the panic came here; the task must not die loudly.
+            let turn = std::panic::AssertUnwindSafe(state.run_shared(&world, item));
+            let turn = pin!(turn.catch_unwind());
+            let _ = select(turn, pin!(life.cancelled())).await;
+            drop(place);
+        });
+    }
+    // All places back: every call has ended.
+    let _ = limit
+        .acquire_many(u32::try_from(cell.settings().readers).unwrap_or(u32::MAX))
+        .await;
+}
+
+/// Waits for the next message; nothing when the mailbox is closed and empty, or became so because
+/// no message came for the idle time.
+async fn next<T>(cell: &Cell<T>) -> Option<T> {
+    loop {
+        let message = poll_fn(|cx| cell.mailbox.poll_pop(cx, |_| true));
+        let popped = match cell.idle() {
+            Some(idle) => match within(idle, message).await {
+                Some(popped) => popped,
+                None if cell.mailbox.close_if_empty() => return None,
+                None => continue,
+            },
+            None => message.await,
+        };
+        return match popped {
+            Popped::Message(item) => Some(item),
+            Popped::Closed | Popped::OtherKind => None,
+        };
+    }
+}
+
+/// Returns the future's value unless the time passes first; a value that is there wins.
+async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
+    let future = pin!(future);
+    let sleep = pin!(tokio::time::sleep(limit));
+    match select(future, sleep).await {
+        Either::Left((value, _)) => Some(value),
+        Either::Right(((), _)) => None,
+    }
+}

@@ -1,0 +1,390 @@
+//! A call of a peer while it waits or runs here, and the way its answer goes back.
+//!
+//! It knows nothing of what the call is for; `server` finds that out. The answer goes on the lane
+//! that the call came on; a long one, or one that finds no room, is sent by a task of its own.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
+};
+
+use bytes::Bytes;
+use callboard_protocol::{
+    code::{CallError, Code},
+    id::CallId,
+    wire::{
+        Wire,
+        header::{Body, Reply},
+        stream::StreamFrame,
+    },
+};
+use futures_core::Stream;
+use futures_util::task::AtomicWaker;
+use tokio::sync::oneshot;
+
+use crate::net::{AppendError, RecvStream, SendStream, StreamFor};
+
+use super::{
+    codec,
+    face::FaceMethod,
+    hub::Hub,
+    interface::MethodSpec,
+    port::panic_text,
+    session::{LateError, Session},
+    stream::{Inbound, RemoteSink, pump},
+    streams::Halves,
+};
+
+/// A call of the peer that waits or runs here, and the way back to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrival(pub(super) Arc<Served>);
+
+/// The shared state of an arrival.
+pub(crate) struct Served {
+    session: Arc<Session>,
+    id: CallId,
+    lane: usize,
+    wants_reply: bool,
+    cancelled: AtomicBool,
+    waker: AtomicWaker,
+    queued: Mutex<Option<Box<dyn Withdraw>>>,
+    send: Mutex<Option<oneshot::Receiver<SendStream>>>,
+    recv: Mutex<Option<oneshot::Receiver<RecvStream>>>,
+}
+
+/// A mailbox that a message can be taken out of.
+pub(crate) trait Withdraw: Send + Sync {
+    /// Takes the message out, unless its turn has begun.
+    fn withdraw(&self);
+}
+
+impl Arrival {
+    pub(super) fn new(
+        session: Arc<Session>,
+        id: CallId,
+        lane: usize,
+        wants_reply: bool,
+        stream: Option<Halves>,
+    ) -> Self {
+        let (send, recv) = stream.map(|halves| (halves.send, halves.recv)).unzip();
+        Self(Arc::new(Served {
+            session,
+            id,
+            lane,
+            wants_reply,
+            cancelled: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+            queued: Mutex::new(None),
+            send: Mutex::new(send),
+            recv: Mutex::new(recv),
+        }))
+    }
+
+    /// Returns whether the caller waits for a reply.
+    pub(crate) fn wants_reply(&self) -> bool {
+        self.0.wants_reply
+    }
+
+    /// Notes how to take the call out of its queue. Called AFTER it was put there; the call may
+    /// have run or been cancelled in between, both of which are harmless.
+    pub(crate) fn queued(&self, withdraw: Box<dyn Withdraw>) {
+        *self.0.queued.lock().unwrap_or_else(PoisonError::into_inner) = Some(withdraw);
+        if self.is_cancelled() {
+            self.0.withdraw();
+        }
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.0.cancelled.load(Ordering::Acquire)
+    }
+
+    /// Ends when the caller does not wait any more.
+    pub(crate) async fn cancelled(&self) {
+        poll_fn(|cx| {
+            self.0.waker.register(cx.waker());
+            if self.is_cancelled() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+
+    pub(crate) fn decode<T: Wire>(&self, body: &[u8], method: &FaceMethod) -> Result<T, CallError> {
+        codec::decode_args(body, &self.0.session.hub, method)
+    }
+
+    fn hub(&self) -> &Arc<Hub> {
+        &self.0.session.hub
+    }
+
+    /// Returns the streamed argument.
+    pub(crate) fn inbound<T: Wire>(&self, method: &FaceMethod) -> Inbound<T> {
+        let arrival = self.clone();
+        let frames = async move { arrival.take_recv().await };
+        Inbound::remote(frames, self.0.session.hub.clone(), method)
+    }
+
+    /// Answers with a value.
+    ///
+    /// # Panics
+    /// With the panic of the value's serialiser, AFTER the caller was answered `Panicked`.
+    pub(crate) fn reply<T: Wire>(self, value: &T, spec: &'static MethodSpec) {
+        if self.is_cancelled() {
+            return;
+        }
+        let replied = catch_unwind(AssertUnwindSafe(|| self.try_reply(value, spec)));
+        match replied {
+            Ok(None) => self.ended(),
+            Ok(Some(body)) => {
+                let later = self.clone().reply_later(body, None);
+                self.hub().tasks().spawn("reply", later);
+            }
+            Err(panic) => {
+                let detail = panic_text(&*panic);
+                self.fail(spec.error(Code::Panicked).with_detail(detail));
+                resume_unwind(panic)
+            }
+        }
+    }
+
+    /// Appends the reply; returns its body, or why there is none, if that has to be sent apart.
+    fn try_reply<T: Wire>(
+        &self,
+        value: &T,
+        spec: &'static MethodSpec,
+    ) -> Option<Result<Vec<u8>, CallError>> {
+        let served = &self.0;
+        let hub = &served.session.hub;
+        let appended = served.session.link.append(served.lane, |buffer| {
+            Reply {
+                id: served.id,
+                outcome: Ok(Body::Inline(&[])),
+            }
+            .encode(buffer);
+            codec::encode_inline(value, buffer, hub)
+        });
+        if matches!(appended, Ok(_) | Err(AppendError::Down)) {
+            return None;
+        }
+        // No room now, too long for a lane, or without an encoding: encoded apart, which also says
+        // which of the three it is.
+        let bytes_max = served.session.body_bytes_max();
+        Some(codec::encode_reply(value, bytes_max, spec))
+    }
+
+    /// Answers with an error.
+    pub(crate) fn fail(self, error: CallError) {
+        let served = &self.0;
+        if !served.wants_reply {
+            tracing::debug!(%error, "a send was refused");
+            served.session.hub.metrics().send_refused(error.code());
+            return;
+        }
+        served.session.streams.forget(served.id);
+        if self.is_cancelled() {
+            // Nobody reads it.
+            return;
+        }
+        let outcome = Err(error);
+        let reply = Reply {
+            id: served.id,
+            outcome,
+        };
+        let appended = served.session.link.append(served.lane, |buffer| {
+            reply.encode(buffer);
+            Ok::<_, Infallible>(())
+        });
+        if let (Err(AppendError::Full), Err(error)) = (appended, reply.outcome) {
+            // A call that was refused has no place among those served, which would bound it.
+            if let Some(late) = served.session.late_error() {
+                let later = self.clone().reply_later(Err(error), Some(late));
+                self.hub().tasks().spawn("reply", later);
+                return;
+            }
+        }
+        self.ended();
+    }
+
+    /// Answers with a stream, then sends its items. Dropped before it has answered, even before it
+    /// was polled, it answers `TurnAborted`.
+    pub(crate) fn reply_stream<T, S>(
+        self,
+        items: S,
+        spec: &'static MethodSpec,
+    ) -> impl Future<Output = ()> + Send + 'static
+    where
+        T: Wire,
+        S: Stream<Item = T> + Send + 'static,
+    {
+        let unanswered = Unanswered {
+            arrival: Some(self),
+            spec,
+        };
+        async move {
+            let Some((send, session)) = unanswered.start().await else {
+                return;
+            };
+            let sink = RemoteSink::new(send, session.body_bytes_max(), spec);
+            pump(items, sink, spec).await;
+        }
+    }
+
+    /// Answers when the lane has room, unless the caller goes away first. The call keeps its place
+    /// among those served until then, so that `served_max` bounds the replies that wait.
+    async fn reply_later(self, outcome: Result<Vec<u8>, CallError>, _late: Option<LateError>) {
+        tokio::select! {
+            biased;
+            () = self.cancelled() => {}
+            () = self.write_reply(outcome) => {}
+        }
+        self.ended();
+    }
+
+    /// Writes a reply; a long body goes on a stream of its own, announced first.
+    async fn write_reply(&self, outcome: Result<Vec<u8>, CallError>) {
+        let served = &self.0;
+        let link = &served.session.link;
+        let inline_max = served.session.inline_bytes_max();
+        loop {
+            let reply = Reply {
+                id: served.id,
+                outcome: match &outcome {
+                    Ok(body) if body.len() <= inline_max => Ok(Body::Inline(body)),
+                    Ok(_) => Ok(Body::OnStream),
+                    Err(error) => Err(error.clone()),
+                },
+            };
+            let appended = link.append(served.lane, |buffer| {
+                reply.encode(buffer);
+                Ok::<_, Infallible>(())
+            });
+            match appended {
+                Ok(_) => break,
+                Err(AppendError::Full) => link.writable(served.lane).await,
+                Err(_) => return,
+            }
+        }
+        if let Ok(body) = outcome
+            && body.len() > inline_max
+            && let Ok((mut send, _)) = link.open_stream(served.id, StreamFor::Reply).await
+        {
+            let mut frame = Vec::with_capacity(body.len() + 1);
+            StreamFrame::Body(&body).encode(&mut frame);
+            // A caller that is gone stops the stream; then there is nobody to tell.
+            let _ = send.write_frame(&frame).await;
+            send.finish();
+        }
+    }
+
+    /// Gives the call's place among those served back.
+    fn ended(&self) {
+        self.0.session.served_ended(self.0.id);
+    }
+
+    pub(super) async fn read_body(&self) -> Option<Bytes> {
+        let mut recv = self.take_recv().await?;
+        let frame = recv
+            .read_frame(codec::stream_frame_bytes_max(self.hub()))
+            .await
+            .ok()??;
+        let body = match StreamFrame::decode(&frame) {
+            Ok(StreamFrame::Body(body)) => frame.slice_ref(body),
+            _ => return None,
+        };
+        // The items of a streamed argument follow on the same stream.
+        let (again, place) = oneshot::channel();
+        let _ = again.send(recv);
+        *self.0.recv.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
+        Some(body)
+    }
+
+    async fn take_send(&self) -> Option<SendStream> {
+        let half = self
+            .0
+            .send
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        half?.await.ok()
+    }
+
+    async fn take_recv(&self) -> Option<RecvStream> {
+        let half = self
+            .0
+            .recv
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        half?.await.ok()
+    }
+}
+
+/// A streamed call that has no answer yet.
+struct Unanswered {
+    arrival: Option<Arrival>,
+    spec: &'static MethodSpec,
+}
+
+impl Unanswered {
+    /// Waits for the call's stream and answers; returns where the items go.
+    async fn start(mut self) -> Option<(SendStream, Arc<Session>)> {
+        let send = self.arrival.as_ref()?.take_send().await;
+        let arrival = self.arrival.take()?;
+        let Some(send) = send else {
+            arrival.fail(self.spec.error(Code::StreamBroken));
+            return None;
+        };
+        let session = arrival.0.session.clone();
+        arrival.reply(&(), self.spec);
+        Some((send, session))
+    }
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        if let Some(arrival) = self.arrival.take() {
+            arrival.fail(self.spec.error(Code::TurnAborted));
+        }
+    }
+}
+
+impl Served {
+    pub(super) fn call(&self) -> CallId {
+        self.id
+    }
+
+    /// Ends the call: takes it out of its queue, or wakes its turn to be dropped.
+    pub(super) fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Release);
+        self.waker.wake();
+        self.withdraw();
+    }
+
+    fn withdraw(&self) {
+        let queued = self
+            .queued
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(queued) = queued {
+            queued.withdraw();
+        }
+    }
+}
+
+impl fmt::Debug for Served {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Served")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}

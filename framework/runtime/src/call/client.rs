@@ -1,0 +1,356 @@
+//! The caller's side of a call: from the builder to the reply.
+//!
+//! `Call` → [`attempts`] (route, try, perhaps try again) → `local` or `remote` → reply. The
+//! deadline is around all of it; dropping the future at any point frees what the call holds, here
+//! and on the host.
+
+use std::{
+    fmt,
+    future::{Future, IntoFuture},
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use callboard_protocol::{
+    code::{CallError, Code, Ran, Retry},
+    id::NodeId,
+    time::Time,
+    wire::header::TraceContext,
+};
+use futures_core::Stream;
+use futures_util::future::{Either, select};
+use tracing::Instrument;
+
+use crate::env::Bug;
+
+use super::{
+    deadline::Alarm,
+    face::Face,
+    hub::Hub,
+    interface::{Answer, Interface, Method, MethodSpec},
+    local,
+    meta::{Caller, Meta},
+    reference::{Address, Ref},
+    remote,
+    route::{Route, choose_route},
+    scope::{self, Chain},
+};
+
+/// The streamed argument of a call, before it goes anywhere.
+pub(super) type Items<T> = Pin<Box<dyn Stream<Item = T> + Send>>;
+
+/// A call that has not been made yet. Awaiting it makes it; [`send`](Call::send) makes it without
+/// waiting for a reply.
+///
+/// # Cancel safety
+/// Dropping the future of a call drops the call: it is taken out of the target's queue, or its
+/// `&self` handler and its streams are dropped. A `&mut self` handler that has begun runs to its end.
+#[must_use = "a call does nothing until it is awaited or sent"]
+pub struct Call<M: Method> {
+    target: Ref<M::Interface>,
+    args: M::Args,
+    inbound: Option<Items<M::Inbound>>,
+    timeout: Option<Duration>,
+    request: Option<u128>,
+}
+
+/// Makes a call.
+#[doc(hidden)]
+pub fn call<M: Method>(target: &Ref<M::Interface>, args: M::Args) -> Call<M> {
+    Call {
+        target: target.clone(),
+        args,
+        inbound: None,
+        timeout: None,
+        request: None,
+    }
+}
+
+/// Makes a call with a streamed argument.
+#[doc(hidden)]
+pub fn call_streaming<M: Method>(
+    target: &Ref<M::Interface>,
+    args: M::Args,
+    items: impl Stream<Item = M::Inbound> + Send + 'static,
+) -> Call<M> {
+    Call {
+        inbound: Some(Box::pin(items)),
+        ..call(target, args)
+    }
+}
+
+/// What all attempts of a call share.
+pub(super) struct Plan {
+    pub(super) hub: Arc<Hub>,
+    pub(super) face: Arc<Face>,
+    pub(super) spec: &'static MethodSpec,
+    pub(super) meta: Meta,
+    /// Whether any attempt may have reached a handler.
+    pub(super) left: AtomicBool,
+    pub(super) wants_reply: bool,
+}
+
+impl<M: Method> Call<M> {
+    /// Sets how long the call may take, all attempts together. The deadline of the turn that makes
+    /// the call, if it is earlier, holds. Default: what the handler's attribute says, else 10 s.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Gives the call an id of the caller's choice. A handler marked `once` runs once for each.
+    pub fn request_id(mut self, id: u128) -> Self {
+        self.request = Some(id);
+        self
+    }
+
+    /// Sends the call without waiting for a reply: returns when it is in the target's queue (here)
+    /// or in the link's send buffer (elsewhere). What becomes of it then is not reported.
+    ///
+    /// # Errors
+    /// What kept the message from being sent; `ran()` is never `MayHaveRun`.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, the message may or may not have been sent.
+    pub async fn send(self) -> Result<(), CallError> {
+        let spec = M::spec();
+        let plan = self.plan(false)?;
+        let started = plan.hub.now();
+        let result = with_deadline(&plan, self.attempts(&plan)).await.map(drop);
+        if let Some(method) = plan.face.methods.get(M::INDEX) {
+            method
+                .metrics
+                .sent(result.as_ref().err().map(CallError::code));
+        }
+        tracing::trace!(method = %spec.name, took = ?plan.hub.now().saturating_since(started), "sent");
+        result
+    }
+
+    async fn run(self) -> Result<Answer<M>, CallError> {
+        let plan = self.plan(true)?;
+        let span = call_span(&plan);
+        let method = plan.face.methods.get(M::INDEX);
+        let metrics = method.map(|method| method.metrics.begin());
+        let started = plan.hub.now();
+        let result = with_deadline(&plan, self.attempts(&plan))
+            .instrument(span)
+            .await;
+        let took = plan.hub.now().saturating_since(started);
+        if let Some(metrics) = metrics {
+            metrics.end(result.as_ref().err().map(CallError::code), took);
+        }
+        result?.ok_or_else(|| M::spec().error(Code::ReplyDropped))
+    }
+
+    fn plan(&self, wants_reply: bool) -> Result<Plan, CallError> {
+        let spec = M::spec();
+        let hub = self.target.hub(spec)?.clone();
+        let face = hub.face::<M::Interface>()?;
+        let now = hub.now();
+        let turn = scope::current();
+        let own = now + self.timeout.unwrap_or_else(|| spec.default_timeout());
+        let deadline = turn
+            .as_ref()
+            .filter(|_| wants_reply)
+            .map_or(own, |turn| own.min(turn.deadline));
+        let chain = match &turn {
+            Some(turn) if wants_reply => turn.chain.clone(),
+            _ => Chain::default(),
+        };
+        scope::check_length(&chain, spec)?;
+        let trace = match &turn {
+            Some(turn) => turn.trace,
+            None => hub.metrics().sample(|| hub.random()),
+        };
+        let actor = turn.as_ref().and_then(|turn| turn.actor);
+        let caller = Caller {
+            node: hub.me().id,
+            actor,
+        };
+        let trace = trace.map(|trace| TraceContext {
+            span_id: hub.random(),
+            ..trace
+        });
+        let meta = Meta {
+            caller,
+            deadline,
+            queued_at: now,
+            chain,
+            trace,
+            request: self.request,
+        };
+        Ok(Plan {
+            hub,
+            face,
+            spec,
+            meta,
+            left: AtomicBool::new(false),
+            wants_reply,
+        })
+    }
+
+    /// Tries until there is an answer, an error that must not be retried, or no budget.
+    async fn attempts(self, plan: &Plan) -> Result<Option<Answer<M>>, CallError> {
+        let mut parts = Parts::<M> {
+            target: self.target,
+            args: Some(self.args),
+            inbound: self.inbound,
+        };
+        let mut tried = Vec::new();
+        let mut earlier: Option<CallError> = None;
+        plan.hub.budget().deposit(plan.hub.now());
+        for attempt in 1.. {
+            let error = match parts.attempt(plan, &mut tried).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let retry = parts.can_go_again(plan) && may_retry(plan, &parts.target, &error, attempt);
+            // An attempt that may have run counts for the call, whatever a later one says of itself.
+            let error = match earlier.take() {
+                Some(earlier) if error.ran() != Ran::MayHaveRun => earlier,
+                _ => error,
+            };
+            if !retry {
+                return Err(error);
+            }
+            tracing::debug!(%error, attempt, "retrying");
+            earlier = Some(error).filter(|error| error.ran() == Ran::MayHaveRun);
+            if let Some(method) = plan.face.methods.get(M::INDEX) {
+                method.metrics.retried();
+            }
+            tokio::time::sleep(backoff(plan, attempt)).await;
+        }
+        Err(plan.spec.error(Code::NoHost))
+    }
+}
+
+/// What an attempt uses up: arguments that moved into a mailbox of this process, and items, are
+/// gone after it.
+struct Parts<M: Method> {
+    target: Ref<M::Interface>,
+    args: Option<M::Args>,
+    inbound: Option<Items<M::Inbound>>,
+}
+
+impl<M: Method> Parts<M> {
+    async fn attempt(
+        &mut self,
+        plan: &Plan,
+        tried: &mut Vec<NodeId>,
+    ) -> Result<Option<Answer<M>>, CallError> {
+        let gone = || plan.spec.error(Code::NoHost);
+        match choose_route(&self.target, &plan.hub, &plan.face, M::INDEX, tried)? {
+            Route::Local(place) => {
+                tried.push(plan.hub.me().id);
+                let args = self.args.take().ok_or_else(gone)?;
+                local::call::<M>(&place, plan, args, self.inbound.take()).await
+            }
+            Route::Remote(session) => {
+                tried.push(session.node());
+                let args = self.args.as_mut().ok_or_else(gone)?;
+                let (address, items) = (self.target.address(), &mut self.inbound);
+                remote::call::<M>(&session, plan, address, args, items).await
+            }
+        }
+    }
+
+    fn can_go_again(&self, plan: &Plan) -> bool {
+        self.args.is_some() && (self.inbound.is_some() || !plan.spec.options.streams_args)
+    }
+}
+
+/// Says whether a call may be tried again: by the code's rule, and within the attempts and the
+/// budget. Only a service has another place to try; a second try at the same actor would be
+/// overtaken by the sender's next message while it waits.
+fn may_retry<I: Interface>(plan: &Plan, target: &Ref<I>, error: &CallError, attempt: u32) -> bool {
+    let safe = match error.retry() {
+        Retry::Elsewhere => true,
+        Retry::IfIdempotent => {
+            plan.spec.options.idempotent || plan.hub.env().plant.strikes(Bug::UnsafeRetry)
+        }
+        Retry::Never => false,
+    };
+    safe && *target.address() == Address::Service
+        && error.code() != Code::SchemaMismatch
+        && attempt < plan.hub.call_limits().attempts_max
+        && plan.hub.budget().withdraw(plan.hub.now())
+}
+
+/// Waits between half and all of a time that doubles, so that callers who failed together do not
+/// come back together.
+fn backoff(plan: &Plan, attempt: u32) -> Duration {
+    let most = plan.hub.call_limits().retry_backoff * 2_u32.saturating_pow(attempt.min(10) - 1);
+    let random = plan.hub.random() as f64 / u64::MAX as f64;
+    most.mul_f64(0.5 + random / 2.0)
+}
+
+async fn with_deadline<T>(
+    plan: &Plan,
+    attempts: impl Future<Output = Result<T, CallError>>,
+) -> Result<T, CallError> {
+    let is_forgotten = plan.hub.env().plant.strikes(Bug::ForgottenDeadline);
+    let at = if is_forgotten {
+        Time::MAX
+    } else {
+        plan.meta.deadline
+    };
+    let alarm = pin!(Alarm::new(plan.hub.deadlines(), at));
+    let mut attempts = pin!(Some(attempts));
+    if let Some(attempts) = attempts.as_mut().as_pin_mut()
+        && let Either::Left((result, _)) = select(attempts, alarm).await
+    {
+        return result;
+    }
+    // Dropped BEFORE the look: a call that was still in its queue is taken out and has not run.
+    attempts.set(None);
+    let left = plan.left.load(Ordering::Relaxed);
+    if plan.hub.deadlines().is_over() {
+        let code = if left {
+            Code::PeerLost
+        } else {
+            Code::NodeStopping
+        };
+        return Err(plan.spec.error(code).with_detail("this node has stopped"));
+    }
+    let code = if left {
+        Code::DeadlineExceeded
+    } else {
+        Code::DeadlineBeforeSend
+    };
+    Err(plan.spec.error(code))
+}
+
+fn call_span(plan: &Plan) -> tracing::Span {
+    let Some(trace) = plan.meta.trace.filter(|trace| trace.flags & 1 == 1) else {
+        return tracing::Span::none();
+    };
+    tracing::info_span!(
+        "call",
+        method = %plan.spec.path(),
+        node = %plan.hub.me().name,
+        trace_id = format_args!("{:032x}", trace.trace_id),
+        span_id = format_args!("{:016x}", trace.span_id),
+    )
+}
+
+impl<M: Method> IntoFuture for Call<M> {
+    type Output = M::Output;
+    type IntoFuture = Pin<Box<dyn Future<Output = M::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { M::output(self.run().await) })
+    }
+}
+
+impl<M: Method> fmt::Debug for Call<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("method", &M::spec().path())
+            .field("target", &self.target)
+            .finish_non_exhaustive()
+    }
+}

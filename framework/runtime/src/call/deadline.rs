@@ -1,0 +1,192 @@
+//! Deadlines: one timer wheel for a node and everything that waits on it.
+//!
+//! `protocol::schedule` keeps the wheel; here are the task that sleeps until its next tick and the
+//! future that a call waits with.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use callboard_protocol::{
+    schedule::{TimerKey, TimerWheel},
+    time::Time,
+};
+use tokio::sync::Notify;
+
+use crate::env::Clock;
+
+/// The wheel of a node.
+pub(crate) struct Deadlines {
+    clock: Arc<dyn Clock>,
+    start: Instant,
+    wheel: Mutex<Wheel>,
+    earlier: Notify,
+}
+
+struct Wheel {
+    timers: TimerWheel<Waker>,
+    /// Nothing drives the wheel any more: every wait is over.
+    over: bool,
+    /// When the task wakes next; an earlier timer has to tell it.
+    wakes_at: Time,
+}
+
+impl Deadlines {
+    /// Makes an empty wheel whose time begins now.
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        let start = clock.now();
+        let timers = TimerWheel::new(Time::ZERO);
+        let wheel = Mutex::new(Wheel {
+            timers,
+            over: false,
+            wakes_at: FAR,
+        });
+        Self {
+            clock,
+            start,
+            wheel,
+            earlier: Notify::new(),
+        }
+    }
+
+    /// Returns the time since the node's start.
+    pub(crate) fn now(&self) -> Time {
+        Time::ZERO + self.clock.now().saturating_duration_since(self.start)
+    }
+
+    /// Wakes what is due, for as long as it is polled.
+    pub(crate) async fn drive(&self) {
+        loop {
+            let wait = {
+                let now = self.now();
+                let mut wheel = self.wheel();
+                while let Some(waker) = wheel.timers.pop_expired(now) {
+                    waker.wake();
+                }
+                wheel.wakes_at = wheel.timers.next_deadline().unwrap_or(FAR);
+                wheel.wakes_at.saturating_since(now).min(WAIT_MAX)
+            };
+            tokio::select! {
+                biased;
+                () = self.earlier.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Ends all waits, and every later one at once: the node has stopped, and nobody looks at the
+    /// clock any more.
+    pub(crate) fn end(&self) {
+        let mut waiting = Vec::new();
+        {
+            let mut wheel = self.wheel();
+            wheel.over = true;
+            while let Some(waker) = wheel.timers.pop_expired(FAR) {
+                waiting.push(waker);
+            }
+        }
+        for waker in waiting {
+            waker.wake();
+        }
+    }
+
+    /// Returns whether all waits have ended because the node has stopped.
+    pub(crate) fn is_over(&self) -> bool {
+        self.wheel().over
+    }
+
+    /// Returns how many timers are set.
+    pub(crate) fn len(&self) -> usize {
+        self.wheel().timers.len()
+    }
+
+    fn wheel(&self) -> MutexGuard<'_, Wheel> {
+        self.wheel.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Deadlines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deadlines").finish_non_exhaustive()
+    }
+}
+
+/// Becomes ready at a time. It costs nothing until it is first polled.
+#[derive(Debug)]
+pub(crate) struct Alarm<'a> {
+    deadlines: &'a Deadlines,
+    at: Time,
+    key: Option<TimerKey>,
+}
+
+impl<'a> Alarm<'a> {
+    pub(crate) fn new(deadlines: &'a Deadlines, at: Time) -> Self {
+        Self {
+            deadlines,
+            at,
+            key: None,
+        }
+    }
+}
+
+impl Future for Alarm<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.deadlines.now() >= self.at {
+            return Poll::Ready(());
+        }
+        let mut wheel = self.deadlines.wheel();
+        if wheel.over {
+            return Poll::Ready(());
+        }
+        if let Some(waker) = self.key.and_then(|key| wheel.timers.get_mut(key)) {
+            // The call may have moved to another task since it was last polled.
+            waker.clone_from(cx.waker());
+            return Poll::Pending;
+        }
+        let key = wheel.timers.insert(self.at, cx.waker().clone());
+        let earlier = self.at < wheel.wakes_at;
+        drop(wheel);
+        self.key = Some(key);
+        if earlier {
+            self.deadlines.earlier.notify_one();
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.deadlines.wheel().timers.remove(key);
+        }
+    }
+}
+
+/// Later than any deadline.
+const FAR: Time = Time::MAX;
+
+/// An idle wheel looks at the clock this often; it is woken earlier when a timer needs it.
+const WAIT_MAX: Duration = Duration::from_secs(3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::Env;
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_deadline_once_the_node_has_stopped() {
+        let deadlines = Deadlines::new(Env::real().clock);
+        let far = deadlines.now() + Duration::from_secs(600);
+        let waits = Alarm::new(&deadlines, far);
+        let (_, ()) = tokio::join!(waits, async { deadlines.end() });
+        Alarm::new(&deadlines, far).await;
+        assert_eq!(deadlines.len(), 0);
+    }
+}

@@ -1,0 +1,112 @@
+//! A call on its way to a handler: the arguments, the streamed argument and the port for the reply.
+
+use std::sync::Arc;
+
+use callboard_protocol::code::{CallError, Code};
+
+use super::{
+    arrival::Arrival,
+    face::Face,
+    interface::{Method, Port},
+    stream::Inbound,
+};
+
+/// A call of method `M` that waits in a mailbox or is about to run.
+#[derive(Debug)]
+pub struct Envelope<M: Method> {
+    args: M::Args,
+    inbound: Option<Inbound<M::Inbound>>,
+    port: Port<M>,
+}
+
+impl<M: Method> Envelope<M> {
+    pub(crate) fn new(args: M::Args, inbound: Option<Inbound<M::Inbound>>, port: Port<M>) -> Self {
+        Self {
+            args,
+            inbound,
+            port,
+        }
+    }
+
+    /// Takes the envelope apart for the handler. A method without a streamed argument drops the
+    /// second part.
+    #[must_use]
+    pub fn into_parts(self) -> (M::Args, Inbound<M::Inbound>, Port<M>) {
+        (
+            self.args,
+            self.inbound.unwrap_or_else(Inbound::ended),
+            self.port,
+        )
+    }
+
+    /// Answers with an error instead of running.
+    pub fn refuse(self, error: CallError) {
+        self.port.refuse(error);
+    }
+
+    /// Returns whether nobody waits for the reply any more.
+    #[must_use]
+    pub fn abandoned(&self) -> bool {
+        self.port.abandoned()
+    }
+}
+
+/// A call that came over the wire and whose arguments are still bytes.
+#[derive(Debug)]
+pub struct Incoming<'a> {
+    body: &'a [u8],
+    arrival: Arrival,
+    face: Option<Arc<Face>>,
+    shape: Option<u64>,
+}
+
+impl<'a> Incoming<'a> {
+    pub(crate) fn new(body: &'a [u8], arrival: Arrival, shape: Option<u64>) -> Self {
+        Self {
+            body,
+            arrival,
+            face: None,
+            shape,
+        }
+    }
+
+    /// Sets the interface that the call is for.
+    pub(crate) fn of(self, face: Arc<Face>) -> Self {
+        Self {
+            face: Some(face),
+            ..self
+        }
+    }
+
+    pub(crate) fn arrival(&self) -> &Arrival {
+        &self.arrival
+    }
+
+    /// Decodes the arguments of `M` and makes the port that answers over the wire.
+    ///
+    /// # Errors
+    /// `BodyUndecodable` or `BodyOverLimit`.
+    pub fn open<M: Method>(self) -> Result<Envelope<M>, CallError> {
+        let method = self
+            .face
+            .as_ref()
+            .and_then(|face| face.methods.get(M::INDEX));
+        let method = method.ok_or_else(|| M::spec().error(Code::UnknownMethod))?;
+        if self.shape.is_some_and(|theirs| theirs != method.shape()) {
+            let detail = "the caller was built from other types of this method";
+            return Err(M::spec().error(Code::SchemaMismatch).with_detail(detail));
+        }
+        let args = self.arrival.decode::<M::Args>(self.body, method)?;
+        let streams = M::spec().options.streams_args;
+        let inbound = streams.then(|| self.arrival.inbound::<M::Inbound>(method));
+        let port = Port::<M>::remote(self.arrival, M::spec());
+        Ok(Envelope::new(args, inbound, port))
+    }
+
+    /// Makes the error for a method that the interface does not have.
+    #[must_use]
+    pub fn unknown(&self) -> CallError {
+        let name = self.face.as_ref().map_or("unknown", |face| face.name);
+        CallError::new(Code::UnknownMethod, format!("interface {name}"))
+    }
+}

@@ -1,0 +1,168 @@
+//! What a node keeps for each interface that it hosts or calls: metrics, fingerprints, and the
+//! local host if there is one. Made once, so that a call looks nothing up by name.
+
+use std::{
+    any::Any,
+    fmt,
+    sync::{Arc, OnceLock},
+};
+
+use callboard_protocol::{
+    code::{CallError, Code},
+    id::InterfaceId,
+    wire::{
+        ShapeError, ShapeInfo,
+        hello::{HostedInterface, HostedMethod},
+    },
+};
+
+use crate::telemetry::MethodMetrics;
+
+use super::interface::{Interface, MethodShapes, MethodSpec, interface_id};
+
+/// One interface as this node sees it.
+pub(crate) struct Face {
+    pub(crate) id: InterfaceId,
+    pub(crate) name: &'static str,
+    pub(crate) methods: Vec<FaceMethod>,
+    /// The typed local host: a cell for a service, a directory for a keyed actor.
+    local: OnceLock<Arc<dyn Any + Send + Sync>>,
+}
+
+/// One method as this node sees it.
+#[derive(Debug)]
+pub(crate) struct FaceMethod {
+    pub(crate) spec: &'static MethodSpec,
+    pub(crate) shapes: MethodShapes,
+    pub(crate) metrics: MethodMetrics,
+}
+
+impl Face {
+    /// Makes the face of `I`; `metrics` gives the handles of a method.
+    ///
+    /// # Errors
+    /// [`ShapeError`] when a recursive type states no depth.
+    pub(crate) fn new<I: Interface>(
+        metrics: impl Fn(&MethodSpec) -> MethodMetrics,
+    ) -> Result<Self, ShapeError> {
+        let methods = I::METHODS.iter().map(|spec| {
+            Ok(FaceMethod {
+                spec,
+                shapes: (spec.shapes)()?,
+                metrics: metrics(spec),
+            })
+        });
+        Ok(Self {
+            id: interface_id::<I>(),
+            name: I::NAME,
+            methods: methods.collect::<Result<_, ShapeError>>()?,
+            local: OnceLock::new(),
+        })
+    }
+
+    /// Sets the local host; returns false when there was one.
+    pub(crate) fn set_local(&self, local: Arc<dyn Any + Send + Sync>) -> bool {
+        self.local.set(local).is_ok()
+    }
+
+    /// Returns the local host as its type.
+    pub(crate) fn local<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.local.get().cloned()?.downcast().ok()
+    }
+
+    /// Returns the method of a row.
+    ///
+    /// # Errors
+    /// `UnknownMethod` for a row that there is not.
+    pub(crate) fn method(&self, index: usize) -> Result<&FaceMethod, CallError> {
+        self.methods
+            .get(index)
+            .ok_or_else(|| CallError::new(Code::UnknownMethod, format!("interface {}", self.name)))
+    }
+
+    /// Describes the interface for the hello.
+    pub(crate) fn hosted(&self) -> HostedInterface {
+        let methods = self.methods.iter().map(FaceMethod::hosted).collect();
+        HostedInterface {
+            name: self.name.to_string(),
+            id: self.id,
+            methods,
+        }
+    }
+}
+
+impl FaceMethod {
+    fn hosted(&self) -> HostedMethod {
+        let [args, inbound, reply] = self.hosted_shapes();
+        HostedMethod {
+            name: self.spec.name.to_string(),
+            id: self.spec.id,
+            args,
+            inbound,
+            reply,
+            idempotent: self.spec.options.idempotent,
+        }
+    }
+
+    /// Returns the fingerprint of all the method's types together.
+    pub(crate) fn shape(&self) -> u64 {
+        let hosted = self.hosted_shapes();
+        let mixed = |sum: u64, part: u64| (sum ^ part).wrapping_mul(MIX).rotate_left(29);
+        hosted.into_iter().fold(0, mixed)
+    }
+
+    /// Returns the fingerprints of the arguments, the streamed argument and the reply.
+    fn hosted_shapes(&self) -> [u64; 3] {
+        let options = &self.spec.options;
+        // A stream of items is another type than one item, or none.
+        let shape = |shape: ShapeInfo, is_stream: bool| {
+            if is_stream {
+                shape.streamed().fingerprint
+            } else {
+                shape.fingerprint
+            }
+        };
+        [
+            self.shapes.args.fingerprint,
+            shape(self.shapes.inbound, options.streams_args),
+            shape(self.shapes.reply, options.streams_reply),
+        ]
+    }
+
+    /// Checks that a peer that hosts the interface has this method with the same types.
+    ///
+    /// # Errors
+    /// `UnknownMethod` or `SchemaMismatch`, which names what differs.
+    pub(crate) fn agrees(&self, theirs: Option<&HostedMethod>) -> Result<(), CallError> {
+        let Some(theirs) = theirs else {
+            return Err(self.spec.error(Code::UnknownMethod));
+        };
+        let ours = self.hosted();
+        let differing = [
+            ("arguments", ours.args, theirs.args),
+            ("streamed argument", ours.inbound, theirs.inbound),
+            ("reply", ours.reply, theirs.reply),
+        ]
+        .into_iter()
+        .find(|(_, ours, theirs)| ours != theirs);
+        let Some((what, ours, theirs)) = differing else {
+            return Ok(());
+        };
+        let detail = format!(
+            "the {what} have the shape {ours:016x} here and {theirs:016x} there; both sides must \
+             be built from the same types"
+        );
+        Err(self.spec.error(Code::SchemaMismatch).with_detail(detail))
+    }
+}
+
+impl fmt::Debug for Face {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Face")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The golden ratio's bits: an odd multiplier that spreads every input bit.
+const MIX: u64 = 0x9E37_79B9_7F4A_7C15;

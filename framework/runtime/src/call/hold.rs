@@ -1,0 +1,183 @@
+//! Keeps the order of a pair when a body travels apart from its frame.
+//!
+//! A frame whose body comes on a stream of its own holds its pair: later frames of the same sender
+//! for the same target wait behind it, all others pass.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+/// A frame as far as the order goes.
+pub(super) trait Ordered {
+    /// The sender and the target.
+    type Pair: Clone + Ord + fmt::Debug;
+
+    /// Returns the pair whose order is kept.
+    fn pair(&self) -> &Self::Pair;
+    /// Returns what waiting costs, in bytes.
+    fn cost(&self) -> usize;
+    /// Returns whether nothing of the frame is still to come.
+    fn is_whole(&self) -> bool;
+}
+
+/// The pairs of one session that are held.
+#[derive(Debug)]
+pub(super) struct Holds<F: Ordered> {
+    pairs: Mutex<BTreeMap<F::Pair, VecDeque<F>>>,
+    /// So that the common case takes no lock.
+    held: AtomicUsize,
+    bytes: AtomicUsize,
+    bytes_max: usize,
+}
+
+/// What became of a frame.
+#[derive(Debug)]
+pub(super) enum Held<F> {
+    /// Its pair is not held: run it. A frame that is not whole holds its pair from now on.
+    Free(F),
+    /// It waits.
+    Waits,
+    /// It would wait, but what waits is at its limit.
+    Full(F),
+}
+
+impl<F: Ordered> Holds<F> {
+    pub(super) fn new(bytes_max: usize) -> Self {
+        Self {
+            pairs: Mutex::default(),
+            held: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            bytes_max,
+        }
+    }
+
+    /// Lets a frame wait if its pair is held; holds the pair if it is free and the frame is not
+    /// whole. Both under one lock: two lanes may bring frames of one pair at once.
+    pub(super) fn pass(&self, frame: F) -> Held<F> {
+        if frame.is_whole() && self.held.load(Ordering::Acquire) == 0 {
+            return Held::Free(frame);
+        }
+        let mut pairs = self.lock();
+        let Some(waiting) = pairs.get_mut(frame.pair()) else {
+            if !frame.is_whole() {
+                pairs.insert(frame.pair().clone(), VecDeque::new());
+                self.held.store(pairs.len(), Ordering::Release);
+            }
+            return Held::Free(frame);
+        };
+        let bytes = self.bytes.load(Ordering::Relaxed) + frame.cost();
+        if bytes > self.bytes_max {
+            return Held::Full(frame);
+        }
+        self.bytes.store(bytes, Ordering::Relaxed);
+        waiting.push_back(frame);
+        Held::Waits
+    }
+
+    /// Returns the next frame that waits for the pair; releases the pair when there is none.
+    pub(super) fn next(&self, pair: &F::Pair) -> Option<F> {
+        let mut pairs = self.lock();
+        let next = pairs.get_mut(pair).and_then(VecDeque::pop_front);
+        match &next {
+            Some(frame) => {
+                self.bytes.fetch_sub(frame.cost(), Ordering::Relaxed);
+            }
+            None => {
+                pairs.remove(pair);
+                self.held.store(pairs.len(), Ordering::Release);
+            }
+        }
+        next
+    }
+
+    /// Drops all that waits.
+    pub(super) fn end(&self) {
+        // Dropped AFTER the lock was released: a frame answers its caller when it goes.
+        let waiting = {
+            let mut pairs = self.lock();
+            self.held.store(0, Ordering::Release);
+            self.bytes.store(0, Ordering::Relaxed);
+            std::mem::take(&mut *pairs)
+        };
+        drop(waiting);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<F::Pair, VecDeque<F>>> {
+        self.pairs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq)]
+    struct Frame {
+        pair: (u64, u64),
+        number: u32,
+        whole: bool,
+    }
+
+    impl Ordered for Frame {
+        type Pair = (u64, u64);
+
+        fn pair(&self) -> &(u64, u64) {
+            &self.pair
+        }
+
+        fn cost(&self) -> usize {
+            10
+        }
+
+        fn is_whole(&self) -> bool {
+            self.whole
+        }
+    }
+
+    fn frame(pair: (u64, u64), number: u32, whole: bool) -> Frame {
+        Frame {
+            pair,
+            number,
+            whole,
+        }
+    }
+
+    #[test]
+    fn a_second_large_body_waits_and_loses_nothing_that_waits() {
+        let holds = Holds::new(100);
+        let pair = (1, 7);
+        assert!(matches!(holds.pass(frame(pair, 0, false)), Held::Free(_)));
+        assert!(matches!(holds.pass(frame(pair, 1, true)), Held::Waits));
+        assert!(matches!(holds.pass(frame(pair, 2, false)), Held::Waits));
+        assert!(matches!(holds.pass(frame(pair, 3, true)), Held::Waits));
+        let waited: Vec<_> = std::iter::from_fn(|| holds.next(&pair))
+            .map(|frame| frame.number)
+            .collect();
+        assert_eq!(waited, [1, 2, 3]);
+        assert!(matches!(holds.pass(frame(pair, 4, true)), Held::Free(_)));
+    }
+
+    #[test]
+    fn a_large_body_of_one_sender_does_not_hold_another() {
+        let holds = Holds::new(100);
+        assert!(matches!(holds.pass(frame((1, 7), 0, false)), Held::Free(_)));
+        assert!(matches!(holds.pass(frame((2, 7), 1, true)), Held::Free(_)));
+        assert!(matches!(holds.pass(frame((1, 8), 2, true)), Held::Free(_)));
+    }
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let holds = Holds::new(15);
+        let pair = (1, 7);
+        assert!(matches!(holds.pass(frame(pair, 0, false)), Held::Free(_)));
+        assert!(matches!(holds.pass(frame(pair, 1, true)), Held::Waits));
+        assert!(matches!(holds.pass(frame(pair, 2, true)), Held::Full(_)));
+        assert!(holds.next(&pair).is_some());
+        assert!(matches!(holds.pass(frame(pair, 3, true)), Held::Waits));
+    }
+}

@@ -1,0 +1,387 @@
+//! What the calls of one node share: who it is, whom it is linked with, what it hosts, its
+//! deadlines, limits and metrics. A ref holds the hub; a node or a client owns it.
+
+use std::{
+    any::TypeId,
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use callboard_protocol::{
+    code::{CallError, Code},
+    id::{ActorAddr, ActorId, Incarnation, InterfaceId, NodeId},
+    policy::{RetryBudget, RetrySettings},
+    time::Time,
+    wire::{Limits, hello::HostedInterface},
+};
+
+use crate::{actor::Guardian, env::Env, net::Link, task::Tasks, telemetry::Metrics};
+
+use super::{
+    deadline::Deadlines,
+    face::Face,
+    interface::{Interface, interface_id},
+    limits::CallLimits,
+    server::Hosted,
+    session::Session,
+};
+
+/// Who the node is.
+#[derive(Clone, Debug)]
+pub(crate) struct Me {
+    pub(crate) id: NodeId,
+    pub(crate) name: String,
+    pub(crate) incarnation: Incarnation,
+}
+
+/// The shared part of a node or a client.
+pub(crate) struct Hub {
+    me: Me,
+    env: Env,
+    tasks: Tasks,
+    metrics: Metrics,
+    deadlines: Deadlines,
+    limits: Limits,
+    call_limits: CallLimits,
+    peer_timeout: Duration,
+    budget: Mutex<RetryBudget>,
+    random: AtomicU64,
+    next_actor: AtomicU64,
+    stopping: AtomicBool,
+    faces: RwLock<BTreeMap<InterfaceId, (TypeId, Arc<Face>)>>,
+    hosts: RwLock<BTreeMap<InterfaceId, Arc<dyn Hosted>>>,
+    actors: RwLock<BTreeMap<ActorId, Arc<dyn Hosted>>>,
+    sessions: RwLock<BTreeMap<NodeId, Arc<Session>>>,
+    /// Groups of actors that the node stops with itself.
+    groups: Mutex<Vec<Guardian>>,
+}
+
+impl Hub {
+    pub(crate) fn new(
+        me: Me,
+        env: Env,
+        tasks: Tasks,
+        limits: Limits,
+        call_limits: CallLimits,
+        peer_timeout: Duration,
+    ) -> Arc<Self> {
+        let deadlines = Deadlines::new(env.clock.clone());
+        let random = AtomicU64::new(env.entropy.next_u64());
+        let hub = Arc::new(Self {
+            me,
+            env,
+            metrics: Metrics::new(),
+            deadlines,
+            limits,
+            call_limits,
+            peer_timeout,
+            budget: Mutex::new(RetryBudget::new(RetrySettings::default())),
+            random,
+            next_actor: AtomicU64::new(1),
+            stopping: AtomicBool::new(false),
+            faces: RwLock::default(),
+            hosts: RwLock::default(),
+            actors: RwLock::default(),
+            sessions: RwLock::default(),
+            groups: Mutex::default(),
+            tasks,
+        });
+        let driven = hub.clone();
+        let token = hub.tasks.token().clone();
+        hub.tasks.spawn("deadlines", async move {
+            tokio::select! {
+                biased;
+                () = token.cancelled() => {}
+                () = driven.deadlines.drive() => {}
+            }
+            driven.deadlines.end();
+        });
+        hub
+    }
+
+    pub(crate) fn me(&self) -> &Me {
+        &self.me
+    }
+
+    pub(crate) fn env(&self) -> &Env {
+        &self.env
+    }
+
+    pub(crate) fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    pub(crate) fn deadlines(&self) -> &Deadlines {
+        &self.deadlines
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(crate) fn call_limits(&self) -> &CallLimits {
+        &self.call_limits
+    }
+
+    /// Returns after how long without a word a peer counts as lost.
+    pub(crate) fn peer_timeout(&self) -> Duration {
+        self.peer_timeout
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        self.deadlines.now()
+    }
+
+    /// Returns a number from a seeded sequence (splitmix64); not for secrets.
+    pub(crate) fn random(&self) -> u64 {
+        let state = self
+            .random
+            .fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(crate) fn budget(&self) -> MutexGuard<'_, RetryBudget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns an address for a new actor of this node.
+    pub(crate) fn new_address(&self) -> ActorAddr {
+        let actor = ActorId(self.next_actor.fetch_add(1, Ordering::Relaxed));
+        ActorAddr {
+            node: self.me.id,
+            incarnation: self.me.incarnation,
+            actor,
+        }
+    }
+
+    /// Returns whether the address belongs to this life of this node.
+    pub(crate) fn is_mine(&self, addr: &ActorAddr) -> bool {
+        addr.node == self.me.id && addr.incarnation == self.me.incarnation
+    }
+
+    /// Returns the face of `I`, made on first use.
+    ///
+    /// # Errors
+    /// `ShapeUnbounded` when a type of `I` is recursive and states no depth, `DuplicateInterface` when
+    /// two interfaces share one name.
+    pub(crate) fn face<I: Interface>(&self) -> Result<Arc<Face>, CallError> {
+        let id = interface_id::<I>();
+        let known = {
+            let faces = self.faces.read().unwrap_or_else(PoisonError::into_inner);
+            faces.get(&id).cloned()
+        };
+        if let Some((owner, face)) = known {
+            return if owner == TypeId::of::<I>() {
+                Ok(face)
+            } else {
+                Err(same_name::<I>())
+            };
+        }
+        let made = Face::new::<I>(|spec| self.metrics.method(spec.interface, spec.name));
+        let face = Arc::new(made.map_err(|error| {
+            CallError::new(Code::ShapeUnbounded, format!("interface {}", I::NAME))
+                .with_detail(error.to_string())
+        })?);
+        let mut faces = self.faces.write().unwrap_or_else(PoisonError::into_inner);
+        let (owner, face) = faces.entry(id).or_insert((TypeId::of::<I>(), face)).clone();
+        if owner == TypeId::of::<I>() {
+            Ok(face)
+        } else {
+            Err(same_name::<I>())
+        }
+    }
+
+    /// Sets the host of an interface; returns false when there was one.
+    pub(crate) fn set_host(&self, interface: InterfaceId, host: Arc<dyn Hosted>) -> bool {
+        let mut hosts = self.hosts.write().unwrap_or_else(PoisonError::into_inner);
+        hosts.insert(interface, host).is_none()
+    }
+
+    pub(crate) fn host(&self, interface: InterfaceId) -> Option<Arc<dyn Hosted>> {
+        self.hosts
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&interface)
+            .cloned()
+    }
+
+    pub(crate) fn add_actor(&self, actor: ActorId, host: Arc<dyn Hosted>) {
+        self.actors
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(actor, host);
+    }
+
+    pub(crate) fn remove_actor(&self, actor: ActorId) {
+        self.actors
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&actor);
+    }
+
+    pub(crate) fn actor(&self, actor: ActorId) -> Option<Arc<dyn Hosted>> {
+        self.actors
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&actor)
+            .cloned()
+    }
+
+    /// Enters the session of a link that is up; it replaces an earlier one with the same peer.
+    pub(crate) fn session_up(self: &Arc<Self>, link: &Arc<Link>) -> Arc<Session> {
+        let session = Arc::new(Session::new(self.clone(), link.clone()));
+        let mut sessions = self
+            .sessions
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        sessions.insert(session.node(), session.clone());
+        session
+    }
+
+    /// Ends a session, unless a later one has taken its place already.
+    pub(crate) fn session_down(&self, session: &Arc<Session>) {
+        {
+            let mut sessions = self
+                .sessions
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            let node = session.node();
+            if sessions
+                .get(&node)
+                .is_some_and(|current| Arc::ptr_eq(current, session))
+            {
+                sessions.remove(&node);
+            }
+        }
+        session.end();
+    }
+
+    pub(crate) fn session(&self, node: NodeId) -> Option<Arc<Session>> {
+        self.sessions
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&node)
+            .cloned()
+    }
+
+    /// Returns all sessions, in the order of the peers' ids.
+    pub(crate) fn sessions(&self) -> Vec<Arc<Session>> {
+        let sessions = self.sessions.read().unwrap_or_else(PoisonError::into_inner);
+        sessions.values().cloned().collect()
+    }
+
+    /// Notes a group of actors that ends with the node.
+    pub(crate) fn new_group(&self, group: Guardian) -> Guardian {
+        self.groups
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(group.clone());
+        group
+    }
+
+    /// Takes the groups, the youngest first.
+    pub(crate) fn take_groups(&self) -> Vec<Guardian> {
+        let mut groups =
+            std::mem::take(&mut *self.groups.lock().unwrap_or_else(PoisonError::into_inner));
+        groups.reverse();
+        groups
+    }
+
+    /// Describes what this node hosts, for its hello.
+    pub(crate) fn hosted(&self) -> Vec<HostedInterface> {
+        let faces = self.faces.read().unwrap_or_else(PoisonError::into_inner);
+        let hosts = self.hosts.read().unwrap_or_else(PoisonError::into_inner);
+        let hosted = faces
+            .values()
+            .filter(|(_, face)| hosts.contains_key(&face.id));
+        hosted.map(|(_, face)| face.hosted()).collect()
+    }
+
+    /// Returns the name of an interface that this node knows, or its number.
+    pub(crate) fn interface_name(&self, id: InterfaceId) -> String {
+        let faces = self.faces.read().unwrap_or_else(PoisonError::into_inner);
+        let face = faces.get(&id).map(|(_, face)| face.name.to_string());
+        face.unwrap_or_else(|| format!("interface {id}"))
+    }
+
+    /// Returns how many messages wait, for each hosted service and each actor.
+    pub(crate) fn depths(&self) -> Vec<(String, usize)> {
+        let hosts = self.hosts.read().unwrap_or_else(PoisonError::into_inner);
+        let actors = self.actors.read().unwrap_or_else(PoisonError::into_inner);
+        let all = hosts.values().chain(actors.values());
+        all.map(|host| (host.name().to_string(), host.depth()))
+            .collect()
+    }
+
+    /// Refuses calls from now on.
+    pub(crate) fn set_stopping(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Ends all tasks and lets go of everything that holds this hub, so that it can be freed.
+    pub(crate) async fn shut(&self) {
+        self.clear();
+        // A handler that never awaits cannot be ended; it must not keep the node from stopping.
+        let _ = tokio::time::timeout(TASKS_GRACE * 2, self.tasks.stop(TASKS_GRACE)).await;
+    }
+
+    /// Asks all tasks to end, without waiting, and lets go of everything that holds this hub.
+    pub(crate) fn end(&self) {
+        self.set_stopping();
+        self.tasks.token().cancel();
+        self.clear();
+    }
+
+    fn clear(&self) {
+        let actors =
+            std::mem::take(&mut *self.actors.write().unwrap_or_else(PoisonError::into_inner));
+        let hosts =
+            std::mem::take(&mut *self.hosts.write().unwrap_or_else(PoisonError::into_inner));
+        let sessions = std::mem::take(
+            &mut *self
+                .sessions
+                .write()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        let faces =
+            std::mem::take(&mut *self.faces.write().unwrap_or_else(PoisonError::into_inner));
+        for session in sessions.values() {
+            session.end();
+        }
+        // Dropped here, AFTER the locks: what they hold may take a lock while it is dropped.
+        drop((actors, hosts, sessions, faces));
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub")
+            .field("node", &self.me.name)
+            .finish_non_exhaustive()
+    }
+}
+
+fn same_name<I: Interface>() -> CallError {
+    CallError::new(Code::DuplicateInterface, format!("interface {}", I::NAME)).with_detail(
+        "two definitions of this program have this name; give one another with \
+         `#[service(name = \"…\")]` or `#[actor(name = \"…\")]`",
+    )
+}
+
+/// Tasks end at their next await once they are told to.
+const TASKS_GRACE: Duration = Duration::from_millis(500);

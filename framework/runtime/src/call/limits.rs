@@ -1,0 +1,44 @@
+//! The bounds of the call layer.
+
+use std::time::Duration;
+
+/// How many calls may be under way, and how often one is tried again.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct CallLimits {
+    /// Calls from this node to one peer that wait for their replies. Default 65,536; each costs
+    /// about 200 bytes. One more is refused with `TooManyInFlight`.
+    pub in_flight_max: usize,
+    /// Calls from one peer that wait or run here, or whose replies wait to leave. Default 65,536;
+    /// each costs about 300 bytes and its decoded arguments or its encoded reply. One more is
+    /// refused with `MailboxFull`. A peer that leaves as many refusals unread loses its link.
+    pub served_max: usize,
+    /// Bytes of frames from one peer that wait behind a large body of the same sender to the same
+    /// target. Default 4 MiB. A frame over it is refused with `MailboxFull`.
+    pub held_bytes_max: usize,
+    /// Arguments and replies up to this many encoded bytes travel on a lane, larger ones on a
+    /// stream of their own. Default 64 KiB. Larger values let one body delay its neighbours.
+    pub inline_bytes_max: usize,
+    /// Activations of one keyed actor type on this node. Default 100,000; each costs about 8 KiB
+    /// and its state. A call that would make one more is refused with `MailboxFull`.
+    pub activations_max: usize,
+    /// How often one call is tried at most, the first time included. Default 4.
+    pub attempts_max: u32,
+    /// The wait before the second attempt; it doubles with each further one and is drawn between
+    /// half and all of it. Default 10 ms.
+    pub retry_backoff: Duration,
+}
+
+impl Default for CallLimits {
+    fn default() -> Self {
+        Self {
+            in_flight_max: 65_536,
+            served_max: 65_536,
+            held_bytes_max: 4 << 20,
+            inline_bytes_max: 64 << 10,
+            activations_max: 100_000,
+            attempts_max: 4,
+            retry_backoff: Duration::from_millis(10),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Calls: refs, the caller's and the host's side, streams, deadlines.
+//!
+//! ```text
+//!  GreeterRef ── Call ── route ──┬─ local ───────────────────────────┐
+//!                                └─ remote ── Link ~~~ Link ── server ┴─ mailbox ── turn ── port
+//! ```
+//!
+//! | file | its job |
+//! | --- | --- |
+//! | `interface` | the traits that the macros implement for what can be called |
+//! | `reference` | refs |
+//! | `client` | a call: plan, attempts, deadline |
+//! | `route` | where an attempt goes |
+//! | `local`, `remote` | one attempt |
+//! | `server`, `arrival` | frames to messages, replies to frames |
+//! | `envelope`, `port`, `stream` | arguments, the way back, streams |
+//! | `hub`, `session`, `face` | what a node, a link and an interface keep for all calls |
+//! | `pending`, `streams`, `hold`, `turnstile` | tables and queues of a session |
+//! | `scope` | what a turn hands on to the calls it makes |
+//! | `deadline`, `watch`, `codec`, `limits`, `meta` | what the names say |
+//!
+//! Knows nothing of how states are made or restarted. Depends on `net`, `actor`, `telemetry`,
+//! `env` and `protocol`.
+
+mod arrival;
+mod client;
+mod codec;
+mod deadline;
+mod envelope;
+mod face;
+mod hold;
+mod hub;
+mod interface;
+mod limits;
+mod local;
+mod meta;
+mod pending;
+mod port;
+mod reference;
+mod remote;
+mod route;
+mod scope;
+mod server;
+mod session;
+mod stream;
+mod streams;
+mod turnstile;
+mod watch;
+
+pub(crate) use arrival::Withdraw;
+pub use client::{Call, call, call_streaming};
+pub use envelope::{Envelope, Incoming};
+pub(crate) use face::Face;
+pub(crate) use hub::{Hub, Me};
+pub(crate) use interface::interface_id;
+pub use interface::{
+    Answer, Declares, Definition, Fallible, Interface, Key, Kind, Method, MethodSpec, NoKey,
+    Options, Reference, Streamed, Unary, flatten, shapes_of,
+};
+pub use limits::CallLimits;
+pub(crate) use local::refused;
+pub use meta::Caller;
+pub(crate) use meta::{Meta, Queued};
+pub use port::{finish, finish_stream, race, race_abort, race_abort_stream, race_stream};
+pub(crate) use reference::Address;
+pub use reference::Ref;
+pub(crate) use scope::Turn;
+pub(crate) use server::{Directory, Gate, Hosted, Supervised};
+pub use stream::{Inbound, Streaming};
+pub use watch::{Down, watch};
+
+pub(crate) use session::Session;
+
+mod sealed {
+    /// Keeps `Shape` to the two that there are.
+    pub trait Sealed {}
+
+    impl Sealed for super::Unary {}
+    impl Sealed for super::Streamed {}
+}

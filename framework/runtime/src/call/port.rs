@@ -1,0 +1,330 @@
+//! The port a handler answers through: to a local caller, over the wire, or to nobody.
+//!
+//! A port is answered exactly once. One that is dropped before its turn began answers
+//! `ActorStopped` (the handler did not run), one that is dropped later `TurnAborted` (it may have).
+
+use std::{
+    any::Any,
+    fmt,
+    future::Future,
+    panic::{AssertUnwindSafe, resume_unwind},
+};
+
+use callboard_protocol::{
+    code::{CallError, Code},
+    wire::Wire,
+};
+use futures_core::Stream;
+use futures_util::{
+    FutureExt,
+    future::{Either, select},
+};
+use tokio::sync::oneshot;
+
+use crate::actor::TurnEnd;
+
+use super::{
+    arrival::Arrival,
+    interface::{Method, MethodSpec, Streamed, Unary},
+    scope,
+    stream::{self, Streaming},
+};
+
+/// Answers a caller who waits for an `A`: a reply, or a stream of replies.
+pub struct Port<A> {
+    sink: Sink<A>,
+    spec: &'static MethodSpec,
+    started: bool,
+}
+
+enum Sink<A> {
+    Answered,
+    Discard,
+    Local(oneshot::Sender<Result<A, CallError>>),
+    Remote(Arrival),
+}
+
+/// Runs a `&self` handler of `M`; drops it when the caller is gone.
+///
+/// # Panics
+/// With the handler's panic, AFTER the caller was answered `Panicked`: the panic is what tells the
+/// supervisor.
+pub async fn race<M>(
+    mut port: Port<M::Reply>,
+    turn: impl Future<Output = M::Reply> + Send,
+) -> TurnEnd
+where
+    M: Method<Shape = Unary>,
+{
+    if let Some(value) = port.race(turn).await {
+        port.answer(value);
+    }
+    TurnEnd::Done
+}
+
+/// Runs a `&mut self` handler of `M` to its end, whatever the caller does.
+///
+/// # Panics
+/// As [`race`].
+pub async fn finish<M>(
+    mut port: Port<M::Reply>,
+    turn: impl Future<Output = M::Reply> + Send,
+) -> TurnEnd
+where
+    M: Method<Shape = Unary>,
+{
+    let value = port.finish(turn).await;
+    port.answer(value);
+    TurnEnd::Done
+}
+
+/// Runs a `&mut self` handler of `M` marked `abort`; dropping the call drops it in the middle.
+///
+/// # Panics
+/// As [`race`].
+pub async fn race_abort<M>(
+    mut port: Port<M::Reply>,
+    turn: impl Future<Output = M::Reply> + Send,
+) -> TurnEnd
+where
+    M: Method<Shape = Unary>,
+{
+    match port.race(turn).await {
+        Some(value) => {
+            port.answer(value);
+            TurnEnd::Done
+        }
+        None => TurnEnd::Aborted,
+    }
+}
+
+/// Runs a `&self` handler of `M` until it returns its stream, then sends the stream's items in a
+/// task of its own; both end when the caller is gone.
+///
+/// # Panics
+/// As [`race`], for a panic before the stream is returned. A later one ends the stream with
+/// `Panicked`.
+pub async fn race_stream<M, S>(
+    mut port: Port<Streaming<M::Reply>>,
+    turn: impl Future<Output = S> + Send,
+) -> TurnEnd
+where
+    M: Method<Shape = Streamed>,
+    S: Stream<Item = M::Reply> + Send + 'static,
+{
+    if let Some(items) = port.race(turn).await {
+        port.answer_stream(items);
+    }
+    TurnEnd::Done
+}
+
+/// Runs a `&mut self` handler of `M` until it returns its stream.
+///
+/// # Panics
+/// As [`race_stream`].
+pub async fn finish_stream<M, S>(
+    mut port: Port<Streaming<M::Reply>>,
+    turn: impl Future<Output = S> + Send,
+) -> TurnEnd
+where
+    M: Method<Shape = Streamed>,
+    S: Stream<Item = M::Reply> + Send + 'static,
+{
+    let items = port.finish(turn).await;
+    port.answer_stream(items);
+    TurnEnd::Done
+}
+
+/// Runs a `&mut self` handler of `M` marked `abort` until it returns its stream.
+///
+/// # Panics
+/// As [`race_stream`].
+pub async fn race_abort_stream<M, S>(
+    mut port: Port<Streaming<M::Reply>>,
+    turn: impl Future<Output = S> + Send,
+) -> TurnEnd
+where
+    M: Method<Shape = Streamed>,
+    S: Stream<Item = M::Reply> + Send + 'static,
+{
+    match port.race(turn).await {
+        Some(items) => {
+            port.answer_stream(items);
+            TurnEnd::Done
+        }
+        None => TurnEnd::Aborted,
+    }
+}
+
+impl<A> Port<A> {
+    /// Makes a port for a caller in this process.
+    pub(crate) fn local(
+        spec: &'static MethodSpec,
+    ) -> (Self, oneshot::Receiver<Result<A, CallError>>) {
+        let (caller, reply) = oneshot::channel();
+        (Self::new(Sink::Local(caller), spec), reply)
+    }
+
+    /// Makes a port for a caller on another node.
+    pub(crate) fn remote(arrival: Arrival, spec: &'static MethodSpec) -> Self {
+        if arrival.wants_reply() {
+            Self::new(Sink::Remote(arrival), spec)
+        } else {
+            Self::discard(spec)
+        }
+    }
+
+    /// Makes a port that nobody listens to.
+    pub(crate) fn discard(spec: &'static MethodSpec) -> Self {
+        Self::new(Sink::Discard, spec)
+    }
+
+    /// Answers with an error instead of running.
+    pub(crate) fn refuse(mut self, error: CallError) {
+        self.fail(error);
+    }
+
+    /// Returns whether nobody waits for the answer any more.
+    pub(crate) fn abandoned(&self) -> bool {
+        match &self.sink {
+            Sink::Local(caller) => caller.is_closed(),
+            Sink::Remote(arrival) => arrival.is_cancelled(),
+            Sink::Discard => false,
+            Sink::Answered => true,
+        }
+    }
+
+    fn new(sink: Sink<A>, spec: &'static MethodSpec) -> Self {
+        Self {
+            sink,
+            spec,
+            started: false,
+        }
+    }
+
+    fn take(&mut self) -> Sink<A> {
+        std::mem::replace(&mut self.sink, Sink::Answered)
+    }
+
+    fn fail(&mut self, error: CallError) {
+        match self.take() {
+            Sink::Local(caller) => {
+                let _ = caller.send(Err(error));
+            }
+            Sink::Remote(arrival) => arrival.fail(error),
+            Sink::Answered | Sink::Discard => {}
+        }
+    }
+
+    async fn gone(&mut self) {
+        match &mut self.sink {
+            Sink::Local(caller) => caller.closed().await,
+            Sink::Remote(arrival) => arrival.cancelled().await,
+            Sink::Discard | Sink::Answered => std::future::pending().await,
+        }
+    }
+
+    async fn finish<T>(&mut self, turn: impl Future<Output = T> + Send) -> T {
+        self.started = true;
+        match AssertUnwindSafe(turn).catch_unwind().await {
+            Ok(value) => value,
+            Err(panic) => self.crash(panic),
+        }
+    }
+
+    /// Returns the handler's value, or nothing when the caller went away first. The handler is
+    /// polled first, so that a value that is there is never thrown away.
+    async fn race<T>(&mut self, turn: impl Future<Output = T> + Send) -> Option<T> {
+        self.started = true;
+        let turn = std::pin::pin!(AssertUnwindSafe(turn).catch_unwind());
+        let outcome = {
+            let gone = std::pin::pin!(self.gone());
+            match select(turn, gone).await {
+                Either::Left((outcome, _)) => Some(outcome),
+                Either::Right(((), _)) => None,
+            }
+        };
+        match outcome {
+            Some(Ok(value)) => Some(value),
+            Some(Err(panic)) => self.crash(panic),
+            None => {
+                self.sink = Sink::Answered;
+                None
+            }
+        }
+    }
+
+    fn crash(&mut self, panic: Box<dyn Any + Send>) -> ! {
+        let error = self
+            .spec
+            .error(Code::Panicked)
+            .with_detail(panic_text(&*panic));
+        self.fail(error);
+        resume_unwind(panic)
+    }
+}
+
+impl<T: Wire> Port<T> {
+    fn answer(&mut self, value: T) {
+        match self.take() {
+            Sink::Local(caller) => {
+                // A caller that is gone does not want the value.
+                let _ = caller.send(Ok(value));
+            }
+            Sink::Remote(arrival) => arrival.reply(&value, self.spec),
+            Sink::Answered | Sink::Discard => {}
+        }
+    }
+}
+
+impl<T: Wire> Port<Streaming<T>> {
+    fn answer_stream<S>(&mut self, items: S)
+    where
+        S: Stream<Item = T> + Send + 'static,
+    {
+        let spec = self.spec;
+        match self.take() {
+            Sink::Local(caller) => {
+                let (streaming, pump) = stream::local_pair(items, spec);
+                if caller.send(Ok(streaming)).is_ok() {
+                    scope::spawn("stream-pump", pump);
+                }
+            }
+            Sink::Remote(arrival) => {
+                scope::spawn("stream-pump", arrival.reply_stream(items, spec));
+            }
+            Sink::Answered | Sink::Discard => {}
+        }
+    }
+}
+
+impl<A> fmt::Debug for Port<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Port")
+            .field("method", &self.spec.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<A> Drop for Port<A> {
+    fn drop(&mut self) {
+        if matches!(self.sink, Sink::Answered) {
+            return;
+        }
+        let code = if self.started {
+            Code::TurnAborted
+        } else {
+            Code::ActorStopped
+        };
+        self.fail(self.spec.error(code));
+    }
+}
+
+/// Returns what a panic said, or a stand-in for a payload that is not text.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(ToString::to_string)
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "the panic carried no text".to_string())
+}

@@ -1,0 +1,182 @@
+//! Refs: what a caller holds. Making one does no I/O; sending one sends its address.
+
+use std::{
+    any::Any,
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
+
+use callboard_protocol::{
+    code::{CallError, Code},
+    id::{ActorAddr, NodeId},
+    wire::{Shape as WireShape, Wire},
+};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{
+    codec,
+    hub::Hub,
+    interface::{Definition, Kind, MethodSpec, NoKey},
+};
+
+/// The untyped-by-method part of a ref. The types that the macros make wrap one.
+#[doc(hidden)]
+pub struct Ref<I: Definition> {
+    address: Address<I::Key>,
+    hub: Option<Arc<Hub>>,
+    /// The cell, when the actor lives in this process; its type is known where it is called.
+    cell: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+/// Where a ref points.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) enum Address<K> {
+    /// Any node that hosts the service.
+    Service,
+    /// The activation with this key.
+    Keyed(K),
+    /// One spawned actor.
+    Spawned(ActorAddr),
+}
+
+impl<I: Definition> Ref<I> {
+    pub(crate) fn new(
+        address: Address<I::Key>,
+        hub: Arc<Hub>,
+        cell: Option<Arc<dyn Any + Send + Sync>>,
+    ) -> Self {
+        Self {
+            address,
+            hub: Some(hub),
+            cell,
+        }
+    }
+
+    /// Returns the key; `NoKey` for what has none.
+    pub fn key(&self) -> &I::Key {
+        let key: Option<&I::Key> = match &self.address {
+            Address::Keyed(key) => Some(key),
+            Address::Service | Address::Spawned(_) => (&NO_KEY as &dyn Any).downcast_ref(),
+        };
+        key.expect("the derive gives the key type `NoKey` to what is not keyed")
+    }
+
+    pub(crate) fn address(&self) -> &Address<I::Key> {
+        &self.address
+    }
+
+    /// Returns the node that the ref is used from.
+    ///
+    /// # Errors
+    /// `Detached` for a ref that was decoded outside a call.
+    pub(crate) fn hub(&self, spec: &'static MethodSpec) -> Result<&Arc<Hub>, CallError> {
+        self.hub.as_ref().ok_or_else(|| spec.error(Code::Detached))
+    }
+
+    pub(crate) fn try_hub(&self) -> Option<&Arc<Hub>> {
+        self.hub.as_ref()
+    }
+
+    pub(crate) fn cell(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.cell.clone()
+    }
+
+    /// Returns the node that a spawned actor lives on.
+    pub fn node(&self) -> Option<NodeId> {
+        match &self.address {
+            Address::Spawned(addr) => Some(addr.node),
+            Address::Service | Address::Keyed(_) => None,
+        }
+    }
+
+    /// Returns the same ref as used from the given node, with the cell if it lives there.
+    pub(crate) fn attached(mut self, hub: Arc<Hub>) -> Self {
+        self.cell = match &self.address {
+            Address::Spawned(addr) if hub.is_mine(addr) => {
+                hub.actor(addr.actor).and_then(|host| host.cell())
+            }
+            _ => None,
+        };
+        self.hub = Some(hub);
+        self
+    }
+}
+
+impl<I: Definition> Clone for Ref<I> {
+    fn clone(&self) -> Self {
+        Self {
+            address: self.address.clone(),
+            hub: self.hub.clone(),
+            cell: self.cell.clone(),
+        }
+    }
+}
+
+impl<I: Definition> PartialEq for Ref<I> {
+    fn eq(&self, other: &Self) -> bool {
+        self.address == other.address
+    }
+}
+
+impl<I: Definition> Eq for Ref<I> {}
+
+impl<I: Definition> Hash for Ref<I> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.address.hash(state);
+    }
+}
+
+impl<I: Definition> fmt::Debug for Ref<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.address {
+            Address::Service => write!(f, "{}", I::NAME),
+            Address::Keyed(key) => write!(f, "{}({key:?})", I::NAME),
+            Address::Spawned(addr) => write!(f, "{}@{addr}", I::NAME),
+        }
+    }
+}
+
+impl<I: Definition> Serialize for Ref<I> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.address.serialize(serializer)
+    }
+}
+
+impl<'de, I: Definition> Deserialize<'de> for Ref<I> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let address = Address::<I::Key>::deserialize(deserializer)?;
+        let fits = matches!(
+            (&address, I::KIND),
+            (Address::Service, Kind::Service)
+                | (Address::Keyed(_), Kind::Keyed)
+                | (Address::Spawned(..), Kind::Spawned)
+        );
+        if !fits {
+            return Err(serde::de::Error::custom("a ref of another kind"));
+        }
+        let detached = Self {
+            address,
+            hub: None,
+            cell: None,
+        };
+        Ok(match codec::decoding_hub() {
+            Some(hub) => detached.attached(hub),
+            None => detached,
+        })
+    }
+}
+
+impl<I: Definition> Wire for Ref<I> {
+    fn describe(shape: &mut WireShape) {
+        // The interface's name is part of the shape: a ref to one is not a ref to another.
+        shape.choice::<Self>(I::NAME, None, |addresses| {
+            addresses.variant("Service", |_| {});
+            addresses.variant("Keyed", |fields| fields.field::<I::Key>("0"));
+            addresses.variant("Spawned", |fields| fields.field::<ActorAddr>("0"));
+        });
+    }
+}
+
+/// The key of what has none, to borrow.
+static NO_KEY: NoKey = NoKey;

@@ -1,0 +1,435 @@
+//! A call to a peer: header and arguments go straight into the lane's buffer, the reply comes back
+//! by the call's number.
+//!
+//! The common case is `open` a place, `append` the frame, await the reply. Arguments that are too
+//! long for a lane, and items in either direction, take a stream of their own; the frame on the
+//! lane still announces the call, so that it keeps its turn.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use callboard_protocol::{
+    code::{CallError, Code},
+    id::{ActorAddr, CallId},
+    wire::{
+        EncodeError,
+        frame::FrameError,
+        header::{Body, Call as CallFrame, Chain as WireChain, Target},
+        stream::StreamFrame,
+    },
+};
+use tokio::sync::oneshot;
+
+use crate::{
+    env::Bug,
+    net::{AppendError, Link, RecvStream, SendStream, StreamFor, Ticket},
+};
+
+use super::{
+    client::{Items, Plan},
+    codec,
+    face::FaceMethod,
+    interface::{Alive, Answer, Definition, Method, Shape, WireAnswer},
+    pending::{NotOpened, Returned},
+    reference::Address,
+    session::Session,
+    stream::{RemoteSink, pump},
+    streams::Halves,
+};
+
+/// Makes one attempt of a call at a peer.
+pub(super) async fn call<M: Method>(
+    session: &Arc<Session>,
+    plan: &Plan,
+    address: &Address<<M::Interface as Definition>::Key>,
+    args: &mut M::Args,
+    items: &mut Option<Items<M::Inbound>>,
+) -> Result<Option<Answer<M>>, CallError> {
+    let method = plan.face.method(M::INDEX)?;
+    let target = target_of(plan, method, address)?;
+    if target == Target::Service {
+        session.agrees(&plan.face, M::INDEX)?;
+    }
+    let in_flight = session.enter();
+    let started = plan.hub.now();
+    let (id, mut reply) = session
+        .pending
+        .open()
+        .map_err(|refusal| not_opened(plan, session, refusal))?;
+    let mut open = Open {
+        session,
+        id,
+        lane: lane(plan, session, &target),
+        known: false,
+        over: false,
+    };
+
+    let options = &plan.spec.options;
+    let streamed = options.streams_args || (options.streams_reply && plan.wants_reply);
+    let announced = announce::<M>(&mut open, plan, target, args, streamed).await?;
+    plan.left.store(true, Ordering::Relaxed);
+    let (mut stream, mut early) = (announced.stream, None);
+    if stream.is_none() && (streamed || announced.apart.is_some()) {
+        (stream, early) = stream_or_reply(plan, &open, &announced.ticket, &mut reply).await?;
+    }
+    let (frames, alive) = match stream {
+        Some((send, recv)) => {
+            let alive = feed::<M>(plan, session, send, announced.apart, items.take()).await;
+            (Some(recv), alive)
+        }
+        None => (None, None),
+    };
+    if !plan.wants_reply {
+        open.over = true;
+        session.pending.close(id);
+        return Ok(None);
+    }
+    let returned = match early {
+        Some(returned) => returned,
+        None => reply.await.unwrap_or(Returned::SessionLost),
+    };
+    let body = settle(plan, session, &announced.ticket, returned).await;
+    open.over = true;
+    let body = body?;
+    drop(in_flight);
+    let now = plan.hub.now();
+    session.observe(now.saturating_since(started), now);
+    let answer = WireAnswer {
+        body: &body,
+        frames,
+        hub: &plan.hub,
+        method,
+    };
+    let answer = M::Shape::receive::<M::Reply>(answer)?;
+    Ok(Some(M::Shape::keep_alive(answer, alive)))
+}
+
+/// Opens the stream of a call that was announced, unless the reply comes first: the host may refuse
+/// the call, or answer it, without its stream. Returns one of the two.
+async fn stream_or_reply(
+    plan: &Plan,
+    open: &Open<'_>,
+    ticket: &Ticket,
+    reply: &mut oneshot::Receiver<Returned>,
+) -> Result<(Option<(SendStream, RecvStream)>, Option<Returned>), CallError> {
+    let link = &open.session.link;
+    tokio::select! {
+        biased;
+        returned = reply, if plan.wants_reply => {
+            Ok((None, Some(returned.unwrap_or(Returned::SessionLost))))
+        }
+        opened = link.open_stream(open.id, StreamFor::Call) => match opened {
+            Ok(stream) => Ok((Some(stream), None)),
+            Err(error) => Err(lost(plan, open.session, ticket, &error.to_string())),
+        }
+    }
+}
+
+/// Turns what came back into the reply's bytes, and notes what it says of the peer.
+async fn settle(
+    plan: &Plan,
+    session: &Arc<Session>,
+    ticket: &Ticket,
+    returned: Returned,
+) -> Result<Bytes, CallError> {
+    if !matches!(returned, Returned::SessionLost) {
+        session.answered();
+    }
+    match returned {
+        Returned::Body(body) => Ok(body),
+        Returned::OnStream(halves) => on_stream(plan, halves).await,
+        Returned::Failed(error) => {
+            match error.code() {
+                Code::NodeStopping | Code::NotHosted => session.avoid_until(plan.hub.now() + AVOID),
+                Code::MailboxFull => session.avoid_until(plan.hub.now() + AVOID_FULL),
+                _ => {}
+            }
+            Err(error)
+        }
+        Returned::SessionLost => {
+            let down = session.link.closed().await;
+            Err(lost(plan, session, ticket, &down.to_string()))
+        }
+    }
+}
+
+/// A call that has a place in the session's table; dropping it frees the place here and on the host.
+struct Open<'a> {
+    session: &'a Arc<Session>,
+    id: CallId,
+    lane: usize,
+    /// Whether the host has heard of the call, on the lane or by its stream.
+    known: bool,
+    over: bool,
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        if !self.session.hub.env().plant.strikes(Bug::LeakedSlot) {
+            self.session.pending.close(self.id);
+        }
+        self.session.reply_streams.forget(self.id);
+        if self.known && !self.session.hub.env().plant.strikes(Bug::LostCancel) {
+            self.session.cancel(self.lane, self.id);
+        }
+    }
+}
+
+/// A call whose frame is in the lane's buffer.
+struct Announced {
+    ticket: Ticket,
+    /// The encoded arguments, when they are too long for the lane.
+    apart: Option<Vec<u8>>,
+    /// The stream for them, when it was opened first.
+    stream: Option<(SendStream, RecvStream)>,
+}
+
+/// Appends the call's frame, waiting for room if need be.
+///
+/// From its frame to the end of its body a call holds its pair on the host. So outside actors,
+/// where all calls of the node for a target are one pair, the wait for a stream comes before the
+/// frame. An actor's call waits after it: it holds up nobody but its own actor, whose calls
+/// arrive in the order made even when there is no stream for one.
+async fn announce<M: Method>(
+    open: &mut Open<'_>,
+    plan: &Plan,
+    target: Target<'_>,
+    args: &mut M::Args,
+    streamed: bool,
+) -> Result<Announced, CallError> {
+    let session = open.session;
+    let link = &session.link;
+    let mut frame = CallFrame {
+        id: open.id,
+        target,
+        streamed,
+        ..header(plan)
+    };
+    let mut apart = None;
+    let mut stream = None;
+    let turnstile = session.turnstile(open.lane);
+    let mut front = None;
+    loop {
+        if front.is_none() && !turnstile.is_free() {
+            front = Some(turnstile.enter().await);
+        }
+        frame.deadline_left = plan.meta.deadline.saturating_since(plan.hub.now());
+        let appended = link.append(open.lane, |buffer| match &apart {
+            None => {
+                frame.encode(buffer).map_err(AnnounceError::Frame)?;
+                codec::encode_inline(&*args, buffer, &plan.hub).map_err(AnnounceError::Body)
+            }
+            Some(_) => {
+                let frame = CallFrame {
+                    body: Body::OnStream,
+                    ..frame
+                };
+                frame.encode(buffer).map_err(AnnounceError::Frame)
+            }
+        });
+        match appended {
+            Ok(ticket) => {
+                open.known = true;
+                return Ok(Announced {
+                    ticket,
+                    apart,
+                    stream,
+                });
+            }
+            Err(AppendError::Full) if front.is_none() => front = Some(turnstile.enter().await),
+            Err(AppendError::Full) => link.writable(open.lane).await,
+            Err(
+                AppendError::Encode(AnnounceError::Body(EncodeError::TooLarge { .. }))
+                | AppendError::TooLarge { .. },
+            ) if apart.is_none() => {
+                apart = Some(codec::encode_apart(
+                    &*args,
+                    session.body_bytes_max(),
+                    plan.spec,
+                )?);
+                if frame.sender == 0 {
+                    // Nobody waits behind this one for its stream.
+                    front = None;
+                    open.known = true;
+                    let opened = link.open_stream(open.id, StreamFor::Call).await;
+                    stream = Some(opened.map_err(|_| unreachable(plan, session))?);
+                }
+            }
+            Err(error) => return Err(not_announced(plan, session, error)),
+        }
+    }
+}
+
+/// Makes the part of a frame that the plan knows.
+fn header(plan: &Plan) -> CallFrame<'_> {
+    CallFrame {
+        id: CallId(0),
+        send: !plan.wants_reply,
+        interface: plan.face.id,
+        method: plan.spec.id,
+        target: Target::Service,
+        deadline_left: Duration::ZERO,
+        sender: plan.meta.caller.actor.map_or(0, |actor| actor.actor.0),
+        root: plan.meta.chain.root,
+        chain: WireChain::new(plan.meta.chain.links()),
+        request: plan.meta.request,
+        trace: plan.meta.trace,
+        streamed: false,
+        body: Body::Inline(&[]),
+    }
+}
+
+/// Says why a frame was not appended.
+fn not_announced(plan: &Plan, session: &Session, error: AppendError<AnnounceError>) -> CallError {
+    let too_large = |detail: String| plan.spec.error(Code::BodyTooLarge).with_detail(detail);
+    match error {
+        AppendError::Encode(AnnounceError::Body(error)) => codec::encode_failed(plan.spec, &error),
+        AppendError::Encode(AnnounceError::Frame(error)) => too_large(error.to_string()),
+        AppendError::TooLarge { len, max } => {
+            too_large(format!("a header of {len} bytes, of {max} allowed"))
+        }
+        AppendError::Down | AppendError::Full => unreachable(plan, session),
+    }
+}
+
+enum AnnounceError {
+    Frame(FrameError),
+    Body(EncodeError),
+}
+
+/// Writes what goes with the call on its own stream; returns what keeps the items flowing.
+async fn feed<M: Method>(
+    plan: &Plan,
+    session: &Session,
+    mut send: SendStream,
+    apart: Option<Vec<u8>>,
+    items: Option<Items<M::Inbound>>,
+) -> Alive {
+    if let Some(body) = apart {
+        // A host that refuses the call stops reading; its reply says why.
+        let _ = send.write_frame(&body).await;
+    }
+    let Some(items) = items else {
+        send.finish();
+        return None;
+    };
+    let (alive, broken) = oneshot::channel::<()>();
+    let sink = RemoteSink::new(send, session.body_bytes_max(), plan.spec);
+    let spec = plan.spec;
+    let wants_reply = plan.wants_reply;
+    plan.hub.tasks().spawn("stream-items", async move {
+        let pump = pump(items, sink, spec);
+        tokio::select! {
+            biased;
+            _ = broken, if wants_reply => {}
+            () = pump => {}
+        }
+    });
+    Some(alive)
+}
+
+async fn on_stream(plan: &Plan, halves: Halves) -> Result<Bytes, CallError> {
+    let lost = || {
+        plan.spec
+            .error(Code::PeerLost)
+            .with_detail("the reply's stream was lost")
+    };
+    let mut recv = halves.recv.await.map_err(|_| lost())?;
+    let frame = recv
+        .read_frame(codec::stream_frame_bytes_max(&plan.hub))
+        .await;
+    let frame = frame.ok().flatten().ok_or_else(lost)?;
+    match StreamFrame::decode(&frame) {
+        Ok(StreamFrame::Body(body)) => Ok(frame.slice_ref(body)),
+        _ => Err(plan
+            .spec
+            .error(Code::ReplyUndecodable)
+            .with_detail("not a body on its stream")),
+    }
+}
+
+fn target_of<'a, K>(
+    plan: &Plan,
+    method: &FaceMethod,
+    address: &'a Address<K>,
+) -> Result<Target<'a>, CallError> {
+    match address {
+        Address::Service => Ok(Target::Service),
+        Address::Spawned(addr) => {
+            check_chain(plan, *addr)?;
+            Ok(Target::Spawned {
+                incarnation: addr.incarnation,
+                actor: addr.actor,
+                shape: method.shape(),
+            })
+        }
+        Address::Keyed(_) => Err(plan.spec.error(Code::KeyedElsewhere)),
+    }
+}
+
+fn check_chain(plan: &Plan, addr: ActorAddr) -> Result<(), CallError> {
+    if plan.meta.chain.contains(addr) {
+        return Err(super::scope::cycle(plan, addr));
+    }
+    Ok(())
+}
+
+/// A pair of sender and target stays on one lane.
+fn lane(plan: &Plan, session: &Session, target: &Target<'_>) -> usize {
+    let sender = plan.meta.caller.actor.map_or(0, |actor| actor.actor.0);
+    let target = match target {
+        Target::Service => u64::from(plan.face.id.0),
+        Target::Spawned { actor, .. } => actor.0,
+        Target::Keyed(_) => 0,
+    };
+    let mixed = (sender ^ target.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+    let lanes = session.lanes();
+    let lane = mixed as usize % lanes;
+    if plan.hub.env().plant.strikes(Bug::ReorderedLane) {
+        (lane + 1) % lanes
+    } else {
+        lane
+    }
+}
+
+fn not_opened(plan: &Plan, session: &Session, refusal: NotOpened) -> CallError {
+    match refusal {
+        NotOpened::Full => plan
+            .spec
+            .error(Code::TooManyInFlight)
+            .with_detail(session.peer_name()),
+        NotOpened::Over => unreachable(plan, session),
+    }
+}
+
+fn unreachable(plan: &Plan, session: &Session) -> CallError {
+    plan.spec
+        .error(Code::PeerUnreachable)
+        .with_detail(session.peer_name())
+}
+
+/// Says whether a call whose session ended may have run: not if its bytes never left the buffer.
+fn lost(plan: &Plan, session: &Session, ticket: &Ticket, why: &str) -> CallError {
+    let link: &Link = &session.link;
+    let code = if link.left(ticket) {
+        Code::PeerLost
+    } else {
+        Code::PeerUnreachable
+    };
+    plan.spec
+        .error(code)
+        .with_detail(format!("{}: {why}", session.peer_name()))
+}
+
+/// How long a node that refused a call as a whole is not chosen for others.
+const AVOID: Duration = Duration::from_secs(1);
+
+/// How long a node with a full mailbox is not chosen for others; refusing is fast, so its latency
+/// alone would make it the most attractive.
+const AVOID_FULL: Duration = Duration::from_millis(100);

@@ -1,0 +1,141 @@
+//! Chooses where a call goes: here, or over which session.
+
+use std::sync::Arc;
+
+use callboard_protocol::{
+    code::{CallError, Code},
+    id::NodeId,
+    policy::choose,
+};
+
+use crate::actor::Cell;
+
+use super::{
+    face::Face,
+    hub::Hub,
+    interface::{Interface, MethodSpec},
+    meta::Queued,
+    reference::{Address, Ref},
+    server::Directory,
+    session::Session,
+};
+
+/// Where a call goes.
+pub(crate) enum Route<I: Interface> {
+    /// To an actor or a service of this process.
+    Local(Place<I>),
+    /// To a peer.
+    Remote(Arc<Session>),
+}
+
+/// A mailbox of this process.
+pub(crate) struct Place<I: Interface> {
+    pub(super) cell: CellOf<I>,
+    /// Finds the next activation when this one ends in the very moment of the call.
+    again: Option<(Arc<dyn Directory<I>>, I::Key)>,
+}
+
+/// A cell for messages of `I`.
+pub(crate) type CellOf<I> = Arc<Cell<Queued<<I as Interface>::Msg>>>;
+
+impl<I: Interface> Place<I> {
+    /// Returns the key's next activation; nothing for what is not keyed.
+    pub(super) fn again(&self) -> Option<Result<CellOf<I>, CallError>> {
+        let (directory, key) = self.again.as_ref()?;
+        Some(directory.activation(key))
+    }
+}
+
+/// Chooses for one attempt of a call; `tried` are the nodes that earlier attempts went to.
+///
+/// # Errors
+/// What keeps the call from being made now: `NoHost`, `PeerUnreachable`, `KeyedElsewhere`,
+/// `ActorGone`, or for a service the reason that no host fits.
+pub(super) fn choose_route<I: Interface>(
+    raw: &Ref<I>,
+    hub: &Arc<Hub>,
+    face: &Face,
+    method: usize,
+    tried: &[NodeId],
+) -> Result<Route<I>, CallError> {
+    let spec = &I::METHODS[method];
+    match raw.address() {
+        Address::Service => service(hub, face, method, tried),
+        Address::Spawned(addr) => {
+            if let Some(cell) = raw.cell().and_then(|cell| cell.downcast().ok()) {
+                return Ok(Route::Local(Place { cell, again: None }));
+            }
+            if addr.node == hub.me().id {
+                return Err(spec
+                    .error(Code::ActorGone)
+                    .with_detail(format!("actor {addr}")));
+            }
+            let session = hub.session(addr.node).ok_or_else(|| {
+                spec.error(Code::PeerUnreachable)
+                    .with_detail(format!("actor {addr}"))
+            })?;
+            Ok(Route::Remote(session))
+        }
+        Address::Keyed(key) => {
+            let directory = face.local::<Arc<dyn Directory<I>>>();
+            let directory = directory.ok_or_else(|| spec.error(Code::KeyedElsewhere))?;
+            let cell = directory.activation(key)?;
+            let again = Some(((*directory).clone(), key.clone()));
+            Ok(Route::Local(Place { cell, again }))
+        }
+    }
+}
+
+/// Prefers this node; otherwise takes the better of two hosts drawn at random.
+fn service<I: Interface>(
+    hub: &Arc<Hub>,
+    face: &Face,
+    method: usize,
+    tried: &[NodeId],
+) -> Result<Route<I>, CallError> {
+    if !tried.contains(&hub.me().id)
+        && !hub.is_stopping()
+        && let Some(cell) = face.local::<Cell<Queued<I::Msg>>>()
+        && cell.mailbox.has_room()
+    {
+        return Ok(Route::Local(Place { cell, again: None }));
+    }
+    let now = hub.now();
+    let mut refusal = None;
+    let mut hosts = Vec::new();
+    for session in hub.sessions() {
+        if !session.hosts(face.id) {
+            continue;
+        }
+        match session.agrees(face, method) {
+            Ok(()) => hosts.push(session),
+            Err(error) => refusal = Some(error),
+        }
+    }
+    // A node that failed this call, or is about to stop, is better than none.
+    let fresh = |session: &Arc<Session>| {
+        !tried.contains(&session.node()) && !session.is_avoided(now) && !session.link.is_leaving()
+    };
+    if hosts.iter().any(fresh) {
+        hosts.retain(fresh);
+    }
+    let loads: Vec<_> = hosts.iter().map(|session| session.load(now)).collect();
+    match choose(&loads, hub.random()).and_then(|index| hosts.get(index)) {
+        Some(session) => Ok(Route::Remote(session.clone())),
+        None => match face.local::<Cell<Queued<I::Msg>>>() {
+            // Full, or about to stop: its mailbox says which, or takes the call after all.
+            Some(cell) if !tried.contains(&hub.me().id) => {
+                Ok(Route::Local(Place { cell, again: None }))
+            }
+            _ => Err(refusal.unwrap_or_else(|| no_host(hub, &I::METHODS[method]))),
+        },
+    }
+}
+
+fn no_host(hub: &Hub, spec: &'static MethodSpec) -> CallError {
+    let links = hub.sessions().len();
+    spec.error(Code::NoHost).with_detail(match links {
+        0 => "no link to any node is up".to_string(),
+        links => format!("none of the {links} linked nodes hosts {}", spec.interface),
+    })
+}

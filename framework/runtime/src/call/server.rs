@@ -1,0 +1,448 @@
+//! The host's side of a call: from a frame on a lane to a message in a mailbox, and the reply back.
+//!
+//! `frame` → [`Receiver::call`] → `hold` (order) → [`dispatch`] → [`Hosted::accept`] → mailbox.
+//! Everything up to the mailbox runs where the bytes arrive and does not wait.
+
+use std::{
+    any::Any,
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use bytes::Bytes;
+use callboard_protocol::{
+    code::{CallError, Code},
+    id::{ActorAddr, CallId, InterfaceId, MethodId},
+    wire::header::{Body, Call as CallFrame, Down, DownReason, Frame, Reply, Target, Watch},
+};
+use futures_util::future::BoxFuture;
+
+use crate::{
+    actor::{Cell, Child, Ended, Guardian},
+    env::Bug,
+    net::{Frames, Link, LinkDown, RecvStream, SendStream, StreamFor},
+};
+
+use super::{
+    arrival::Arrival,
+    envelope::Incoming,
+    hold::{Held, Ordered},
+    hub::Hub,
+    interface::Interface,
+    meta::{Caller, Meta, Queued},
+    pending::Returned,
+    scope::Chain,
+    session::Session,
+    streams::{STRAY_MAX, Streams},
+};
+
+/// What takes calls: a service, a spawned actor, or the directory of a keyed one.
+pub(crate) trait Hosted: Send + Sync + fmt::Debug + 'static {
+    /// Decodes the call and puts it into a mailbox.
+    ///
+    /// # Errors
+    /// Why it was not put there; the handler does not run.
+    fn accept(&self, method: MethodId, incoming: Incoming<'_>, meta: Meta)
+    -> Result<(), CallError>;
+    /// Returns the interface.
+    fn interface(&self) -> InterfaceId;
+    /// Returns the typed cell, for callers in this process.
+    fn cell(&self) -> Option<Arc<dyn Any + Send + Sync>>;
+    /// Returns the child and its guardian, of a spawned actor.
+    fn supervised(&self) -> Option<Supervised>;
+    /// Returns how many messages wait.
+    fn depth(&self) -> usize;
+    /// Returns the definition's name.
+    fn name(&self) -> &'static str;
+    /// Waits until the actor will not run again.
+    fn wait_ended(&self) -> BoxFuture<'static, Ended>;
+}
+
+/// A child and who supervises it.
+pub(crate) type Supervised = (Guardian, Arc<dyn Child>);
+
+/// Finds or makes the activation of a key.
+pub(crate) trait Directory<I: Interface>: Send + Sync {
+    /// Returns the cell of the key's activation.
+    ///
+    /// # Errors
+    /// Why there can be none now.
+    fn activation(&self, key: &I::Key) -> Result<Arc<Cell<Queued<I::Msg>>>, CallError>;
+}
+
+/// A call's frame, taken apart, with what it needs to be dispatched later.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    pair: Pair,
+    interface: InterfaceId,
+    method: MethodId,
+    /// What the caller takes the method's types for, if the hello did not settle it.
+    shape: Option<u64>,
+    meta: Meta,
+    /// Nothing while the body is still on its stream.
+    body: Option<Bytes>,
+    arrival: Arrival,
+}
+
+/// Who sent a frame and what it is for: what the order of frames is kept for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Pair {
+    /// The actor that calls, by its number on its node; 0 outside actors.
+    sender: u64,
+    target: HeldTarget,
+}
+
+/// What a frame is for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum HeldTarget {
+    Service(InterfaceId),
+    Keyed(InterfaceId, Box<[u8]>),
+    Spawned(ActorAddr),
+}
+
+impl Ordered for Arrived {
+    type Pair = Pair;
+
+    fn pair(&self) -> &Pair {
+        &self.pair
+    }
+
+    fn cost(&self) -> usize {
+        std::mem::size_of::<Self>() + self.body.as_ref().map_or(0, Bytes::len)
+    }
+
+    fn is_whole(&self) -> bool {
+        self.body.is_some()
+    }
+}
+
+/// Brings the links of a node together with their sessions.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    hub: Arc<Hub>,
+    receivers: RwLock<BTreeMap<u64, Arc<Receiver>>>,
+}
+
+impl Gate {
+    pub(crate) fn new(hub: Arc<Hub>) -> Self {
+        Self {
+            hub,
+            receivers: RwLock::default(),
+        }
+    }
+
+    fn receiver(&self, link: &Link) -> Option<Arc<Receiver>> {
+        let receivers = self
+            .receivers
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        receivers.get(&link.session()).cloned()
+    }
+}
+
+impl Frames for Gate {
+    fn link_up(&self, link: &Arc<Link>) {
+        let receiver = Arc::new(Receiver(self.hub.session_up(link)));
+        let mut receivers = self
+            .receivers
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        receivers.insert(link.session(), receiver);
+    }
+
+    fn link_down(&self, link: &Arc<Link>, _: &LinkDown) {
+        let receiver = {
+            let mut receivers = self
+                .receivers
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            receivers.remove(&link.session())
+        };
+        if let Some(receiver) = receiver {
+            self.hub.session_down(&receiver.0);
+        }
+    }
+
+    fn frame(&self, link: &Arc<Link>, lane: usize, frame: Bytes) -> Result<(), LinkDown> {
+        match self.receiver(link) {
+            Some(receiver) => receiver.frame(lane, &frame),
+            None => Ok(()),
+        }
+    }
+
+    fn stream(
+        &self,
+        link: &Arc<Link>,
+        call: CallId,
+        purpose: StreamFor,
+        send: SendStream,
+        recv: RecvStream,
+    ) {
+        let Some(receiver) = self.receiver(link) else {
+            return;
+        };
+        let session = &receiver.0;
+        let streams: fn(&Session) -> &Streams = match purpose {
+            StreamFor::Call => |session| &session.streams,
+            StreamFor::Reply => |session| &session.reply_streams,
+        };
+        if streams(session).accepted(call, send, recv, self.hub.now()) {
+            let sweep = sweep(session.clone(), streams);
+            self.hub.tasks().spawn("stray-streams", sweep);
+        }
+    }
+}
+
+/// Takes in the frames of one session.
+#[derive(Debug)]
+struct Receiver(Arc<Session>);
+
+impl Receiver {
+    fn frame(&self, lane: usize, bytes: &Bytes) -> Result<(), LinkDown> {
+        let frame =
+            Frame::decode(bytes).map_err(|error| LinkDown::new(error.code(), error.to_string()))?;
+        match frame {
+            Frame::Call(call) => self.call(lane, bytes, &call),
+            Frame::Reply(reply) => self.reply(bytes, reply),
+            Frame::Cancel(id) => self.cancel(id),
+            Frame::Watch(watch) => self.watch(lane, watch),
+            Frame::Down(down) => self.0.watches.complete(down.id, down.reason),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn call(&self, lane: usize, bytes: &Bytes, call: &CallFrame<'_>) {
+        let session = &self.0;
+        let hub = &session.hub;
+        let on_stream = call.body == Body::OnStream;
+        let stream = (call.streamed || on_stream).then(|| session.streams.expect(call.id));
+        let arrival = Arrival::new(session.clone(), call.id, lane, !call.send, stream);
+        if hub.is_stopping() {
+            return arrival.fail(node_error(hub, Code::NodeStopping));
+        }
+        if !call.send && !session.serve(&arrival.0) {
+            let error = node_error(hub, Code::MailboxFull);
+            return arrival.fail(error.with_detail("too many calls of this peer wait or run"));
+        }
+        let body = match call.body {
+            Body::Inline(body) => Some(bytes.slice_ref(body)),
+            Body::OnStream => None,
+        };
+        let arrived = Arrived {
+            pair: pair(hub, call),
+            interface: call.interface,
+            method: call.method,
+            shape: match call.target {
+                Target::Spawned { shape, .. } => Some(shape),
+                Target::Service | Target::Keyed(_) => None,
+            },
+            meta: meta(session, call),
+            body,
+            arrival,
+        };
+        match session.holds.pass(arrived) {
+            Held::Waits => {}
+            Held::Full(arrived) => {
+                let error = node_error(hub, Code::MailboxFull);
+                arrived
+                    .arrival
+                    .fail(error.with_detail("too much waits behind a large body"));
+            }
+            Held::Free(arrived) if arrived.body.is_some() => dispatch(hub, arrived),
+            Held::Free(arrived) => {
+                hub.tasks()
+                    .spawn("call-body", receive_bodies(session.clone(), arrived));
+            }
+        }
+    }
+
+    fn reply(&self, bytes: &Bytes, reply: Reply<'_>) {
+        let returned = match reply.outcome {
+            Ok(Body::Inline(body)) => Returned::Body(bytes.slice_ref(body)),
+            // Expected BEFORE the caller hears of it: one that is dropped in between still forgets it.
+            Ok(Body::OnStream) => Returned::OnStream(self.0.reply_streams.expect(reply.id)),
+            Err(error) => Returned::Failed(error),
+        };
+        let on_stream = matches!(returned, Returned::OnStream(_));
+        let id = if self.0.hub.env().plant.strikes(Bug::WrongReply) {
+            self.0.pending.neighbour(reply.id)
+        } else {
+            reply.id
+        };
+        if !self.0.pending.complete(id, returned) && on_stream {
+            // The caller is gone; the stream that follows must not wait for it.
+            self.0.reply_streams.forget(reply.id);
+        }
+    }
+
+    fn cancel(&self, id: CallId) {
+        self.0.streams.forget(id);
+        if let Some(served) = self.0.served_ended(id) {
+            served.cancel();
+        }
+    }
+
+    fn watch(&self, lane: usize, watch: Watch) {
+        let (session, hub) = (&self.0, &self.0.hub);
+        let mine = watch.incarnation == hub.me().incarnation;
+        let actor = if mine { hub.actor(watch.actor) } else { None };
+        let Some(actor) = actor else {
+            return session.send_down(
+                lane,
+                Down {
+                    id: watch.id,
+                    reason: DownReason::Gone,
+                },
+            );
+        };
+        let arrival = Arrival::new(session.clone(), watch.id, lane, true, None);
+        if !session.serve(&arrival.0) {
+            return session.send_down(
+                lane,
+                Down {
+                    id: watch.id,
+                    reason: DownReason::Unrecognised,
+                },
+            );
+        }
+        let session = session.clone();
+        hub.tasks().spawn("watch", async move {
+            let ended = actor.wait_ended();
+            tokio::select! {
+                biased;
+                why = ended => {
+                    session.served_ended(watch.id);
+                    session.send_down(lane, Down { id: watch.id, reason: super::watch::reason(why) });
+                }
+                () = arrival.cancelled() => {}
+            }
+        });
+    }
+}
+
+/// Reads the body of a held pair from its stream, then lets the frames behind it pass, as long as
+/// some wait.
+async fn receive_bodies(session: Arc<Session>, first: Arrived) {
+    let pair = first.pair.clone();
+    let mut next = Some(first);
+    while let Some(mut arrived) = next {
+        if arrived.body.is_none() {
+            arrived.body = arrived.arrival.read_body().await;
+        }
+        if arrived.body.is_some() {
+            dispatch(&session.hub, arrived);
+        } else {
+            let error = node_error(&session.hub, Code::StreamBroken);
+            arrived
+                .arrival
+                .fail(error.with_detail("the arguments' stream ended early"));
+        }
+        next = session.holds.next(&pair);
+    }
+}
+
+/// Finds the target and hands it the call.
+fn dispatch(hub: &Arc<Hub>, arrived: Arrived) {
+    let Arrived {
+        pair,
+        interface,
+        method,
+        shape,
+        meta,
+        body,
+        arrival,
+    } = arrived;
+    if arrival.is_cancelled() {
+        return;
+    }
+    let host = match &pair.target {
+        HeldTarget::Service(id) | HeldTarget::Keyed(id, _) => hub
+            .host(*id)
+            .ok_or_else(|| node_error(hub, Code::NotHosted)),
+        HeldTarget::Spawned(addr) => {
+            let actor = if hub.is_mine(addr) {
+                hub.actor(addr.actor)
+            } else {
+                None
+            };
+            actor
+                .filter(|actor| actor.interface() == interface)
+                .ok_or_else(|| {
+                    CallError::new(
+                        Code::ActorGone,
+                        format!("actor {addr} on node {}", hub.me().name),
+                    )
+                })
+        }
+    };
+    let body = body.unwrap_or_default();
+    let accepted = host
+        .and_then(|host| host.accept(method, Incoming::new(&body, arrival.clone(), shape), meta));
+    if let Err(error) = accepted {
+        arrival.fail(error);
+    }
+}
+
+fn meta(session: &Session, call: &CallFrame<'_>) -> Meta {
+    let hub = &session.hub;
+    let now = hub.now();
+    let peer = session.link.peer();
+    let actor = (call.sender != 0).then_some(ActorAddr {
+        node: peer.id,
+        incarnation: peer.incarnation,
+        actor: callboard_protocol::id::ActorId(call.sender),
+    });
+    Meta {
+        caller: Caller {
+            node: peer.id,
+            actor,
+        },
+        deadline: now + call.deadline_left.min(DEADLINE_MAX),
+        queued_at: now,
+        chain: Chain::received(call.root, &call.chain),
+        trace: call.trace,
+        request: call.request,
+    }
+}
+
+fn pair(hub: &Hub, call: &CallFrame<'_>) -> Pair {
+    let target = match call.target {
+        Target::Service => HeldTarget::Service(call.interface),
+        Target::Keyed(key) => HeldTarget::Keyed(call.interface, key.into()),
+        Target::Spawned {
+            incarnation, actor, ..
+        } => HeldTarget::Spawned(ActorAddr {
+            node: hub.me().id,
+            incarnation,
+            actor,
+        }),
+    };
+    Pair {
+        sender: call.sender,
+        target,
+    }
+}
+
+/// Gives back the streams that nobody asks for, until there are none.
+async fn sweep(session: Arc<Session>, streams: fn(&Session) -> &Streams) {
+    loop {
+        tokio::select! {
+            biased;
+            () = session.hub.tasks().token().cancelled() => return,
+            _ = session.link.closed() => return,
+            () = tokio::time::sleep(STRAY_MAX) => {}
+        }
+        if !streams(&session).sweep(session.hub.now()) {
+            return;
+        }
+    }
+}
+
+fn node_error(hub: &Hub, code: Code) -> CallError {
+    CallError::new(code, format!("node {}", hub.me().name))
+}
+
+/// A peer's deadline is taken as it is up to this; the sum must stay far from the end of time.
+const DEADLINE_MAX: std::time::Duration = std::time::Duration::from_secs(365 * 24 * 3600);

@@ -1,0 +1,327 @@
+//! One session with a peer, as the call layer sees it: the calls that wait for the peer's replies,
+//! the peer's calls that run here, and how loaded the peer looks.
+
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use callboard_protocol::{
+    code::{CallError, Code},
+    id::{CallId, InterfaceId, NodeId},
+    policy::{Latency, Load},
+    time::Time,
+    wire::{
+        Limits,
+        header::{Down, encode_cancel},
+    },
+};
+
+use crate::net::{AppendError, Link, LinkDown};
+
+use super::{
+    arrival::Served, face::Face, hold::Holds, hub::Hub, pending::Pending, server::Arrived,
+    streams::Streams, turnstile::Turnstile, watch::Watches,
+};
+
+/// A session. It ends with its link; the next link to the same peer makes a new one.
+pub(crate) struct Session {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) link: Arc<Link>,
+    pub(crate) pending: Pending,
+    pub(crate) streams: Streams,
+    /// Streams that carry replies to this node's calls.
+    pub(crate) reply_streams: Streams,
+    pub(crate) watches: Watches,
+    pub(super) holds: Holds<Arrived>,
+    served: Mutex<BTreeMap<CallId, Arc<Served>>>,
+    /// Error replies that wait for room on their lane.
+    late_errors: AtomicUsize,
+    agreements: RwLock<BTreeMap<InterfaceId, Arc<Agreement>>>,
+    turnstiles: Box<[Turnstile]>,
+    in_flight: AtomicUsize,
+    /// When the peer last answered, or was first owed an answer after owing none; nanoseconds.
+    silent_since: AtomicU64,
+    latency: Mutex<Latency>,
+    refused_until: AtomicU64,
+}
+
+/// For each method of a face: whether the peer has it with the same types.
+type Agreement = Vec<Result<(), CallError>>;
+
+impl Session {
+    pub(crate) fn new(hub: Arc<Hub>, link: Arc<Link>) -> Self {
+        let limits = hub.call_limits();
+        let lanes = link.accepted().lanes.max(1);
+        Self {
+            pending: Pending::new(limits.in_flight_max),
+            holds: Holds::new(limits.held_bytes_max),
+            streams: Streams::default(),
+            reply_streams: Streams::default(),
+            watches: Watches::default(),
+            served: Mutex::default(),
+            late_errors: AtomicUsize::new(0),
+            agreements: RwLock::default(),
+            turnstiles: (0..lanes).map(|_| Turnstile::default()).collect(),
+            in_flight: AtomicUsize::new(0),
+            silent_since: AtomicU64::new(0),
+            latency: Mutex::new(Latency::default()),
+            refused_until: AtomicU64::new(0),
+            hub,
+            link,
+        }
+    }
+
+    /// Returns the peer's id.
+    pub(crate) fn node(&self) -> NodeId {
+        self.link.peer().id
+    }
+
+    /// Returns the peer as errors name it.
+    pub(crate) fn peer_name(&self) -> String {
+        format!("node {}", self.link.peer().name)
+    }
+
+    /// Returns whether the peer hosts the interface.
+    pub(crate) fn hosts(&self, interface: InterfaceId) -> bool {
+        self.link.peer().hosts.interface(interface).is_some()
+    }
+
+    /// Checks that the peer has the method with the same types as this node.
+    ///
+    /// # Errors
+    /// `NotHosted`, `UnknownMethod` or `SchemaMismatch`.
+    pub(crate) fn agrees(&self, face: &Face, method: usize) -> Result<(), CallError> {
+        let known = {
+            let agreements = self
+                .agreements
+                .read()
+                .unwrap_or_else(PoisonError::into_inner);
+            agreements.get(&face.id).cloned()
+        };
+        let agreement = known.unwrap_or_else(|| self.compare(face));
+        match agreement.get(method) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => Err(error.clone()),
+            None => Err(CallError::new(
+                Code::UnknownMethod,
+                format!("interface {}", face.name),
+            )),
+        }
+    }
+
+    fn compare(&self, face: &Face) -> Arc<Agreement> {
+        let theirs = self.link.peer().hosts.interface(face.id);
+        let agreement = face.methods.iter().map(|method| {
+            let Some(theirs) = theirs else {
+                let code = Code::NotHosted;
+                return Err(method.spec.error(code).with_detail(self.peer_name()));
+            };
+            let theirs = theirs
+                .methods
+                .iter()
+                .find(|theirs| theirs.id == method.spec.id);
+            method.agrees(theirs)
+        });
+        let agreement = Arc::new(agreement.collect::<Agreement>());
+        let mut agreements = self
+            .agreements
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        agreements.insert(face.id, agreement.clone());
+        agreement
+    }
+
+    /// Returns the number of lanes.
+    pub(crate) fn lanes(&self) -> usize {
+        self.turnstiles.len()
+    }
+
+    /// Returns the turnstile of a lane.
+    pub(crate) fn turnstile(&self, lane: usize) -> &Turnstile {
+        &self.turnstiles[lane % self.turnstiles.len()]
+    }
+
+    /// Counts a call in flight until the guard is dropped.
+    pub(crate) fn enter(&self) -> InFlight<'_> {
+        if self.in_flight.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.answered();
+        }
+        InFlight(self)
+    }
+
+    /// Notes that the peer answered, in whatever way.
+    pub(crate) fn answered(&self) {
+        self.silent_since
+            .store(self.hub.now().as_nanos(), Ordering::Relaxed);
+    }
+
+    /// Notes how long a reply took.
+    pub(crate) fn observe(&self, took: Duration, now: Time) {
+        self.latency
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .observe(took, now);
+    }
+
+    /// Avoids this peer for a while: it said that it is stopping or does not host what it announced.
+    pub(crate) fn avoid_until(&self, until: Time) {
+        self.refused_until
+            .fetch_max(until.as_nanos(), Ordering::Relaxed);
+    }
+
+    /// Returns whether the peer asked not to be chosen now.
+    pub(crate) fn is_avoided(&self, now: Time) -> bool {
+        now.as_nanos() < self.refused_until.load(Ordering::Relaxed)
+    }
+
+    /// Returns how loaded the peer looks from here. While it owes answers, its silence counts as
+    /// its latency, so that a dead one is left alone before its link is down.
+    pub(crate) fn load(&self, now: Time) -> Load {
+        let latency = self
+            .latency
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(now);
+        let in_flight = self.in_flight.load(Ordering::Relaxed);
+        let silent_since = Time::from_nanos(self.silent_since.load(Ordering::Relaxed));
+        let silence = now.saturating_since(silent_since);
+        // A dead peer's link is down by the peer timeout. A longer silence is that of a handler.
+        let counts = in_flight > 0 && silence <= self.hub.peer_timeout();
+        let silence = if counts { silence } else { Duration::ZERO };
+        Load {
+            in_flight,
+            latency: latency.max(silence),
+        }
+    }
+
+    /// Enters a call of the peer; returns false when there are too many.
+    pub(super) fn serve(&self, served: &Arc<Served>) -> bool {
+        let mut all = self.served();
+        if all.len() >= self.hub.call_limits().served_max {
+            return false;
+        }
+        all.insert(served.call(), served.clone());
+        true
+    }
+
+    /// Takes out a call of the peer that was answered or cancelled.
+    pub(super) fn served_ended(&self, call: CallId) -> Option<Arc<Served>> {
+        self.served().remove(&call)
+    }
+
+    /// Counts an error reply that waits for room until the guard is dropped. Returns nothing when
+    /// there are too many: a peer that goes on calling without reading the replies is not served.
+    pub(super) fn late_error(self: &Arc<Self>) -> Option<LateError> {
+        let late = LateError(self.clone());
+        let before = self.late_errors.fetch_add(1, Ordering::Relaxed);
+        if before < self.hub.call_limits().served_max {
+            return Some(late);
+        }
+        let why = format!("{} does not read its replies", self.peer_name());
+        self.link.close(LinkDown::new(Code::TooManyInFlight, why));
+        None
+    }
+
+    /// Returns the longest reply that fits into a frame on a lane, in bytes.
+    pub(super) fn inline_bytes_max(&self) -> usize {
+        let fits = Limits::inline_body_bytes_max(self.link.accepted().frame_bytes_max);
+        self.hub.call_limits().inline_bytes_max.min(fits)
+    }
+
+    /// Returns the longest body that may be sent to the peer, in bytes: neither side's cap is
+    /// passed.
+    pub(super) fn body_bytes_max(&self) -> usize {
+        let own = self.hub.limits().body_bytes_max;
+        own.min(self.link.accepted().body_bytes_max) as usize
+    }
+
+    /// Returns how many calls of the peer run or wait here.
+    pub(crate) fn served_len(&self) -> usize {
+        self.served().len()
+    }
+
+    /// Tells the peer that a call or a watch is not wanted any more.
+    pub(super) fn cancel(self: &Arc<Self>, lane: usize, id: CallId) {
+        self.tell(lane, move |buffer| encode_cancel(id, buffer));
+    }
+
+    /// Tells the peer that an actor that it watches ended.
+    pub(super) fn send_down(self: &Arc<Self>, lane: usize, down: Down) {
+        self.tell(lane, move |buffer| down.encode(buffer));
+    }
+
+    /// Appends a short frame, later if the lane has no room now.
+    fn tell(self: &Arc<Self>, lane: usize, encode: impl Fn(&mut Vec<u8>) + Send + 'static) {
+        let append = move |link: &Link| {
+            link.append(lane, |buffer| {
+                encode(buffer);
+                Ok::<_, Infallible>(())
+            })
+        };
+        if !matches!(append(&self.link), Err(AppendError::Full)) {
+            return;
+        }
+        let session = self.clone();
+        self.hub.tasks().spawn("tell", async move {
+            loop {
+                session.link.writable(lane).await;
+                if !matches!(append(&session.link), Err(AppendError::Full)) {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Ends everything that waits on this session.
+    pub(crate) fn end(&self) {
+        self.pending.end();
+        self.streams.end();
+        self.reply_streams.end();
+        self.watches.end();
+        self.holds.end();
+        let served = std::mem::take(&mut *self.served());
+        // In the order of their numbers, so that the same run wakes them in the same order.
+        for served in served.into_values() {
+            served.cancel();
+        }
+    }
+
+    fn served(&self) -> MutexGuard<'_, BTreeMap<CallId, Arc<Served>>> {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("peer", &self.node())
+            .finish_non_exhaustive()
+    }
+}
+
+/// An error reply that waits for room.
+#[derive(Debug)]
+pub(super) struct LateError(Arc<Session>);
+
+impl Drop for LateError {
+    fn drop(&mut self) {
+        self.0.late_errors.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A call in flight, for the balance.
+#[derive(Debug)]
+pub(crate) struct InFlight<'a>(&'a Session);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}

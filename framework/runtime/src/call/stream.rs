@@ -1,0 +1,381 @@
+//! Streams of calls: [`Inbound`] is what a handler reads from its caller, [`Streaming`] what a
+//! caller reads from the handler. Both are flow-controlled: a slow reader makes the writer wait.
+//!
+//! On the wire a streamed call has a QUIC stream of its own, in each direction a sequence of
+//! `protocol::wire::stream` frames: items, then the end or an error. In one process the same pieces go through a bounded
+//! channel. Either way a sequence that stops before its end reads as `StreamBroken`.
+
+use std::{
+    fmt,
+    future::Future,
+    panic::AssertUnwindSafe,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use callboard_protocol::{
+    code::{CallError, Code},
+    wire::{Wire, stream::StreamFrame},
+};
+use futures_core::Stream;
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{Either, select},
+    stream,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::net::{RecvStream, SendStream};
+
+use super::{codec, face::FaceMethod, hub::Hub, interface::MethodSpec, port::panic_text};
+
+type Items<T> = Pin<Box<dyn Stream<Item = Result<T, CallError>> + Send>>;
+
+/// The streamed argument of a handler: the items its caller sends.
+///
+/// Yields `Ok(item)` for each item in the order sent, then ends. When the caller is lost or drops
+/// the call, one `Err(StreamBroken)` comes last.
+///
+/// # Cancel safety
+/// Dropping it tells the sender that nothing more is wanted. `next()` may be dropped and called
+/// again without losing an item.
+pub struct Inbound<T>(Items<T>);
+
+/// The streamed reply of a call: the items its handler yields.
+///
+/// Yields `Ok(item)` for each item in the order produced, then ends. A handler that panics gives
+/// one last `Err(Panicked)`; an actor that stops or a peer that is lost, `Err(StreamBroken)`.
+///
+/// # Cancel safety
+/// Dropping it drops the handler's stream. `next()` may be dropped and called again without losing
+/// an item.
+pub struct Streaming<T> {
+    items: Items<T>,
+    /// Held for the streamed argument of the same call: that one breaks when this is dropped.
+    alive: Option<oneshot::Sender<()>>,
+}
+
+/// What travels in a stream.
+#[derive(Debug)]
+pub(crate) enum Piece<T> {
+    Item(T),
+    End,
+    Failed(CallError),
+}
+
+/// The writing end of a stream.
+pub(crate) trait PieceSink<T>: Send {
+    /// Waits for room and sends; returns false when the reader is gone.
+    fn put(&mut self, piece: Piece<T>) -> impl Future<Output = bool> + Send;
+    /// Ends when the reader is gone.
+    fn gone(&mut self) -> impl Future<Output = ()> + Send;
+}
+
+impl<T: Send + 'static> Inbound<T> {
+    /// Returns a stream without items.
+    #[must_use]
+    pub fn ended() -> Self {
+        Self(Box::pin(stream::empty()))
+    }
+
+    /// Returns a stream of the given items, as the argument of a unit test.
+    #[must_use]
+    pub fn test<I>(items: I) -> Self
+    where
+        I: IntoIterator<Item = T>,
+        I::IntoIter: Send + 'static,
+    {
+        Self(Box::pin(stream::iter(items).map(Ok)))
+    }
+
+    /// Wraps the caller's own stream; `alive` breaks when the caller drops the call.
+    pub(crate) fn local<S>(
+        items: S,
+        alive: Option<oneshot::Receiver<()>>,
+        spec: &'static MethodSpec,
+    ) -> Self
+    where
+        S: Stream<Item = T> + Send + 'static,
+    {
+        let Some(alive) = alive else {
+            return Self(Box::pin(items.map(Ok)));
+        };
+        let broken = stream::once(alive.map(move |_| {
+            Err(spec
+                .error(Code::StreamBroken)
+                .with_detail("the caller dropped the call"))
+        }));
+        let ended = Piece::<T>::End;
+        let items = items.map(Piece::Item).chain(stream::once(async { ended }));
+        let merged = stream::select_with_strategy(
+            broken.map(Some),
+            items.map(|piece| match piece {
+                Piece::Item(item) => Some(Ok(item)),
+                Piece::End | Piece::Failed(_) => None,
+            }),
+            |(): &mut ()| stream::PollNext::Left,
+        );
+        Self(Box::pin(end_after_error(merged)))
+    }
+}
+
+impl<T: Wire> Inbound<T> {
+    pub(crate) fn remote<F>(frames: F, hub: Arc<Hub>, method: &FaceMethod) -> Self
+    where
+        F: Future<Output = Option<RecvStream>> + Send + 'static,
+    {
+        Self(remote_items(
+            frames,
+            method.shapes.inbound.depth,
+            hub,
+            method.spec,
+        ))
+    }
+}
+
+impl<T: Wire> Streaming<T> {
+    pub(crate) fn remote(frames: RecvStream, hub: Arc<Hub>, method: &FaceMethod) -> Self {
+        let depth = method.shapes.reply.depth;
+        let items = remote_items(async move { Some(frames) }, depth, hub, method.spec);
+        Self { items, alive: None }
+    }
+
+    pub(crate) fn keep_alive(mut self, alive: Option<oneshot::Sender<()>>) -> Self {
+        self.alive = alive;
+        self
+    }
+}
+
+impl<T> Stream for Inbound<T> {
+    type Item = Result<T, CallError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.as_mut().poll_next(cx)
+    }
+}
+
+impl<T> Stream for Streaming<T> {
+    type Item = Result<T, CallError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.items.as_mut().poll_next(cx)
+    }
+}
+
+impl<T> fmt::Debug for Inbound<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Inbound")
+    }
+}
+
+impl<T> fmt::Debug for Streaming<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Streaming")
+            .field("carries_arguments", &self.alive.is_some())
+            .finish()
+    }
+}
+
+/// Connects a handler's stream with its caller in this process: what the caller reads, and the
+/// future that moves the items.
+pub(crate) fn local_pair<T, S>(
+    items: S,
+    spec: &'static MethodSpec,
+) -> (Streaming<T>, impl Future<Output = ()> + Send + 'static)
+where
+    T: Send + 'static,
+    S: Stream<Item = T> + Send + 'static,
+{
+    let (sender, receiver) = mpsc::channel(LOCAL_ITEMS_MAX);
+    let pieces = stream::unfold(
+        receiver,
+        |mut receiver: mpsc::Receiver<Piece<T>>| async move {
+            receiver.recv().await.map(|piece| (piece, receiver))
+        },
+    );
+    (
+        Streaming {
+            items: until_end(pieces, spec),
+            alive: None,
+        },
+        pump(items, LocalSink(sender), spec),
+    )
+}
+
+/// Moves the items of `items` to `sink` until either side ends.
+pub(crate) async fn pump<T, S, K>(items: S, mut sink: K, spec: &'static MethodSpec)
+where
+    T: Send,
+    S: Stream<Item = T> + Send,
+    K: PieceSink<T>,
+{
+    let mut items = pin!(items);
+    loop {
+        let next = {
+            let next = pin!(AssertUnwindSafe(items.next()).catch_unwind());
+            match select(next, pin!(sink.gone())).await {
+                Either::Left((next, _)) => next,
+                Either::Right(_) => return,
+            }
+        };
+        let piece = match next {
+            Ok(Some(item)) => Piece::Item(item),
+            Ok(None) => Piece::End,
+            Err(panic) => {
+                let detail = panic_text(&*panic);
+                Piece::Failed(spec.error(Code::Panicked).with_detail(detail))
+            }
+        };
+        let last = !matches!(piece, Piece::Item(_));
+        if !sink.put(piece).await || last {
+            return;
+        }
+    }
+}
+
+struct LocalSink<T>(mpsc::Sender<Piece<T>>);
+
+impl<T: Send> PieceSink<T> for LocalSink<T> {
+    async fn put(&mut self, piece: Piece<T>) -> bool {
+        self.0.send(piece).await.is_ok()
+    }
+
+    async fn gone(&mut self) {
+        self.0.closed().await;
+    }
+}
+
+/// Writes pieces to a QUIC stream.
+#[derive(Debug)]
+pub(crate) struct RemoteSink {
+    frames: SendStream,
+    item_bytes_max: usize,
+    spec: &'static MethodSpec,
+}
+
+impl RemoteSink {
+    pub(crate) fn new(
+        frames: SendStream,
+        item_bytes_max: usize,
+        spec: &'static MethodSpec,
+    ) -> Self {
+        Self {
+            frames,
+            item_bytes_max,
+            spec,
+        }
+    }
+}
+
+impl<T: Wire> PieceSink<T> for RemoteSink {
+    async fn put(&mut self, piece: Piece<T>) -> bool {
+        let mut bytes = Vec::new();
+        let last = match piece {
+            Piece::Item(item) => {
+                StreamFrame::Item(&[]).encode(&mut bytes);
+                match codec::encode_item(&item, &mut bytes, self.item_bytes_max, self.spec) {
+                    Ok(()) => false,
+                    Err(error) => {
+                        // The item cannot travel: the reader hears why.
+                        bytes.clear();
+                        StreamFrame::Failed(error).encode(&mut bytes);
+                        true
+                    }
+                }
+            }
+            Piece::End => {
+                StreamFrame::End.encode(&mut bytes);
+                true
+            }
+            Piece::Failed(error) => {
+                StreamFrame::Failed(error).encode(&mut bytes);
+                true
+            }
+        };
+        let written = self.frames.write_frame(&bytes).await.is_ok();
+        if last {
+            self.frames.finish();
+        }
+        written && !last
+    }
+
+    async fn gone(&mut self) {
+        // Either the reader gave up, or the link is down.
+        let _ = self.frames.ended_by_reader().await;
+    }
+}
+
+fn remote_items<T, F>(frames: F, depth: u32, hub: Arc<Hub>, spec: &'static MethodSpec) -> Items<T>
+where
+    T: Wire,
+    F: Future<Output = Option<RecvStream>> + Send + 'static,
+{
+    let pieces = stream::once(frames)
+        .filter_map(std::future::ready)
+        .flat_map(move |frames| {
+            let hub = hub.clone();
+            stream::unfold(frames, move |mut frames| {
+                let hub = hub.clone();
+                async move {
+                    let most = codec::stream_frame_bytes_max(&hub);
+                    let bytes = frames.read_frame(most).await.ok()??;
+                    let decode = |body: &[u8]| codec::decode_item(body, depth, &hub, spec);
+                    Some((read_piece(&bytes, decode, spec), frames))
+                }
+            })
+        });
+    until_end(pieces, spec)
+}
+
+fn read_piece<T: Wire>(
+    bytes: &[u8],
+    decode: impl FnOnce(&[u8]) -> Result<T, CallError>,
+    spec: &'static MethodSpec,
+) -> Piece<T> {
+    match StreamFrame::decode(bytes) {
+        Ok(StreamFrame::Item(body)) => decode(body).map_or_else(Piece::Failed, Piece::Item),
+        Ok(StreamFrame::End) => Piece::End,
+        Ok(StreamFrame::Failed(error)) => Piece::Failed(error),
+        Ok(_) => Piece::Failed(
+            spec.error(Code::ReplyUndecodable)
+                .with_detail("not an item"),
+        ),
+        Err(error) => Piece::Failed(
+            spec.error(Code::ReplyUndecodable)
+                .with_detail(error.to_string()),
+        ),
+    }
+}
+
+/// Turns pieces into items; pieces that stop before the end give `StreamBroken`.
+fn until_end<T, S>(pieces: S, spec: &'static MethodSpec) -> Items<T>
+where
+    T: Send + 'static,
+    S: Stream<Item = Piece<T>> + Send + 'static,
+{
+    let cut = stream::once(async move { Piece::Failed(spec.error(Code::StreamBroken)) });
+    Box::pin(end_after_error(pieces.chain(cut).map(
+        |piece| match piece {
+            Piece::Item(item) => Some(Ok(item)),
+            Piece::End => None,
+            Piece::Failed(error) => Some(Err(error)),
+        },
+    )))
+}
+
+/// Ends at the first `None` or after the first error.
+fn end_after_error<T, S>(items: S) -> impl Stream<Item = Result<T, CallError>> + Send
+where
+    T: Send,
+    S: Stream<Item = Option<Result<T, CallError>>> + Send,
+{
+    items.scan(false, |failed, item| {
+        let next = if *failed { None } else { item };
+        *failed = matches!(next, Some(Err(_)));
+        std::future::ready(next)
+    })
+}
+
+/// Items of a local stream that wait for their reader.
+const LOCAL_ITEMS_MAX: usize = 16;

@@ -1,0 +1,219 @@
+//! A client: calls into a cluster and hosts nothing.
+
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+use callboard_protocol::wire::hello::PeerKind;
+
+use crate::{
+    call::{CallLimits, Definition, Hub, NoKey, Reference},
+    env::Env,
+    net::{self, Identity, Net, StartError},
+    node::{Member, Settings, members, new_hub, open},
+    service::hosting,
+};
+
+/// A process's way into a cluster.
+///
+/// Dropping it without [`Client::close`] ends its links at once; peers notice by their timers.
+pub struct Client {
+    hub: Arc<Hub>,
+    net: Arc<Net>,
+}
+
+/// What a client is made of. Made by [`Client::builder`].
+#[must_use = "a builder does nothing until `connect` is awaited"]
+pub struct ClientBuilder {
+    settings: Settings,
+    wait: Duration,
+}
+
+impl Client {
+    /// Connects through the node at this address with an identity of the development authority.
+    ///
+    /// # Errors
+    /// As [`ClientBuilder::connect`].
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, nothing of the client is left.
+    pub async fn connect(seed: SocketAddr) -> Result<Self, StartError> {
+        Self::builder().seed(seed).connect().await
+    }
+
+    /// Begins to build a client.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder {
+            settings: Settings::default(),
+            wait: CONNECT_WAIT,
+        }
+    }
+
+    /// Returns the ref of a service. Calls through it go to the less loaded of two hosts drawn at
+    /// random.
+    #[must_use]
+    pub fn service<T: Definition<Key = NoKey>>(&self) -> T::Ref {
+        hosting::service_ref::<T>(&self.hub)
+    }
+
+    /// Returns the ref of the actor with this key. Calls through it fail with `KeyedElsewhere`:
+    /// keyed actors are reached on the nodes that host them.
+    #[must_use]
+    pub fn actor<T: Definition>(&self, key: impl Into<T::Key>) -> T::Ref {
+        hosting::keyed_ref::<T>(&self.hub, key.into())
+    }
+
+    /// Attaches a ref that was decoded outside a call to this client.
+    #[must_use]
+    pub fn attach<R: Reference>(&self, target: R) -> R {
+        R::from_raw(R::as_raw(&target).clone().attached(self.hub.clone()))
+    }
+
+    /// Returns the members that a link is up with, in the order of their ids.
+    #[must_use]
+    pub fn members(&self) -> Vec<Member> {
+        members(&self.net)
+    }
+
+    /// Returns the metrics in the OpenMetrics text format.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        crate::usage::metrics(&self.hub, &self.net)
+    }
+
+    /// Returns how much is held of everything that has a bound. For the simulator.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn usage(&self) -> Vec<crate::usage::Held> {
+        crate::usage::usage(&self.hub, &self.net)
+    }
+
+    /// Returns how many messages wait in each mailbox. For the simulator.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn mailboxes(&self) -> Vec<(String, u64)> {
+        crate::usage::mailboxes(&self.hub)
+    }
+
+    /// Closes the links. Calls in flight end with `PeerLost`.
+    ///
+    /// # Cancel safety
+    /// Dropped in the middle, the links are closing.
+    pub async fn close(self) {
+        self.hub.set_stopping();
+        self.net.close("the client closed", CLOSE_GRACE).await;
+        self.hub.shut().await;
+    }
+}
+
+impl ClientBuilder {
+    /// Adds the address of a node to connect through.
+    pub fn seed(mut self, addr: SocketAddr) -> Self {
+        self.settings.seeds.push(addr);
+        self
+    }
+
+    /// Adds several seeds; one that answers is enough.
+    pub fn seeds(mut self, addrs: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.settings.seeds.extend(addrs);
+        self
+    }
+
+    /// Sets the name for an identity of the development authority. Default: a random one.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.settings.name = Some(name.into());
+        self
+    }
+
+    /// Sets who the client is. Default: an identity of the development authority.
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.settings.identity = Some(identity);
+        self
+    }
+
+    /// Sets the settings of the links.
+    pub fn config(mut self, config: net::Config) -> Self {
+        self.settings.config = config;
+        self
+    }
+
+    /// Sets the limits of calls.
+    pub fn call_limits(mut self, limits: CallLimits) -> Self {
+        self.settings.limits = limits;
+        self
+    }
+
+    /// Sets the address that the client sends from. Default: a free port, of any address with
+    /// certificates of your own, of loopback with those of the development authority.
+    pub fn bind(mut self, addr: SocketAddr) -> Self {
+        self.settings.listen = Some(addr);
+        self
+    }
+
+    /// Sets how long [`connect`](Self::connect) waits for the first link. Default 10 s.
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// Sets the share of calls, 0 to 1, that begin a trace. Default 0.
+    pub fn trace_share(mut self, share: f64) -> Self {
+        self.settings.trace_share = share;
+        self
+    }
+
+    /// Sets what the client gets from outside. Default: the operating system.
+    pub fn env(mut self, env: Env) -> Self {
+        self.settings.env = env;
+        self
+    }
+
+    /// Connects: returns when the first link is up. The others follow in the background.
+    ///
+    /// # Errors
+    /// [`StartError`] by code: `SeedUnreachable` when no seed answered in time, which says for each
+    /// why; a refusal of the link (`ClusterMismatch`, `AuthorityUnknown`, …) when a seed refused;
+    /// and those of [`Builder::start`](crate::node::Builder::start) but for hosting.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, nothing of the client is left.
+    pub async fn connect(self) -> Result<Client, StartError> {
+        let Self { settings, wait } = self;
+        let made = new_hub(&settings, PeerKind::Client)?;
+        let net = open(made.identity, settings, &made.hub).inspect_err(|_| made.hub.end())?;
+        let client = Client { hub: made.hub, net };
+        match client.net.first_link(wait).await {
+            Ok(()) => Ok(client),
+            Err(error) => {
+                client.close().await;
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.hub.end();
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("name", &self.hub.me().name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder")
+            .field("seeds", &self.settings.seeds)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How long a first link may take: several tries of a lost packet.
+const CONNECT_WAIT: Duration = Duration::from_secs(10);
+
+/// A client has nothing to drain.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);

@@ -1,0 +1,123 @@
+//! What a node keeps across restarts: its name and the number of its life.
+//!
+//! The folder holds `lock`, locked for as long as the node runs, and `life`: the name and the last
+//! incarnation, a line each. Every start writes the next incarnation before anything uses it.
+
+use std::{io, path::Path, time::UNIX_EPOCH};
+
+use callboard_protocol::{code::Code, id::Incarnation};
+
+use crate::{
+    env::{Env, FileLock},
+    net::StartError,
+};
+
+/// A node's folder, locked for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct DataDir {
+    /// The name of the last life, if there was one.
+    pub(crate) name: Option<String>,
+    last: Incarnation,
+    _lock: Box<dyn FileLock>,
+}
+
+impl DataDir {
+    /// Locks the folder, making it if need be, and reads what the last life left.
+    ///
+    /// # Errors
+    /// `DataDirLocked` when another process has it, `Io`, or `ConfigInvalid` for contents that this
+    /// did not write.
+    pub(crate) fn open(env: &Env, folder: &Path) -> Result<Self, StartError> {
+        let files = &env.files;
+        files
+            .create_dir_all(folder)
+            .map_err(|error| failed(folder, &error))?;
+        let lock = files.try_lock(&folder.join("lock")).map_err(|error| {
+            if error.kind() == io::ErrorKind::WouldBlock {
+                let detail = "another process runs with it; stop that one, or give each its own";
+                StartError::new(Code::DataDirLocked, subject(folder)).with_detail(detail)
+            } else {
+                failed(folder, &error)
+            }
+        })?;
+        let path = folder.join("life");
+        if !files
+            .exists(&path)
+            .map_err(|error| failed(folder, &error))?
+        {
+            return Ok(Self {
+                name: None,
+                last: Incarnation(0),
+                _lock: lock,
+            });
+        }
+        let bytes = files
+            .read(&path, LIFE_BYTES_MAX)
+            .map_err(|error| failed(folder, &error))?;
+        let parsed = std::str::from_utf8(&bytes).ok().and_then(|text| {
+            let mut lines = text.lines();
+            Some((lines.next()?.to_string(), lines.next()?.parse().ok()?))
+        });
+        let Some((name, last)) = parsed else {
+            let detail = "its file `life` is damaged; restore it, or remove the folder";
+            return Err(StartError::new(Code::ConfigInvalid, subject(folder)).with_detail(detail));
+        };
+        Ok(Self {
+            name: Some(name),
+            last: Incarnation(last),
+            _lock: lock,
+        })
+    }
+
+    /// Begins the next life: returns its incarnation, which is on the disk by then.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(crate) fn begin(
+        &self,
+        env: &Env,
+        folder: &Path,
+        name: &str,
+    ) -> Result<Incarnation, StartError> {
+        let next = Incarnation(
+            self.last
+                .0
+                .saturating_add(1)
+                .max(incarnation_by_clock(env).0),
+        );
+        let write = || {
+            let (new, path) = (folder.join("life.new"), folder.join("life"));
+            if env.files.exists(&new)? {
+                env.files.remove(&new)?;
+            }
+            env.files
+                .write_new(&new, format!("{name}\n{}\n", next.0).as_bytes())?;
+            env.files.rename(&new, &path)?;
+            env.files.sync_dir(folder)
+        };
+        write().map_err(|error| failed(folder, &error))?;
+        Ok(next)
+    }
+}
+
+/// Returns the incarnation of a node without a folder: the milliseconds since 1970. Two lives of
+/// one name within a millisecond could not be told apart; a process does not start that fast.
+pub(crate) fn incarnation_by_clock(env: &Env) -> Incarnation {
+    let since = env
+        .clock
+        .wall()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Incarnation(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn subject(folder: &Path) -> String {
+    format!("data folder {}", folder.display())
+}
+
+fn failed(folder: &Path, error: &io::Error) -> StartError {
+    StartError::new(Code::Io, subject(folder)).with_detail(error.to_string())
+}
+
+/// A name and a number.
+const LIFE_BYTES_MAX: usize = 256;

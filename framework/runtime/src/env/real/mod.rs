@@ -1,0 +1,9 @@
+//! The environment of the operating system. Unix only, because of positioned file access.
+
+mod files;
+mod sources;
+mod udp;
+
+pub(super) use files::Files;
+pub(super) use sources::{Blocking, Clock, Entropy};
+pub(super) use udp::Udp;

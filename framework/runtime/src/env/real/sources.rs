@@ -1,0 +1,104 @@
+//! Clocks, randomness and blocking work.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Instant, SystemTime};
+
+use crate::env;
+use crate::task;
+
+/// The system's clocks.
+#[derive(Debug)]
+pub(crate) struct Clock;
+
+impl env::Clock for Clock {
+    fn now(&self) -> Instant {
+        // Tokio's clock is the system's, unless a test has paused it, and then its timers and
+        // this clock have to agree.
+        tokio::time::Instant::now().into_std()
+    }
+
+    fn wall(&self) -> SystemTime {
+        SystemTime::now()
+    }
+}
+
+/// The kernel's generator, asked for some bytes in advance: a system call for each balancing
+/// decision would cost more than the decision.
+#[derive(Default)]
+pub(crate) struct Entropy {
+    pool: Mutex<Pool>,
+}
+
+struct Pool {
+    bytes: [u8; POOL_BYTES],
+    left: usize,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self {
+            bytes: [0; POOL_BYTES],
+            left: 0,
+        }
+    }
+}
+
+impl env::Entropy for Entropy {
+    fn fill(&self, buf: &mut [u8]) {
+        if buf.len() > POOL_BYTES / 4 {
+            return from_kernel(buf);
+        }
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        if pool.left < buf.len() {
+            from_kernel(&mut pool.bytes);
+            pool.left = POOL_BYTES;
+        }
+        let end = pool.left;
+        pool.left -= buf.len();
+        let start = pool.left;
+        buf.copy_from_slice(&pool.bytes[start..end]);
+        // A byte is given out once and is not left behind in memory.
+        pool.bytes[start..end].fill(0);
+    }
+}
+
+impl fmt::Debug for Entropy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entropy").finish_non_exhaustive()
+    }
+}
+
+fn from_kernel(buf: &mut [u8]) {
+    getrandom::fill(buf).expect("the kernel gives random bytes once it has booted");
+}
+
+/// Tokio's pool of blocking threads.
+#[derive(Debug)]
+pub(crate) struct Blocking;
+
+impl env::Blocking for Blocking {
+    fn run(&self, name: &'static str, job: env::Job) {
+        task::run_blocking(name, job);
+    }
+}
+
+const POOL_BYTES: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::Entropy as _;
+
+    #[test]
+    fn random_bytes_differ_across_refills_and_sizes() {
+        let entropy = Entropy::default();
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..200 {
+            assert!(seen.insert(entropy.next_u64()), "a number came twice");
+        }
+        let mut large = [0; 1000];
+        entropy.fill(&mut large);
+        assert!(large.iter().any(|byte| *byte != 0));
+    }
+}

@@ -1,0 +1,78 @@
+//! Callboard: services as location-transparent actors that message each other over QUIC.
+//!
+//! A service is an ordinary struct with methods; callers hold a small typed ref and call its methods,
+//! and the same line works whether the actor is in this process or on another node. Nodes talk over
+//! QUIC with mutual TLS; there is no plaintext mode.
+//!
+//! Start with [`prelude`]; [`Node::builder`] makes a node, [`Client::connect`] calls in without
+//! hosting.
+
+mod actor;
+mod call;
+mod client;
+mod data_dir;
+mod derived;
+pub mod env;
+pub mod net;
+mod node;
+mod service;
+mod task;
+mod telemetry;
+mod usage;
+
+pub use actor::Settings;
+pub use call::{
+    Call, CallLimits, Caller, Definition, Down, Inbound, Key, Kind, NoKey, Reference, Streaming,
+    watch,
+};
+pub use callboard_macros::{Actor, Service, Wire, contract, handler, handlers};
+pub use callboard_protocol::{
+    code::{CallError, Code, Fault, HandlerError, Ran, Retry},
+    id::{ActorAddr, ClusterName, Incarnation, NodeId, NodeName},
+    supervision::Strategy,
+    wire::{Limits, Wire, header::DownReason},
+};
+pub use client::{Client, ClientBuilder};
+pub use node::{Builder, Member, Node};
+pub use service::{Ctx, Handlers, Supervisor};
+#[doc(hidden)]
+pub use usage::Held;
+
+/// What the greeter example needs.
+pub mod prelude {
+    pub use futures_core::Stream;
+
+    pub use crate::{
+        Actor, CallError, Client, Ctx, HandlerError, Inbound, Node, Reference, Service, Streaming,
+        Wire, contract, handler, handlers,
+    };
+}
+
+/// What the macros' code names. Not for use by hand; it may change in any version.
+#[doc(hidden)]
+pub mod __private {
+    pub use callboard_protocol::{
+        code::{CallError, HandlerError},
+        wire::{Shape as WireShape, Wire},
+    };
+    pub use futures_core::Stream;
+    pub use serde;
+
+    pub use crate::{
+        actor::{Settings, TurnEnd},
+        call::{
+            Answer, Call, Declares, Definition, Envelope, Fallible, Inbound, Incoming, Interface,
+            Kind, Method, MethodSpec, NoKey, Options, Ref, Reference, Streamed, Unary, call,
+            call_streaming, finish, finish_stream, flatten, race, race_abort, race_abort_stream,
+            race_stream, shapes_of,
+        },
+        derived::{Field, Names, field},
+        service::{Ctx, Handlers},
+    };
+
+    /// Returns a duration of whole milliseconds.
+    #[must_use]
+    pub const fn millis(millis: u64) -> std::time::Duration {
+        std::time::Duration::from_millis(millis)
+    }
+}

@@ -1,0 +1,217 @@
+//! The settings of the node's port, with their defaults, their reasons and what they cost.
+//!
+//! quinn's own defaults are made for browsers and the open internet: unlimited receive windows,
+//! 65,536 pending handshakes, migration. Every one that matters here is set from this file; how
+//! is in [`endpoint`](super::endpoint).
+
+use std::time::Duration;
+
+use callboard_protocol::code::Code;
+use callboard_protocol::wire::Limits;
+use callboard_protocol::wire::hello::{FRAME_BYTES_MIN, LANES_MAX};
+
+use super::StartError;
+
+/// Settings of a node's or a client's links.
+///
+/// All nodes of a cluster should run with the same values; where two differ, the smaller limit
+/// applies to what one sends to the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// The limits of the wire: the sizes of frames, bodies and lists.
+    pub limits: Limits,
+
+    /// After this long without a packet from a peer its link is down; default 3 s, 100 ms to 1 h.
+    ///
+    /// It is the time to notice a killed peer, because a killed process says no goodbye. Smaller
+    /// values take a busy or paused peer for a dead one.
+    pub peer_timeout: Duration,
+    /// How often an idle link is probed; default 1 s, below half of `peer_timeout`.
+    ///
+    /// Costs one small packet each way for each idle link.
+    pub keep_alive: Duration,
+    /// How long a dial may take before the other side has answered; default 3 s.
+    pub dial_timeout: Duration,
+    /// How long a connection may take from its TLS handshake to its accepted hello; default 5 s.
+    pub hello_timeout: Duration,
+    /// The guess of a path's round trip before it is measured; default 100 ms.
+    ///
+    /// A lost first packet is sent again after three times this. quinn's default is 333 ms, which
+    /// makes one lost packet cost a second.
+    pub initial_rtt: Duration,
+
+    /// The most linked peers, nodes and clients together; default 1024.
+    ///
+    /// Worst case, each costs the windows and the buffers below.
+    pub peers_max: usize,
+    /// The most connections between their first packet and their accepted hello; default 256.
+    /// More are refused.
+    pub pending_max: usize,
+    /// From this many pending connections on, a dialler must first prove that its address is its
+    /// own, by one more round trip (QUIC Retry); default 64.
+    pub retry_above: usize,
+
+    /// Ordered lanes to each peer; default 1, 1 to 16.
+    ///
+    /// A pair of sender and target always uses the same lane. More lanes keep a lost packet of
+    /// one from delaying the others, and make batches smaller.
+    pub lanes: u8,
+    /// The bytes that may wait in one lane for the network; default 4 MiB.
+    ///
+    /// A full one refuses frames. It costs up to twice this for each lane of each peer: one part
+    /// is being filled while the other is being written.
+    pub lane_buffer_bytes_max: usize,
+    /// The most streams that a peer may have open to this node for large bodies and user streams;
+    /// default 128. Opening one more waits.
+    pub streams_max: u32,
+    /// The bytes that a peer may send on one lane or stream ahead of its reader; default 2 MiB.
+    ///
+    /// It bounds the speed of one lane to this much a round trip.
+    pub stream_window_bytes: u32,
+    /// The bytes that a peer may send on all its lanes and streams ahead of their readers;
+    /// default 8 MiB. Worst case, each peer costs this much.
+    pub receive_window_bytes: u32,
+    /// The bytes to one peer that were handed to QUIC and are not acknowledged; default 8 MiB.
+    /// Worst case, each peer costs this much.
+    pub send_window_bytes: u64,
+
+    /// The largest datagram that path MTU discovery tries, in bytes; default 6400, 1200 to 65527.
+    ///
+    /// On loopback and with jumbo frames, larger datagrams save most of the work for each byte.
+    /// It also sizes the socket's receive buffers: this × 64 × 32 bytes of address space, of
+    /// which only what a burst fills is memory.
+    pub datagram_bytes_max: u16,
+
+    /// The wait before the first new try of a failed dial; default 50 ms.
+    pub reconnect_min: Duration,
+    /// The longest wait between two tries; default 5 s. The waits double, with jitter.
+    pub reconnect_max: Duration,
+    /// After this long without a link to a member and without news of it from another, it is
+    /// dropped; default 60 s. Seeds are never dropped.
+    pub member_forget: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            peer_timeout: Duration::from_secs(3),
+            keep_alive: Duration::from_secs(1),
+            dial_timeout: Duration::from_secs(3),
+            hello_timeout: Duration::from_secs(5),
+            initial_rtt: Duration::from_millis(100),
+            peers_max: 1024,
+            pending_max: 256,
+            retry_above: 64,
+            lanes: 1,
+            lane_buffer_bytes_max: 4 << 20,
+            streams_max: 128,
+            stream_window_bytes: 2 << 20,
+            receive_window_bytes: 8 << 20,
+            send_window_bytes: 8 << 20,
+            datagram_bytes_max: 6400,
+            reconnect_min: Duration::from_millis(50),
+            reconnect_max: Duration::from_secs(5),
+            member_forget: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Config {
+    /// Checks that every value is in its range.
+    ///
+    /// # Errors
+    /// [`Code::ConfigInvalid`] with the first setting that is not.
+    pub fn validate(&self) -> Result<(), StartError> {
+        let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
+        let checks = [
+            ("peer_timeout", within(self.peer_timeout, second / 10, hour)),
+            (
+                "keep_alive",
+                self.keep_alive > Duration::ZERO && self.keep_alive < self.peer_timeout / 2,
+            ),
+            (
+                "dial_timeout",
+                within(self.dial_timeout, second / 100, hour),
+            ),
+            (
+                "hello_timeout",
+                within(self.hello_timeout, second / 100, hour),
+            ),
+            (
+                "initial_rtt",
+                within(self.initial_rtt, second / 1000, second * 10),
+            ),
+            ("peers_max", self.peers_max > 0),
+            ("limits.members_max", self.limits.members_max > 0),
+            ("pending_max", self.pending_max > 0),
+            ("lanes", within(self.lanes, 1, LANES_MAX)),
+            ("lane_buffer_bytes_max", self.lane_buffer_bytes_max > 0),
+            (
+                "limits.frame_bytes_max",
+                within(self.limits.frame_bytes_max, FRAME_BYTES_MIN, 16 << 20),
+            ),
+            (
+                "limits.control_bytes_max",
+                within(self.limits.control_bytes_max, FRAME_BYTES_MIN, 16 << 20),
+            ),
+            (
+                "stream_window_bytes",
+                within(self.stream_window_bytes, 16 << 10, 1 << 30),
+            ),
+            (
+                "receive_window_bytes",
+                within(self.receive_window_bytes, self.stream_window_bytes, 1 << 30),
+            ),
+            ("send_window_bytes", self.send_window_bytes >= 16 << 10),
+            (
+                "datagram_bytes_max",
+                within(self.datagram_bytes_max, 1200, 65527),
+            ),
+            (
+                "reconnect_min",
+                within(self.reconnect_min, second / 1000, self.reconnect_max),
+            ),
+            ("reconnect_max", self.reconnect_max <= hour),
+            (
+                "member_forget",
+                within(self.member_forget, self.peer_timeout, hour * 24),
+            ),
+        ];
+        match checks.into_iter().find(|(_, fits)| !fits) {
+            None => Ok(()),
+            Some((name, _)) => Err(
+                StartError::new(Code::ConfigInvalid, format!("setting {name}"))
+                    .with_detail("its range is in the documentation of net::Config"),
+            ),
+        }
+    }
+}
+
+fn within<T: PartialOrd>(value: T, least: T, most: T) -> bool {
+    value >= least && value <= most
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_in_their_ranges() {
+        assert_eq!(Config::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn a_setting_out_of_its_range_is_named() {
+        let config = Config {
+            keep_alive: Duration::from_secs(2),
+            ..Config::default()
+        };
+        let error = config
+            .validate()
+            .expect_err("more than half of the timeout");
+        assert_eq!(error.code(), Code::ConfigInvalid);
+        assert_eq!(error.subject(), "setting keep_alive");
+    }
+}

@@ -1,0 +1,301 @@
+//! Who a node or a client is: a certificate, its key, and the authority it trusts.
+//!
+//! The identity is the certificate's URI name, `spiffe://<cluster>/<node|client>/<name>`. This
+//! module reads identities and the names in certificates; making them is
+//! [`Authority`](super::Authority)'s work, and checking a chain is `tls`'s. It may depend on
+//! `env` for files.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use callboard_protocol::code::Code;
+use callboard_protocol::id::{ClusterName, NodeName};
+use callboard_protocol::wire::hello::{CertifiedPeer, PeerKind};
+use ring::hmac;
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::StartError;
+use crate::env::{Env, Files};
+
+/// The certificate of a node or a client with its key, and the authority it trusts.
+///
+/// A clone is cheap and shares the key. The key is never shown.
+#[derive(Clone)]
+pub struct Identity {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    subject: CertifiedPeer,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    roots: Arc<RootCertStore>,
+    reset_secret: [u8; 32],
+    development: bool,
+}
+
+impl Identity {
+    /// Reads an identity from three PEM files: the authority's certificates, the own certificate
+    /// with its intermediates, and the own private key.
+    ///
+    /// It reads from the real file system and blocks; use [`from_pem`](Self::from_pem) for
+    /// anything else.
+    ///
+    /// # Errors
+    /// - [`Code::KeyReadable`] if others than the owner may read the key file.
+    /// - [`Code::Io`] if a file cannot be read.
+    /// - [`Code::CertificateInvalid`] if a file does not hold what it should, or the certificate
+    ///   has no name of the form `spiffe://<cluster>/<node|client>/<name>`.
+    pub fn from_pem_files(
+        authority: impl AsRef<Path>,
+        certificate: impl AsRef<Path>,
+        key: impl AsRef<Path>,
+    ) -> Result<Self, StartError> {
+        let files = Env::real().files;
+        let key = key.as_ref();
+        check_key_mode(&*files, key)?;
+        Self::from_pem(
+            &read(&*files, authority.as_ref())?,
+            &read(&*files, certificate.as_ref())?,
+            &read(&*files, key)?,
+        )
+    }
+
+    /// Reads an identity from the contents of three PEM files; see
+    /// [`from_pem_files`](Self::from_pem_files).
+    ///
+    /// # Errors
+    /// [`Code::CertificateInvalid`] if a text does not hold what it should, or the certificate has
+    /// no name of the form `spiffe://<cluster>/<node|client>/<name>`.
+    pub fn from_pem(authority: &[u8], certificate: &[u8], key: &[u8]) -> Result<Self, StartError> {
+        let roots = certificates(authority, "authority")?;
+        let chain = certificates(certificate, "certificate")?;
+        let key = PrivateKeyDer::from_pem_slice(key)
+            .map_err(|error| invalid("private key", error.to_string()))?;
+        let reset_secret = derive(key.secret_der(), b"stateless reset");
+        Self::new(chain, key, roots, reset_secret, false)
+    }
+
+    /// Joins the parts. `reset_secret` should be the same whenever this identity starts again.
+    pub(super) fn new(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+        authorities: Vec<CertificateDer<'static>>,
+        reset_secret: [u8; 32],
+        development: bool,
+    ) -> Result<Self, StartError> {
+        let mut roots = RootCertStore::empty();
+        for authority in authorities {
+            roots
+                .add(authority)
+                .map_err(|error| invalid("authority", error.to_string()))?;
+        }
+        let leaf = chain
+            .first()
+            .ok_or_else(|| invalid("certificate", "there is none"))?;
+        let subject = certified(leaf).map_err(|detail| invalid("certificate", detail))?;
+        let roots = Arc::new(roots);
+        let inner = Inner {
+            subject,
+            chain,
+            key,
+            roots,
+            reset_secret,
+            development,
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// Returns the cluster.
+    #[must_use]
+    pub fn cluster(&self) -> &ClusterName {
+        &self.inner.subject.cluster
+    }
+
+    /// Returns the name.
+    #[must_use]
+    pub fn name(&self) -> &NodeName {
+        &self.inner.subject.name
+    }
+
+    /// Returns whether this is a node or a client.
+    #[must_use]
+    pub fn kind(&self) -> PeerKind {
+        self.inner.subject.kind
+    }
+
+    /// Returns whether the development authority issued it, so that it may be used on loopback
+    /// only.
+    #[must_use]
+    pub fn is_development(&self) -> bool {
+        self.inner.development
+    }
+
+    pub(super) fn chain(&self) -> Vec<CertificateDer<'static>> {
+        self.inner.chain.clone()
+    }
+
+    pub(super) fn key(&self) -> PrivateKeyDer<'static> {
+        self.inner.key.clone_key()
+    }
+
+    pub(super) fn roots(&self) -> Arc<RootCertStore> {
+        Arc::clone(&self.inner.roots)
+    }
+
+    /// The secret from which stateless resets are made. A node that restarts with it can tell a
+    /// peer at once that an old connection is gone (RFC 9000, section 10.3).
+    pub(super) fn reset_secret(&self) -> &[u8; 32] {
+        &self.inner.reset_secret
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({})", uri(&self.inner.subject))
+    }
+}
+
+/// Reads the one URI name of a certificate.
+pub(super) fn certified(certificate: &CertificateDer<'_>) -> Result<CertifiedPeer, String> {
+    let parsed = webpki::EndEntityCert::try_from(certificate).map_err(|error| error.to_string())?;
+    let mut names = parsed
+        .valid_uri_names()
+        .filter(|name| name.starts_with(SCHEME));
+    let name = names
+        .next()
+        .ok_or_else(|| format!("it has no {FORM} name"))?;
+    // With two names, each side could believe another one.
+    if names.next().is_some() {
+        return Err(format!("it has more than one {FORM} name"));
+    }
+    parse(name).ok_or_else(|| format!("its name {name:?} is not {FORM}"))
+}
+
+/// Returns the URI name for a certificate.
+pub(super) fn uri(peer: &CertifiedPeer) -> String {
+    format!("{SCHEME}{}/{}/{}", peer.cluster, peer.kind, peer.name)
+}
+
+fn parse(uri: &str) -> Option<CertifiedPeer> {
+    let mut parts = uri.strip_prefix(SCHEME)?.split('/');
+    let cluster = ClusterName::new(parts.next()?).ok()?;
+    let kind = match parts.next()? {
+        "node" => PeerKind::Node,
+        "client" => PeerKind::Client,
+        _ => return None,
+    };
+    let name = NodeName::new(parts.next()?).ok()?;
+    parts.next().is_none().then_some(CertifiedPeer {
+        cluster,
+        kind,
+        name,
+    })
+}
+
+/// Derives a secret for one purpose from another secret.
+pub(super) fn derive(secret: &[u8], purpose: &[u8]) -> [u8; 32] {
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), purpose);
+    let mut derived = [0; 32];
+    derived.copy_from_slice(tag.as_ref());
+    derived
+}
+
+pub(super) fn invalid(what: &'static str, detail: impl Into<String>) -> StartError {
+    StartError::new(Code::CertificateInvalid, what).with_detail(detail.into())
+}
+
+fn certificates(
+    pem: &[u8],
+    what: &'static str,
+) -> Result<Vec<CertificateDer<'static>>, StartError> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let found = found.map_err(|error| invalid(what, error.to_string()))?;
+    if found.is_empty() {
+        return Err(invalid(what, "the PEM text holds no certificate"));
+    }
+    Ok(found)
+}
+
+fn read(files: &dyn Files, path: &Path) -> Result<Vec<u8>, StartError> {
+    files.read(path, PEM_BYTES_MAX).map_err(|error| {
+        StartError::new(Code::Io, format!("file {}", path.display())).with_detail(error.to_string())
+    })
+}
+
+pub(super) fn check_key_mode(files: &dyn Files, path: &Path) -> Result<(), StartError> {
+    let subject = || format!("file {}", path.display());
+    match files.permission_bits(path) {
+        Ok(Some(bits)) if bits & 0o077 != 0 => Err(StartError::new(Code::KeyReadable, subject())
+            .with_detail(format!("its mode is {bits:03o}"))),
+        Ok(_) => Ok(()),
+        Err(error) => Err(StartError::new(Code::Io, subject()).with_detail(error.to_string())),
+    }
+}
+
+const SCHEME: &str = "spiffe://";
+const FORM: &str = "spiffe://<cluster>/<node|client>/<name>";
+
+/// Far above any chain; a wrong path, for example to a device, must not fill the memory.
+const PEM_BYTES_MAX: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Authority;
+
+    #[test]
+    fn only_the_exact_form_of_a_name_is_read() {
+        let good = parse("spiffe://shop/node/n1").expect("the form");
+        assert_eq!(uri(&good), "spiffe://shop/node/n1");
+        for bad in [
+            "spiffe://shop/node/n1/",
+            "spiffe://shop/node",
+            "spiffe://shop/admin/n1",
+            "spiffe:///node/n1",
+            "spiffe://shop/node/",
+            "spiffe://shop//n1",
+            "spiffe://shop/node/n 1",
+            "https://shop/node/n1",
+        ] {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().expect("a folder for the test");
+        let cluster = ClusterName::new("shop").expect("a name");
+        let authority = Authority::throw_away(cluster).expect("an authority");
+        let name = NodeName::new("n1").expect("a name");
+        let pem = authority.issue_pem(name, PeerKind::Node).expect("issue");
+        let [ca, cert, key] = ["ca.pem", "n1.pem", "n1.key"].map(|name| dir.path().join(name));
+        std::fs::write(&ca, authority.certificate_pem()).expect("write");
+        std::fs::write(&cert, &pem.certificate).expect("write");
+        std::fs::write(&key, &pem.key).expect("write");
+        for (mode, code) in [(0o644, Some(Code::KeyReadable)), (0o600, None)] {
+            std::fs::set_permissions(&key, PermissionsExt::from_mode(mode)).expect("chmod");
+            let read = Identity::from_pem_files(&ca, &cert, &key);
+            assert_eq!(read.as_ref().err().map(StartError::code), code, "{mode:o}");
+        }
+        let swapped = Identity::from_pem_files(&key, &cert, &key).expect_err("a key is no root");
+        assert_eq!(swapped.code(), Code::CertificateInvalid);
+        let missing = Identity::from_pem_files(dir.path().join("none"), &cert, &key);
+        assert_eq!(missing.expect_err("no such file").code(), Code::Io);
+    }
+
+    #[test]
+    fn the_key_is_not_shown() {
+        let cluster = ClusterName::new("shop").expect("a name");
+        let authority = Authority::throw_away(cluster).expect("an authority");
+        let name = NodeName::new("n1").expect("a name");
+        let identity = authority.issue(name, PeerKind::Client).expect("issue");
+        assert_eq!(format!("{identity:?}"), "Identity(spiffe://shop/client/n1)");
+    }
+}

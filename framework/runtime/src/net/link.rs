@@ -1,0 +1,345 @@
+//! One session with one peer: a QUIC connection after both hellos.
+//!
+//! A link never comes back: after a reconnect there is a new one with a new session number. It
+//! takes frames as bytes and gives frames as bytes; calls, replies and retries are not known
+//! here. Which links exist is decided in `peers`, and `session` runs their tasks.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use callboard_protocol::code::Code;
+use callboard_protocol::id::{CallId, Incarnation, InterfaceId, NodeId, NodeName};
+use callboard_protocol::wire::hello::{About, Accepted, HostedInterface, PeerKind};
+use tokio_util::sync::CancellationToken;
+
+use super::close;
+use super::error::{AppendError, LinkDown};
+use super::lane::Lane;
+use super::stats::{LinkStats, Stats};
+use super::stream::{RecvStream, SendStream, StreamError, StreamFor};
+
+/// What the layer above does with what arrives.
+///
+/// For each link the order is: [`link_up`](Self::link_up) once, then frames and streams, then
+/// [`link_down`](Self::link_down) once. Everything here is called on the node's I/O tasks and has
+/// to return at once. Frames of one lane come in order, those of two lanes may come at once.
+pub(crate) trait Frames: Send + Sync + 'static {
+    /// A link is up. It is found by [`Net::links`](super::Net::links) only after this returned.
+    fn link_up(&self, link: &Arc<Link>);
+
+    /// A link is down; it was taken out of [`Net::links`](super::Net::links) before. What
+    /// [`Link::left`] says is final.
+    fn link_down(&self, link: &Arc<Link>, why: &LinkDown);
+
+    /// A frame arrived, without its length. It shares the memory of the packets around it, so
+    /// that keeping it for long keeps them.
+    ///
+    /// # Errors
+    /// With a reason, the link is closed for it.
+    fn frame(&self, link: &Arc<Link>, lane: usize, frame: Bytes) -> Result<(), LinkDown>;
+
+    /// The peer opened a stream.
+    fn stream(
+        &self,
+        link: &Arc<Link>,
+        call: CallId,
+        purpose: StreamFor,
+        send: SendStream,
+        recv: RecvStream,
+    );
+}
+
+/// One session with one peer.
+#[derive(Debug)]
+pub(crate) struct Link {
+    session: u64,
+    peer: PeerInfo,
+    accepted: Accepted,
+    pub(super) connection: quinn::Connection,
+    pub(super) lanes: Box<[Arc<Lane>]>,
+    pub(super) control: Arc<Lane>,
+    pub(super) stats: Stats,
+    leaving: AtomicBool,
+    /// Why this side closed, if it did.
+    closed_for: OnceLock<LinkDown>,
+    /// Why the link ended; set once it is down.
+    ended_for: OnceLock<LinkDown>,
+    down: CancellationToken,
+    gone: CancellationToken,
+}
+
+/// Proof that a frame was appended, by which one can ask later whether it left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket {
+    lane: usize,
+    end: u64,
+}
+
+impl Link {
+    pub(super) fn new(
+        session: u64,
+        peer: PeerInfo,
+        accepted: Accepted,
+        connection: quinn::Connection,
+        lane_buffer_bytes_max: usize,
+        control_bytes_max: u32,
+    ) -> Arc<Self> {
+        let lane = |_| Lane::new(lane_buffer_bytes_max, accepted.frame_bytes_max);
+        Arc::new(Self {
+            session,
+            peer,
+            accepted,
+            connection,
+            lanes: (0..accepted.lanes).map(lane).collect(),
+            control: Lane::new(CONTROL_BUFFER_BYTES_MAX, control_bytes_max),
+            stats: Stats::default(),
+            leaving: AtomicBool::new(false),
+            closed_for: OnceLock::new(),
+            ended_for: OnceLock::new(),
+            down: CancellationToken::new(),
+            gone: CancellationToken::new(),
+        })
+    }
+
+    /// Appends one frame to a lane; `encode` writes its contents to the end of the buffer. The
+    /// lane is taken modulo the number of lanes.
+    ///
+    /// `encode` runs under the lane's lock: it must not append to this link. On an error, and if
+    /// it panics, nothing of the frame is kept.
+    ///
+    /// # Errors
+    /// - [`AppendError::Full`] if the lane's buffer is at its bound.
+    /// - [`AppendError::Down`] if the link is down.
+    /// - [`AppendError::TooLarge`] if the frame is longer than the peer reads.
+    /// - [`AppendError::Encode`] with the closure's own error.
+    pub(crate) fn append<E>(
+        &self,
+        lane: usize,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<Ticket, AppendError<E>> {
+        let lane = lane % self.lanes.len();
+        Ok(Ticket {
+            lane,
+            end: self.lanes[lane].append(encode)?,
+        })
+    }
+
+    /// Returns whether a frame may have left. False is certain: it was not sent, and once the
+    /// link is down it never will be.
+    pub(crate) fn left(&self, ticket: &Ticket) -> bool {
+        self.lanes
+            .get(ticket.lane)
+            .is_some_and(|lane| lane.has_taken(ticket.end))
+    }
+
+    /// Returns how many bytes wait in the fullest lane, and how many may.
+    pub(crate) fn held_bytes(&self) -> (u64, u64) {
+        self.lanes
+            .iter()
+            .map(|lane| lane.held_bytes())
+            .max()
+            .unwrap_or((0, 0))
+    }
+
+    /// Waits until a lane's buffer is below its bound, or the link is down. The lane is taken
+    /// modulo the number of lanes.
+    ///
+    /// # Cancel safety
+    /// Dropping it loses nothing.
+    pub(crate) async fn writable(&self, lane: usize) {
+        self.lanes[lane % self.lanes.len()].writable().await;
+    }
+
+    /// Opens a stream for a call. It waits while as many streams are open as the peer allows.
+    ///
+    /// # Errors
+    /// [`StreamError::Down`] if the link is down.
+    ///
+    /// # Cancel safety
+    /// A stream that was opened is reset.
+    pub(crate) async fn open_stream(
+        &self,
+        call: CallId,
+        purpose: StreamFor,
+    ) -> Result<(SendStream, RecvStream), StreamError> {
+        let opened = self.connection.open_bi().await;
+        let (send, recv) = opened.map_err(|error| StreamError::Down(close::reason(&error)))?;
+        let (mut send, recv) = (SendStream::new(send), RecvStream::new(recv));
+        send.write_preface(call, purpose).await?;
+        Ok((send, recv))
+    }
+
+    /// Closes the link. The peer is told the reason; what was not sent yet is lost.
+    pub(crate) fn close(&self, why: LinkDown) {
+        // The first reason counts; QUIC ignores a second close too.
+        let why = self.closed_for.get_or_init(|| why);
+        close::close(&self.connection, why);
+    }
+
+    /// Returns the number of this session. Later sessions of this node have higher ones.
+    pub(crate) fn session(&self) -> u64 {
+        self.session
+    }
+
+    /// Returns who the peer is and what it hosts.
+    pub(crate) fn peer(&self) -> &PeerInfo {
+        &self.peer
+    }
+
+    /// Returns what both sides agreed on in their hellos.
+    pub(crate) fn accepted(&self) -> &Accepted {
+        &self.accepted
+    }
+
+    /// Returns the measured round trip.
+    pub(crate) fn rtt(&self) -> Duration {
+        self.connection.rtt()
+    }
+
+    /// Returns the counters.
+    pub(crate) fn stats(&self) -> LinkStats {
+        self.stats.read(&self.connection)
+    }
+
+    /// Returns whether the link is up. It may go down at any time after.
+    pub(crate) fn is_up(&self) -> bool {
+        !self.down.is_cancelled()
+    }
+
+    /// Returns whether the peer has said that it leaves and takes no new calls.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
+    }
+
+    /// Waits until the link is down, and returns why.
+    ///
+    /// # Cancel safety
+    /// Dropping it loses nothing.
+    pub(crate) async fn closed(&self) -> LinkDown {
+        self.down.cancelled().await;
+        self.ended_for
+            .get()
+            .cloned()
+            .unwrap_or_else(|| LinkDown::new(Code::PeerLost, ""))
+    }
+
+    /// Takes no more frames, and ends the lanes once those that were taken are written.
+    pub(super) fn finish(&self) {
+        for lane in self.lanes.iter().chain([&self.control]) {
+            lane.finish();
+        }
+    }
+
+    /// Waits until the peer has acknowledged what was in the lanes when they were finished, or
+    /// the link is down.
+    pub(super) async fn flushed(&self) {
+        for lane in self.lanes.iter().chain([&self.control]) {
+            lane.flushed().await;
+        }
+    }
+
+    pub(super) fn set_leaving(&self) {
+        self.leaving.store(true, Ordering::Release);
+    }
+
+    /// Waits until QUIC says that the connection has ended, by either side.
+    pub(super) async fn ended(&self) -> LinkDown {
+        let error = self.connection.closed().await;
+        match (&error, self.closed_for.get()) {
+            (quinn::ConnectionError::LocallyClosed, Some(why)) => why.clone(),
+            _ => close::reason(&error),
+        }
+    }
+
+    /// Makes the link down: nothing is taken or written any more.
+    pub(super) fn shut(&self, why: &LinkDown) {
+        let _ = self.ended_for.set(why.clone());
+        for lane in self.lanes.iter().chain([&self.control]) {
+            lane.shut();
+        }
+        self.down.cancel();
+    }
+
+    /// Says that the layer above has been told that the link is down.
+    pub(super) fn set_gone(&self) {
+        self.gone.cancel();
+    }
+
+    /// Waits until the layer above has been told that the link is down.
+    pub(super) async fn gone(&self) {
+        self.gone.cancelled().await;
+    }
+}
+
+impl PartialEq for Link {
+    fn eq(&self, other: &Self) -> bool {
+        self.session == other.session
+    }
+}
+
+/// Who a peer is and what it hosts, as it said in its hello.
+#[derive(Debug)]
+pub(crate) struct PeerInfo {
+    /// Its id.
+    pub(crate) id: NodeId,
+    /// Its name.
+    pub(crate) name: NodeName,
+    /// Which life of it this is.
+    pub(crate) incarnation: Incarnation,
+    /// Node or client.
+    pub(crate) kind: PeerKind,
+    /// Where it is seen.
+    pub(crate) seen_at: SocketAddr,
+    /// Where other nodes can reach it. Nothing for a client.
+    pub(crate) addr: Option<SocketAddr>,
+    /// What it hosts.
+    pub(crate) hosts: Hosts,
+}
+
+impl PeerInfo {
+    pub(super) fn new(about: About, seen_at: SocketAddr) -> Self {
+        Self {
+            id: about.id,
+            name: about.name,
+            incarnation: about.incarnation,
+            kind: about.kind,
+            seen_at,
+            addr: about.listen.map(|addr| reachable(addr, seen_at)),
+            hosts: Hosts::new(about.hosts),
+        }
+    }
+}
+
+/// A node that listens on every address of its machine is reached where it is seen.
+fn reachable(advertised: SocketAddr, seen_at: SocketAddr) -> SocketAddr {
+    if advertised.ip().is_unspecified() {
+        SocketAddr::new(seen_at.ip(), advertised.port())
+    } else {
+        advertised
+    }
+}
+
+/// The interfaces that a peer hosts, found by id.
+#[derive(Debug)]
+pub(crate) struct Hosts(BTreeMap<InterfaceId, HostedInterface>);
+
+impl Hosts {
+    fn new(interfaces: Vec<HostedInterface>) -> Self {
+        let entries = interfaces
+            .into_iter()
+            .map(|interface| (interface.id, interface));
+        Self(entries.collect())
+    }
+
+    /// Returns an interface, if the peer hosts it.
+    pub(crate) fn interface(&self, id: InterfaceId) -> Option<&HostedInterface> {
+        self.0.get(&id)
+    }
+}
+
+/// Room for some lists of members; a peer that does not read its control lane is lost.
+const CONTROL_BUFFER_BYTES_MAX: usize = 4 << 20;

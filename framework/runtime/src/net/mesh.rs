@@ -1,0 +1,445 @@
+//! Drives [`peers`](super::peers): dials, accepts, brings links up and takes them down.
+//!
+//! Decisions are in `peers`, first words in `handshake`, a link's tasks in `session`; this module
+//! joins them and keeps the list of links. [`Net`](super::Net) is its owner and outer face.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use callboard_protocol::code::Code;
+use callboard_protocol::id::NodeId;
+use callboard_protocol::wire::control::{Control, MemberInfo};
+use callboard_protocol::wire::hello::{Hello, PeerKind};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use super::close;
+use super::config::Config;
+use super::error::{AppendError, LinkDown};
+use super::handshake::{ControlReader, Greeted, Refused, greet, malformed, write_error};
+use super::link::{Frames, Link};
+use super::peers::{Admission, Candidate, Dialled, Me, Peers, Target};
+use super::session;
+use super::stats::Refusals;
+use crate::env::Env;
+use crate::task::Tasks;
+
+/// What the tasks of a node's links share.
+pub(super) struct Mesh {
+    pub(super) config: Config,
+    pub(super) env: Env,
+    pub(super) hello: Hello,
+    pub(super) endpoint: quinn::Endpoint,
+    pub(super) client: quinn::ClientConfig,
+    pub(super) frames: Arc<dyn Frames>,
+    /// Accepting, dialling and greeting.
+    pub(super) intake: Tasks,
+    /// One task for each link, which takes it down.
+    pub(super) sessions: Tasks,
+    /// The tasks of each link, a group each.
+    pub(super) links: Tasks,
+    pub(super) refusals: Refusals,
+    /// Wakes those who wait for a first link: a link came up, or a dial failed.
+    pub(super) changed: Notify,
+    peers: Mutex<Peers<Arc<Link>>>,
+    /// The links that are up, as a snapshot that is replaced on each change.
+    directory: RwLock<Arc<Vec<Arc<Link>>>>,
+    /// Wakes the driver: `peers` has something to do.
+    news: Notify,
+    last_session: AtomicU64,
+    pending: AtomicUsize,
+}
+
+/// What a mesh is made of.
+pub(super) struct Parts {
+    pub(super) config: Config,
+    pub(super) env: Env,
+    pub(super) hello: Hello,
+    pub(super) endpoint: quinn::Endpoint,
+    pub(super) client: quinn::ClientConfig,
+    pub(super) frames: Arc<dyn Frames>,
+    pub(super) seeds: Vec<SocketAddr>,
+}
+
+impl Mesh {
+    pub(super) fn new(parts: Parts, tasks: &Tasks) -> Arc<Self> {
+        let about = &parts.hello.about;
+        let me = Me {
+            id: about.id,
+            incarnation: about.incarnation,
+            kind: about.kind,
+        };
+        let peers = Peers::new(me, &parts.config, &parts.seeds, parts.env.clock.now());
+        Arc::new(Self {
+            config: parts.config,
+            env: parts.env,
+            hello: parts.hello,
+            endpoint: parts.endpoint,
+            client: parts.client,
+            frames: parts.frames,
+            intake: tasks.child("intake"),
+            sessions: tasks.child("sessions"),
+            links: tasks.child("links"),
+            refusals: Refusals::default(),
+            changed: Notify::new(),
+            peers: Mutex::new(peers),
+            directory: RwLock::default(),
+            news: Notify::new(),
+            last_session: AtomicU64::new(0),
+            pending: AtomicUsize::new(0),
+        })
+    }
+
+    /// Carries out what `peers` decides, until the intake stops.
+    pub(super) async fn drive(self: Arc<Self>) {
+        let mut told = self.peers().version();
+        loop {
+            let now = self.env.clock.now();
+            while let Some(target) = self.poll_dial(now) {
+                self.intake.spawn("dial", Arc::clone(&self).dial(target));
+            }
+            let version = self.peers().version();
+            if version != told {
+                told = version;
+                self.tell_members();
+            }
+            let deadline = self.peers().next_deadline();
+            // Both branches are cancel safe: a permit of `news` is kept, a sleep is made anew.
+            tokio::select! {
+                biased;
+                () = self.intake.token().cancelled() => return,
+                () = self.news.notified() => {}
+                () = sleep_until(deadline) => {}
+            }
+        }
+    }
+
+    /// Accepts connections until the intake stops.
+    pub(super) async fn accept(self: Arc<Self>) {
+        loop {
+            // Both branches are cancel safe: a connection that is not taken stays in the queue.
+            let incoming = tokio::select! {
+                biased;
+                () = self.intake.token().cancelled() => return,
+                incoming = self.endpoint.accept() => incoming,
+            };
+            let Some(incoming) = incoming else {
+                return;
+            };
+            let pending = self.pending.load(Ordering::Relaxed);
+            if pending >= self.config.pending_max {
+                self.refusals.count(Code::TooManyPeers);
+                incoming.refuse();
+            } else if pending >= self.config.retry_above && incoming.may_retry() {
+                // It fails only where no retry is possible, which was asked.
+                let _ = incoming.retry();
+            } else if let Ok(connecting) = incoming.accept() {
+                self.intake
+                    .spawn("greet", Arc::clone(&self).meet_dialler(connecting));
+            }
+        }
+    }
+
+    /// Returns all links that are up.
+    pub(super) fn all_links(&self) -> Arc<Vec<Arc<Link>>> {
+        Arc::clone(
+            &self
+                .directory
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    pub(super) fn linked_members(&self) -> Vec<MemberInfo> {
+        self.peers().linked_members()
+    }
+
+    pub(super) fn seed_failures(&self) -> Vec<(SocketAddr, LinkDown)> {
+        self.peers().seed_failures()
+    }
+
+    pub(super) fn refused_by_all(&self) -> Option<(SocketAddr, LinkDown)> {
+        self.peers().refused_by_all()
+    }
+
+    /// Takes in a list of members.
+    pub(super) fn heard(&self, members: Vec<MemberInfo>) {
+        let now = self.env.clock.now();
+        self.peers().handle_members(members, now);
+        self.news.notify_one();
+    }
+
+    /// Sends a control frame. A peer that does not read its control lane is closed.
+    pub(super) fn say(&self, link: &Link, frame: &Control) {
+        let limits = &self.config.limits;
+        let appended = link
+            .control
+            .append_whole(|out| frame.encode(out, limits).map_err(AppendError::Encode));
+        match appended {
+            Ok(_) | Err(AppendError::Down) => {}
+            Err(error) => {
+                let detail = format!("its control lane takes no frames: {error:?}");
+                link.close(LinkDown::new(Code::PeerLost, detail));
+            }
+        }
+    }
+
+    /// Takes a link that is down out of the directory.
+    pub(super) fn take_out(&self, link: &Arc<Link>) {
+        self.change_directory(|links| links.retain(|other| other != link));
+    }
+
+    /// Takes in that a link has ended and the layer above was told.
+    pub(super) fn ended(&self, link: &Arc<Link>, why: &LinkDown) {
+        tracing::info!(peer = %link.peer().name, session = link.session(), %why, "link down");
+        self.refusals.count(why.code);
+        let (now, random) = (self.env.clock.now(), self.env.entropy.next_u64());
+        self.peers().handle_ended(link, why, now, random);
+        self.news.notify_one();
+    }
+
+    fn poll_dial(&self, now: Instant) -> Option<Target> {
+        self.peers().poll_dial(now)
+    }
+
+    fn tell_members(&self) {
+        let members = Control::Members(self.linked_members());
+        for link in self.all_links().iter() {
+            self.say(link, &members);
+        }
+    }
+
+    async fn dial(self: Arc<Self>, target: Target) {
+        let result = match self.connect(target.addr).await {
+            Ok(node) => Dialled::Linked(node),
+            Err(Refused { peer, why }) => {
+                tracing::debug!(addr = %target.addr, %why, "dial failed");
+                self.refusals.count(why.code);
+                Dialled::Failed(peer, why)
+            }
+        };
+        let (now, random) = (self.env.clock.now(), self.env.entropy.next_u64());
+        self.peers().handle_dialled(target, result, now, random);
+        self.news.notify_one();
+        self.changed.notify_waiters();
+    }
+
+    async fn connect(self: &Arc<Self>, addr: SocketAddr) -> Result<NodeId, Refused> {
+        let connecting = self
+            .endpoint
+            .connect_with(self.client.clone(), addr, SERVER_NAME)
+            .map_err(|error| LinkDown::new(Code::PeerUnreachable, error.to_string()))?;
+        let within = self.config.dial_timeout;
+        self.meet(connecting, within, true).await
+    }
+
+    async fn meet_dialler(self: Arc<Self>, connecting: quinn::Connecting) {
+        let _pending = Pending::new(&self);
+        let addr = connecting.remote_address();
+        let within = self.config.hello_timeout;
+        if let Err(Refused { why, .. }) = self.meet(connecting, within, false).await {
+            tracing::info!(%addr, %why, "connection refused");
+            self.refusals.count(why.code);
+        }
+    }
+
+    /// Brings a connection from its TLS handshake to a link.
+    async fn meet(
+        self: &Arc<Self>,
+        connecting: quinn::Connecting,
+        within: Duration,
+        dialled: bool,
+    ) -> Result<NodeId, Refused> {
+        let stopping = || LinkDown::new(Code::NodeStopping, "");
+        let stop = self.intake.token();
+        let connected = stop.run_until_cancelled(timeout(within, connecting)).await;
+        let connection = match connected.ok_or_else(stopping)? {
+            Ok(connected) => connected.map_err(|error| LinkDown::from(&error))?,
+            Err(_) => return Err(LinkDown::new(Code::PeerTimeout, "no TLS handshake").into()),
+        };
+        // A hello that is cut off by the stop loses a connection that is closed here anyway.
+        let met = stop
+            .run_until_cancelled(self.greet_and_admit(&connection, dialled))
+            .await;
+        met.unwrap_or_else(|| Err(stopping().into()))
+            .map_err(|mut refused| {
+                // The peer's own reason is the better one, where it was first.
+                if let Some(error) = connection.close_reason() {
+                    refused.why = LinkDown::from(&error);
+                }
+                close::close(&connection, &refused.why);
+                refused
+            })
+    }
+
+    async fn greet_and_admit(
+        self: &Arc<Self>,
+        connection: &quinn::Connection,
+        dialled: bool,
+    ) -> Result<NodeId, Refused> {
+        let within = self.config.hello_timeout;
+        let agreed = timeout(within, async {
+            let limits = &self.config.limits;
+            let mut greeted = greet(connection, &self.hello, dialled, limits).await?;
+            let candidate = candidate(&greeted);
+            match self.agree(&mut greeted, &candidate).await {
+                Ok(members) => Ok((greeted, candidate, members)),
+                Err(why) => Err(candidate.refused(why)),
+            }
+        });
+        let (greeted, candidate, members) = agreed.await.unwrap_or_else(|_| {
+            Err(LinkDown::new(Code::HelloTimeout, format!("after {within:?}")).into())
+        })?;
+        let admitted = self.admit(connection, greeted, &candidate, members).await;
+        admitted
+            .map(|()| candidate.id)
+            .map_err(|why| candidate.refused(why))
+    }
+
+    /// Waits for the other side's members, after having sent ours if the other side decides.
+    async fn agree(
+        &self,
+        greeted: &mut Greeted,
+        candidate: &Candidate,
+    ) -> Result<Vec<MemberInfo>, LinkDown> {
+        if !self.peers().decides(candidate) {
+            if let Some(why) = self.peers().refusal(candidate) {
+                return Err(why);
+            }
+            let mut willing = Vec::new();
+            let members = Control::Members(self.linked_members());
+            members
+                .encode(&mut willing, &self.config.limits)
+                .map_err(malformed)?;
+            let sent = greeted.send.write_all(&willing).await;
+            sent.map_err(|error| write_error(&error))?;
+        }
+        greeted.control.members().await
+    }
+
+    /// Makes the connection the link to its peer, or says why not.
+    async fn admit(
+        self: &Arc<Self>,
+        connection: &quinn::Connection,
+        greeted: Greeted,
+        candidate: &Candidate,
+        members: Vec<MemberInfo>,
+    ) -> Result<(), LinkDown> {
+        let Greeted {
+            peer,
+            accepted,
+            send,
+            control,
+        } = greeted;
+        let link = Link::new(
+            self.last_session.fetch_add(1, Ordering::Relaxed) + 1,
+            peer,
+            accepted,
+            connection.clone(),
+            self.config.lane_buffer_bytes_max,
+            self.config.limits.control_bytes_max,
+        );
+        loop {
+            let now = self.env.clock.now();
+            let admission = self.peers().handle_candidate(
+                candidate.clone(),
+                Arc::clone(&link),
+                |link| link.is_up(),
+                now,
+            );
+            match admission {
+                Admission::Up => break,
+                Admission::Refuse(why) => return Err(why),
+                Admission::After(old, why) => {
+                    old.close(why);
+                    old.gone().await;
+                }
+            }
+        }
+        // No await from here on: a link that was admitted has a session that takes it down.
+        if self.peers().decides(candidate) {
+            self.say(&link, &Control::Members(self.linked_members()));
+        }
+        self.bring_up(&link, send, control);
+        if candidate.kind == PeerKind::Node {
+            self.heard(members);
+        }
+        Ok(())
+    }
+
+    fn bring_up(
+        self: &Arc<Self>,
+        link: &Arc<Link>,
+        send: quinn::SendStream,
+        control: ControlReader,
+    ) {
+        let peer = link.peer();
+        tracing::info!(peer = %peer.name, addr = %peer.seen_at, session = link.session(), "link up");
+        // Told BEFORE it can be found, and before any frame is read.
+        self.frames.link_up(link);
+        self.change_directory(|links| links.push(Arc::clone(link)));
+        session::start(self, link, send, control);
+        self.news.notify_one();
+        self.changed.notify_waiters();
+    }
+
+    fn change_directory(&self, change: impl FnOnce(&mut Vec<Arc<Link>>)) {
+        let mut links = self
+            .directory
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        change(Arc::make_mut(&mut links));
+    }
+
+    fn peers(&self) -> MutexGuard<'_, Peers<Arc<Link>>> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn candidate(greeted: &Greeted) -> Candidate {
+    let peer = &greeted.peer;
+    Candidate {
+        id: peer.id,
+        name: peer.name.clone(),
+        incarnation: peer.incarnation,
+        kind: peer.kind,
+        addr: peer.addr,
+    }
+}
+
+impl Candidate {
+    fn refused(&self, why: LinkDown) -> Refused {
+        Refused {
+            peer: Some((self.id, self.incarnation)),
+            why,
+        }
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Counts a connection that is not a link yet.
+struct Pending<'a>(&'a Mesh);
+
+impl<'a> Pending<'a> {
+    fn new(mesh: &'a Mesh) -> Self {
+        mesh.pending.fetch_add(1, Ordering::Relaxed);
+        Self(mesh)
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.0.pending.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// TLS wants a name. Nodes are known by their certificate's URI name, so it is the same for all.
+const SERVER_NAME: &str = "callboard";

@@ -1,0 +1,59 @@
+//! Links between nodes: QUIC, mutual TLS, hellos, lanes, and who is linked with whom.
+//!
+//! The layer above hands in frames as bytes and gets frames as bytes. What a frame says, what a
+//! call is, and whether to try again is not known here; nor are actors or services. This is the
+//! only module that names quinn, rustls, rcgen and ring, and none of their types leaves it. It
+//! may depend on `env`, `task` and `protocol`.
+//!
+//! ```text
+//!   Net ──> mesh ──────> peers        whom to dial, which connection is the link (pure)
+//!            │  ╲
+//!            │   ╲─────> handshake    first words: certificates and hellos
+//!            ▼
+//!          session ───> link ──> lane (writer)          frames out
+//!            │                   split (reader)         frames in ──> Frames (the layer above)
+//!            ▼
+//!          endpoint ──> tls, identity                   quinn over the environment's UDP
+//! ```
+//!
+//! | stream | preface | carries |
+//! | --- | --- | --- |
+//! | one way, the first | 0 | control: hello, members, leaving |
+//! | one way, one a lane | 1, lane number | frames, in order |
+//! | both ways, one a call | 0 or 1 (whose call), call number | large bodies, streamed items |
+//!
+//! For each link: `Frames::link_up` comes before its first frame, `Frames::link_down` comes
+//! once, after its last.
+
+mod authority;
+mod close;
+mod config;
+mod endpoint;
+mod error;
+mod handshake;
+mod identity;
+mod lane;
+mod link;
+mod mesh;
+mod peers;
+mod port;
+mod session;
+mod socket;
+mod split;
+mod stats;
+mod stream;
+mod tls;
+
+#[cfg(test)]
+mod tests;
+
+pub use authority::{Authority, IssuedPem};
+pub use callboard_protocol::wire::hello::PeerKind;
+pub use config::Config;
+pub use error::StartError;
+pub use identity::Identity;
+
+pub(crate) use error::{AppendError, LinkDown};
+pub(crate) use link::{Frames, Link, Ticket};
+pub(crate) use port::{Local, Net};
+pub(crate) use stream::{RecvStream, SendStream, StreamFor};

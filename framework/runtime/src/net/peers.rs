@@ -1,0 +1,568 @@
+//! Decides which peers to dial, which connection becomes the link to a peer, and who is a member.
+//!
+//! Inputs in, actions out: no sockets, no clock, no randomness of its own, no tasks. `mesh` feeds
+//! it and carries out what it says.
+//!
+//! **One link for a pair of nodes.** Both may dial at once. The node with the smaller id decides:
+//! the first connection that the other side is willing to use becomes the link. Later ones are
+//! refused as superseded. One side alone decides, so the two cannot choose differently, whatever
+//! is lost or late. Between a node and a client, the node decides.
+//!
+//! **Members.** A node tells its peers which nodes it is linked with, not which it has heard of,
+//! so news of a dead node ends when the last link to it does, and it is forgotten.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use callboard_protocol::code::{Code, Retry};
+use callboard_protocol::id::{Incarnation, NodeId, NodeName};
+use callboard_protocol::wire::control::MemberInfo;
+use callboard_protocol::wire::hello::PeerKind;
+
+use super::config::Config;
+use super::error::LinkDown;
+
+/// The links, dials and members of one node or client. `L` is the handle of a link.
+#[derive(Debug)]
+pub(super) struct Peers<L> {
+    me: Me,
+    settings: Settings,
+    up: BTreeMap<Key, Up<L>>,
+    seeds: BTreeMap<SocketAddr, Seed>,
+    members: BTreeMap<NodeId, Member>,
+    dialling: usize,
+    version: u64,
+}
+
+/// Who decides here.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Me {
+    pub(super) id: NodeId,
+    pub(super) incarnation: Incarnation,
+    pub(super) kind: PeerKind,
+}
+
+/// A peer whose hello was accepted.
+#[derive(Clone, Debug)]
+pub(super) struct Candidate {
+    pub(super) id: NodeId,
+    pub(super) name: NodeName,
+    pub(super) incarnation: Incarnation,
+    pub(super) kind: PeerKind,
+    pub(super) addr: Option<SocketAddr>,
+}
+
+/// What becomes of a candidate.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Admission<L> {
+    /// It is the link to its peer now.
+    Up,
+    /// It is to be asked for again once this link has ended, which is to be closed for it.
+    After(L, LinkDown),
+    /// It is to be closed.
+    Refuse(LinkDown),
+}
+
+/// An address to dial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    pub(super) addr: SocketAddr,
+    member: Option<NodeId>,
+}
+
+/// How a dial went.
+#[derive(Clone, Debug)]
+pub(super) enum Dialled {
+    /// There is a link now, to this node.
+    Linked(NodeId),
+    /// There is none. The peer is known if its hello was read.
+    Failed(Option<(NodeId, Incarnation)>, LinkDown),
+}
+
+/// Clients are told apart by their incarnation too: many processes may share one certificate.
+type Key = (NodeId, Option<Incarnation>);
+
+#[derive(Debug)]
+struct Settings {
+    peers_max: usize,
+    members_max: usize,
+    reconnect_min: Duration,
+    reconnect_max: Duration,
+    member_forget: Duration,
+}
+
+#[derive(Debug)]
+struct Up<L> {
+    link: L,
+    candidate: Candidate,
+}
+
+#[derive(Debug)]
+struct Seed {
+    dial: Dial,
+    /// Who answered there last.
+    node: Option<NodeId>,
+    /// It is this node's own address.
+    is_own: bool,
+}
+
+#[derive(Debug)]
+struct Member {
+    info: MemberInfo,
+    dial: Dial,
+    /// When it was last linked, or said to be linked by another.
+    heard: Instant,
+}
+
+#[derive(Debug)]
+struct Dial {
+    /// When to dial next; nothing while a dial is under way.
+    at: Option<Instant>,
+    attempt: u32,
+    failed: Option<LinkDown>,
+}
+
+impl<L: Clone + PartialEq> Peers<L> {
+    pub(super) fn new(me: Me, config: &Config, seeds: &[SocketAddr], now: Instant) -> Self {
+        let mut peers = Self {
+            me,
+            settings: Settings {
+                peers_max: config.peers_max,
+                members_max: config.limits.members_max,
+                reconnect_min: config.reconnect_min,
+                reconnect_max: config.reconnect_max,
+                member_forget: config.member_forget,
+            },
+            up: BTreeMap::new(),
+            seeds: BTreeMap::new(),
+            members: BTreeMap::new(),
+            dialling: 0,
+            version: 0,
+        };
+        for seed in seeds {
+            peers.handle_seed(*seed, now);
+        }
+        peers
+    }
+
+    /// Adds a seed: an address that is dialled for as long as it is not linked.
+    pub(super) fn handle_seed(&mut self, addr: SocketAddr, now: Instant) {
+        let dial = Dial::due(now);
+        self.seeds.entry(addr).or_insert(Seed {
+            dial,
+            node: None,
+            is_own: false,
+        });
+    }
+
+    /// Decides about a connection whose hellos were accepted, and by the other side too where
+    /// that side decides.
+    pub(super) fn handle_candidate(
+        &mut self,
+        candidate: Candidate,
+        link: L,
+        is_up: impl Fn(&L) -> bool,
+        now: Instant,
+    ) -> Admission<L> {
+        if let Some(why) = self.refusal(&candidate) {
+            return Admission::Refuse(why);
+        }
+        let key = key(&candidate);
+        if let Some(up) = self.up.get(&key) {
+            let is_newer = candidate.incarnation > up.candidate.incarnation;
+            if !is_newer && self.decides(&candidate) && is_up(&up.link) {
+                return Admission::Refuse(LinkDown::new(Code::LinkSuperseded, ""));
+            }
+            let detail = format!("by a link to incarnation {}", candidate.incarnation);
+            let why = LinkDown::new(Code::LinkSuperseded, detail);
+            return Admission::After(up.link.clone(), why);
+        }
+        if candidate.kind == PeerKind::Node {
+            self.note_linked(&candidate, now);
+        }
+        self.up.insert(key, Up { link, candidate });
+        Admission::Up
+    }
+
+    /// Takes a link out that has ended.
+    pub(super) fn handle_ended(&mut self, link: &L, why: &LinkDown, now: Instant, random: u64) {
+        let ended = self
+            .up
+            .iter()
+            .find(|(_, up)| up.link == *link)
+            .map(|(key, _)| *key);
+        let Some(up) = ended.and_then(|key| self.up.remove(&key)) else {
+            return;
+        };
+        if up.candidate.kind != PeerKind::Node {
+            return;
+        }
+        self.version += 1;
+        let id = up.candidate.id;
+        let attempt = match why.code {
+            Code::NodeLeaving => ATTEMPT_AFTER_LEAVING,
+            _ => 0,
+        };
+        let wait = self.settings.backoff(attempt, random) + self.wait_for_the_other(id);
+        for seed in self.seeds.values_mut().filter(|seed| seed.node == Some(id)) {
+            seed.dial.wait_until(now + wait, attempt);
+        }
+        if why.code == Code::NodeLeaving {
+            self.members.remove(&id);
+        } else if let Some(member) = self.members.get_mut(&id) {
+            member.heard = now;
+            member.dial.wait_until(now + wait, attempt);
+        }
+    }
+
+    /// Takes in the nodes that a linked node says it is linked with.
+    pub(super) fn handle_members(&mut self, list: Vec<MemberInfo>, now: Instant) {
+        for info in list {
+            let room = self.members.len() < self.settings.members_max;
+            if info.id == self.me.id || info.addr.ip().is_unspecified() || info.addr.port() == 0 {
+                continue;
+            }
+            match self.members.get_mut(&info.id) {
+                Some(member) if info.incarnation >= member.info.incarnation => {
+                    member.heard = now;
+                    if info != member.info {
+                        member.info = info;
+                        member.dial.hasten(now);
+                    }
+                }
+                // News of an earlier life.
+                Some(_) => {}
+                None if !room => {}
+                None => {
+                    let dial = Dial::due(now + self.wait_for_the_other(info.id));
+                    self.members.insert(
+                        info.id,
+                        Member {
+                            info,
+                            dial,
+                            heard: now,
+                        },
+                    );
+                }
+            }
+        }
+    }
+
+    /// Takes in how a dial went.
+    pub(super) fn handle_dialled(
+        &mut self,
+        target: Target,
+        result: Dialled,
+        now: Instant,
+        random: u64,
+    ) {
+        self.dialling = self.dialling.saturating_sub(1);
+        let (answered, failed) = match result {
+            Dialled::Linked(node) => (Some(node), None),
+            Dialled::Failed(peer, why) => {
+                if peer == Some((self.me.id, self.me.incarnation)) {
+                    self.note_own(target, now);
+                    return;
+                }
+                (peer.map(|(node, _)| node), Some(why))
+            }
+        };
+        let settings = &self.settings;
+        let dial = match target.member {
+            None => self.seeds.get_mut(&target.addr).map(|seed| {
+                seed.node = answered.or(seed.node);
+                &mut seed.dial
+            }),
+            Some(id) => self.members.get_mut(&id).map(|member| &mut member.dial),
+        };
+        let Some(dial) = dial else {
+            return;
+        };
+        let missed = target.member.is_some() && target.member != answered;
+        dial.attempt = match &failed {
+            None if !missed => 0,
+            // The other connection is on its way up, or the peer has to notice the loss of one.
+            Some(why) if why.code == Code::LinkSuperseded => dial.attempt.clamp(1, 4),
+            Some(why) if why.code.retry() == Retry::Never => ATTEMPT_MAX,
+            _ => dial.attempt.saturating_add(1).min(ATTEMPT_MAX),
+        };
+        dial.at = Some(now + settings.backoff(dial.attempt, random));
+        dial.failed = failed;
+    }
+
+    /// Returns the next address to dial now.
+    pub(super) fn poll_dial(&mut self, now: Instant) -> Option<Target> {
+        self.forget(now);
+        let target = self
+            .waiting()
+            .find(|(at, _)| *at <= now)
+            .map(|(_, target)| target)?;
+        let dial = match target.member {
+            None => &mut self.seeds.get_mut(&target.addr)?.dial,
+            Some(id) => &mut self.members.get_mut(&id)?.dial,
+        };
+        dial.at = None;
+        self.dialling += 1;
+        Some(target)
+    }
+
+    /// Returns when [`poll_dial`](Self::poll_dial) has to be asked again without any input.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let dials = self.waiting().map(|(at, _)| at);
+        // One that is being dialled is looked at again when the dial has ended.
+        let idle = self.unlinked().filter(|member| member.dial.at.is_some());
+        let forget = idle.map(|member| member.heard + self.settings.member_forget);
+        dials.chain(forget).min()
+    }
+
+    /// Returns why a candidate cannot be linked whoever decides, if it cannot.
+    pub(super) fn refusal(&self, candidate: &Candidate) -> Option<LinkDown> {
+        match self.up.get(&key(candidate)) {
+            Some(Up {
+                candidate: known, ..
+            }) => {
+                let detail = format!(
+                    "{} is linked as incarnation {}",
+                    known.name, known.incarnation
+                );
+                let differs = known.kind != candidate.kind;
+                (differs || candidate.incarnation < known.incarnation)
+                    .then(|| LinkDown::new(Code::DuplicateNode, detail))
+            }
+            None if self.up.len() >= self.settings.peers_max => {
+                let detail = format!("{} peers are linked", self.up.len());
+                Some(LinkDown::new(Code::TooManyPeers, detail))
+            }
+            None => None,
+        }
+    }
+
+    /// Returns whether this side decides about the link to a peer.
+    pub(super) fn decides(&self, peer: &Candidate) -> bool {
+        self.me.decides(peer.id, peer.kind)
+    }
+
+    /// Returns a number that changes whenever a node is linked or is linked no more.
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Returns the linked nodes that others can reach, ordered by id.
+    pub(super) fn linked_members(&self) -> Vec<MemberInfo> {
+        let reachable = self.up.values().filter_map(|up| {
+            let Candidate {
+                id,
+                name,
+                incarnation,
+                addr,
+                kind,
+            } = &up.candidate;
+            let (PeerKind::Node, Some(addr)) = (kind, addr) else {
+                return None;
+            };
+            Some(MemberInfo {
+                id: *id,
+                name: name.clone(),
+                incarnation: *incarnation,
+                addr: *addr,
+            })
+        });
+        reachable.take(self.settings.members_max).collect()
+    }
+
+    /// Returns why the last dials of the seeds failed, in the order of their addresses.
+    pub(super) fn seed_failures(&self) -> Vec<(SocketAddr, LinkDown)> {
+        let others = self.seeds.iter().filter(|(_, seed)| !seed.is_own);
+        others
+            .filter_map(|(addr, seed)| Some((*addr, seed.dial.failed.clone()?)))
+            .collect()
+    }
+
+    /// Returns why every seed refuses this side, if all of them have and trying again gives the
+    /// same answer.
+    pub(super) fn refused_by_all(&self) -> Option<(SocketAddr, LinkDown)> {
+        let mut failures = self.seed_failures();
+        let others = self.seeds.values().filter(|seed| !seed.is_own).count();
+        let never = |why: &LinkDown| why.code.retry() == Retry::Never;
+        let all = failures.len() == others && failures.iter().all(|(_, why)| never(why));
+        if all && !failures.is_empty() {
+            Some(failures.swap_remove(0))
+        } else {
+            None
+        }
+    }
+
+    fn note_linked(&mut self, candidate: &Candidate, now: Instant) {
+        self.version += 1;
+        let Some(addr) = candidate.addr else {
+            return;
+        };
+        let info = MemberInfo {
+            id: candidate.id,
+            name: candidate.name.clone(),
+            incarnation: candidate.incarnation,
+            addr,
+        };
+        // A linked node is kept whatever the bound on those that are only heard of.
+        match self.members.get_mut(&candidate.id) {
+            Some(member) => {
+                member.info = info;
+                member.heard = now;
+            }
+            None => {
+                let dial = Dial::due(now);
+                self.members.insert(
+                    candidate.id,
+                    Member {
+                        info,
+                        dial,
+                        heard: now,
+                    },
+                );
+            }
+        }
+    }
+
+    fn note_own(&mut self, target: Target, now: Instant) {
+        match target.member {
+            None => {
+                if let Some(seed) = self.seeds.get_mut(&target.addr) {
+                    seed.is_own = true;
+                }
+            }
+            // An old address of another node is now this one's.
+            Some(id) => {
+                if let Some(member) = self.members.get_mut(&id) {
+                    member
+                        .dial
+                        .wait_until(now + self.settings.reconnect_max, ATTEMPT_MAX);
+                }
+            }
+        }
+    }
+
+    fn forget(&mut self, now: Instant) {
+        let (up, settings) = (&self.up, &self.settings);
+        self.members.retain(|id, member| {
+            let linked = up.contains_key(&(*id, None));
+            linked || member.dial.at.is_none() || member.heard + settings.member_forget > now
+        });
+    }
+
+    /// The targets that are not linked and not being dialled, with the time to dial them.
+    fn waiting(&self) -> impl Iterator<Item = (Instant, Target)> {
+        let room = self.dialling < DIALS_MAX;
+        let seeds = self.seeds.iter().filter(|(addr, seed)| {
+            let linked = seed.node.is_some_and(|node| self.is_linked(node));
+            let advertised = || self.up.values().any(|up| up.candidate.addr == Some(**addr));
+            !seed.is_own && !linked && !advertised()
+        });
+        let seeds = seeds.map(|(addr, seed)| {
+            (
+                &seed.dial,
+                Target {
+                    addr: *addr,
+                    member: None,
+                },
+            )
+        });
+        // A seed's address is dialled as a seed, once.
+        let members = self
+            .unlinked()
+            .filter(|member| !self.seeds.contains_key(&member.info.addr));
+        let members = members.map(|member| {
+            (
+                &member.dial,
+                Target {
+                    addr: member.info.addr,
+                    member: Some(member.info.id),
+                },
+            )
+        });
+        let all = seeds.chain(members).filter(move |_| room);
+        all.filter_map(|(dial, target)| Some((dial.at?, target)))
+    }
+
+    fn unlinked(&self) -> impl Iterator<Item = &Member> {
+        self.members
+            .values()
+            .filter(|member| !self.is_linked(member.info.id))
+    }
+
+    fn is_linked(&self, node: NodeId) -> bool {
+        self.up.contains_key(&(node, None))
+    }
+
+    /// The side that decides dials at once, the other a little later, so that most pairs dial
+    /// once and not twice.
+    fn wait_for_the_other(&self, peer: NodeId) -> Duration {
+        if self.me.kind == PeerKind::Client || self.me.decides(peer, PeerKind::Node) {
+            Duration::ZERO
+        } else {
+            self.settings.reconnect_min * 4
+        }
+    }
+}
+
+impl Me {
+    /// Returns whether this side decides about the link to a peer.
+    pub(super) fn decides(&self, id: NodeId, kind: PeerKind) -> bool {
+        self.kind == PeerKind::Node && (kind == PeerKind::Client || self.id < id)
+    }
+}
+
+impl Dial {
+    fn due(at: Instant) -> Self {
+        Self {
+            at: Some(at),
+            attempt: 0,
+            failed: None,
+        }
+    }
+
+    /// Starts a new wait, unless a dial is under way and will start one itself.
+    fn wait_until(&mut self, at: Instant, attempt: u32) {
+        self.attempt = attempt;
+        if self.at.is_some() {
+            self.at = Some(at);
+        }
+    }
+
+    fn hasten(&mut self, now: Instant) {
+        self.wait_until(now, 0);
+    }
+}
+
+impl Settings {
+    /// Between half of and the whole of `reconnect_min` doubled `attempt` times.
+    fn backoff(&self, attempt: u32, random: u64) -> Duration {
+        let doubled = self
+            .reconnect_min
+            .saturating_mul(1 << attempt.min(ATTEMPT_MAX));
+        let whole = doubled.min(self.reconnect_max);
+        // 32 bits are fine enough for a jitter, and cannot overflow.
+        let share = u32::try_from(random >> 32).unwrap_or(u32::MAX);
+        whole / 2 + (whole / 2).mul_f64(f64::from(share) / f64::from(u32::MAX))
+    }
+}
+
+fn key(candidate: &Candidate) -> Key {
+    let incarnation = match candidate.kind {
+        PeerKind::Node => None,
+        PeerKind::Client => Some(candidate.incarnation),
+    };
+    (candidate.id, incarnation)
+}
+
+/// More doublings than any two settings are apart, and few enough for a shift.
+const ATTEMPT_MAX: u32 = 16;
+
+/// A node that left on purpose is not expected back at once.
+const ATTEMPT_AFTER_LEAVING: u32 = 3;
+
+/// Dials under way at once: joining a large cluster must not be a burst of handshakes.
+const DIALS_MAX: usize = 32;
+
+#[cfg(test)]
+mod tests;

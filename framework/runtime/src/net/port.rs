@@ -1,0 +1,250 @@
+//! The links of one node or client, as the layers above see them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use callboard_protocol::code::Code;
+use callboard_protocol::id::{Incarnation, NodeId};
+use callboard_protocol::wire::control::{Control, MemberInfo};
+use callboard_protocol::wire::hello::{About, Hello, HostedInterface, PeerKind, ProtocolRange};
+use futures_util::future::join_all;
+use tokio::time::timeout;
+
+use super::config::Config;
+use super::endpoint;
+use super::error::{LinkDown, StartError};
+use super::identity::Identity;
+use super::link::{Frames, Link};
+use super::mesh::{Mesh, Parts};
+use crate::env::Env;
+use crate::task::Tasks;
+
+/// What a node says of itself beside its identity.
+#[derive(Clone, Debug)]
+pub(crate) struct Local {
+    /// Where to listen; for a client, where to send from. Port 0 takes any free one.
+    pub(crate) listen: SocketAddr,
+    /// Where others can reach this node, if that is another address than it listens on.
+    pub(crate) advertise: Option<SocketAddr>,
+    /// The nodes to ask for the others.
+    pub(crate) seeds: Vec<SocketAddr>,
+    /// Which life of this node this is.
+    pub(crate) incarnation: Incarnation,
+    /// Optional abilities, one bit each.
+    pub(crate) features: u64,
+    /// What it hosts. Empty for a client.
+    pub(crate) hosts: Vec<HostedInterface>,
+}
+
+/// The links of one node or client. Dropping it closes them without a word; see
+/// [`close`](Self::close).
+pub(crate) struct Net {
+    mesh: Arc<Mesh>,
+    tasks: Tasks,
+    local_addr: SocketAddr,
+}
+
+impl Net {
+    /// Opens the port and starts to dial the seeds. It has to be called in a tokio runtime.
+    ///
+    /// # Errors
+    /// - [`Code::ConfigInvalid`] if a setting is out of its range.
+    /// - [`Code::CertificateInvalid`] if certificate and key do not fit.
+    /// - [`Code::DevNotLoopback`] if a development identity would leave this machine.
+    /// - [`Code::BindFailed`] if the address cannot be had.
+    pub(crate) fn start(
+        config: Config,
+        env: Env,
+        identity: &Identity,
+        local: Local,
+        tasks: &Tasks,
+        frames: Arc<dyn Frames>,
+    ) -> Result<Arc<Self>, StartError> {
+        config.validate()?;
+        if identity.is_development() && !local.listen.ip().is_loopback() {
+            let subject = format!("address {}", local.listen);
+            return Err(StartError::new(Code::DevNotLoopback, subject));
+        }
+        let tasks = tasks.child("net");
+        let is_node = identity.kind() == PeerKind::Node;
+        let quic = tasks.child("quic");
+        let (endpoint, client) =
+            endpoint::open(&config, &env, identity, local.listen, is_node, &quic)?;
+        let local_addr = endpoint.local_addr().map_err(|error| {
+            StartError::new(Code::BindFailed, format!("address {}", local.listen))
+                .with_detail(error.to_string())
+        })?;
+        let addr = is_node.then(|| local.advertise.unwrap_or(local_addr));
+        let hello = hello(identity, &local, addr, &config);
+        let parts = Parts {
+            config,
+            env,
+            hello,
+            endpoint,
+            client,
+            frames,
+            seeds: local.seeds,
+        };
+        let mesh = Mesh::new(parts, &tasks);
+        mesh.intake.spawn("peers", Arc::clone(&mesh).drive());
+        if is_node {
+            mesh.intake.spawn("accept", Arc::clone(&mesh).accept());
+        }
+        Ok(Arc::new(Self {
+            mesh,
+            tasks,
+            local_addr,
+        }))
+    }
+
+    /// Returns the address that the port is bound to.
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Returns all links that are up, to nodes and to clients, as they are now.
+    pub(crate) fn links(&self) -> Arc<Vec<Arc<Link>>> {
+        self.mesh.all_links()
+    }
+
+    /// Returns the nodes of the cluster that are linked, ordered by id, without this one.
+    pub(crate) fn members(&self) -> Vec<MemberInfo> {
+        self.mesh.linked_members()
+    }
+
+    /// Returns how often connections were refused or lost, by code.
+    pub(crate) fn refusals(&self) -> BTreeMap<Code, u64> {
+        self.mesh.refusals.read()
+    }
+
+    /// Waits until a first node is linked.
+    ///
+    /// # Errors
+    /// - The code of the refusal, if every seed refuses this side for good: another cluster,
+    ///   another authority, no common version.
+    /// - [`Code::SeedUnreachable`] if there is no link `within` that time.
+    ///
+    /// # Cancel safety
+    /// Dropping it loses nothing.
+    pub(crate) async fn first_link(&self, within: Duration) -> Result<(), StartError> {
+        let waited = timeout(within, async {
+            loop {
+                let changed = self.mesh.changed.notified();
+                tokio::pin!(changed);
+                // Registered BEFORE looking, so that a change after the look is not missed.
+                changed.as_mut().enable();
+                let is_node = |link: &Arc<Link>| link.peer().kind == PeerKind::Node;
+                if self.links().iter().any(is_node) {
+                    return Ok(());
+                }
+                if let Some((addr, why)) = self.mesh.refused_by_all() {
+                    return Err(
+                        StartError::new(why.code, format!("seed {addr}")).with_detail(why.detail)
+                    );
+                }
+                changed.await;
+            }
+        });
+        waited
+            .await
+            .unwrap_or_else(|_| Err(self.unreachable(within)))
+    }
+
+    fn unreachable(&self, within: Duration) -> StartError {
+        let failures = self.mesh.seed_failures();
+        let tried: Vec<_> = failures
+            .iter()
+            .map(|(addr, why)| format!("{addr}: {why}"))
+            .collect();
+        let detail = match tried.is_empty() {
+            true => format!("no link within {within:?}"),
+            false => format!("no link within {within:?}; {}", tried.join("; ")),
+        };
+        StartError::new(Code::SeedUnreachable, "seeds").with_detail(detail)
+    }
+
+    /// Begins to leave: takes no new links, and tells the peers to send no new calls. Links stay up.
+    ///
+    /// # Cancel safety
+    /// Dropping it may leave peers untold; call it again.
+    pub(crate) async fn leave(&self) {
+        self.mesh.intake.stop(INTAKE_GRACE).await;
+        for link in self.links().iter() {
+            self.mesh.say(link, &Control::Leaving);
+        }
+    }
+
+    /// Closes: [leaves](Self::leave), sends what is in the lanes, then closes the links.
+    ///
+    /// It takes up to `grace` for the lanes and as long again for the goodbyes. Links that are
+    /// down afterwards have been reported as such.
+    ///
+    /// # Cancel safety
+    /// Dropping it leaves links open; drop the [`Net`] too.
+    pub(crate) async fn close(&self, reason: &str, grace: Duration) {
+        self.leave().await;
+        let links = self.links();
+        for link in links.iter() {
+            link.finish();
+        }
+        let flushed = join_all(links.iter().map(|link| link.flushed()));
+        if timeout(grace, flushed).await.is_err() {
+            tracing::info!(?grace, "some peers did not take everything in time");
+        }
+        for link in links.iter() {
+            link.close(LinkDown::new(Code::NodeLeaving, reason));
+        }
+        // They end by themselves now, once they have told the layer above.
+        self.mesh.sessions.stop(SESSION_GRACE).await;
+        let number = super::close::number(Code::NodeLeaving);
+        self.mesh.endpoint.close(number, reason.as_bytes());
+        // The peers have to get the goodbye; one that does not answer is not waited for.
+        let _ = timeout(grace, self.mesh.endpoint.wait_idle()).await;
+        self.tasks.stop(Duration::ZERO).await;
+    }
+}
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        self.tasks.token().cancel();
+        self.mesh
+            .endpoint
+            .close(super::close::number(Code::NodeLeaving), b"");
+    }
+}
+
+impl fmt::Debug for Net {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Net")
+            .field("name", &self.mesh.hello.about.name)
+            .finish_non_exhaustive()
+    }
+}
+
+fn hello(identity: &Identity, local: &Local, listen: Option<SocketAddr>, config: &Config) -> Hello {
+    Hello {
+        protocol: ProtocolRange::OURS,
+        about: About {
+            cluster: identity.cluster().clone(),
+            name: identity.name().clone(),
+            id: NodeId::of(identity.name()),
+            incarnation: local.incarnation,
+            kind: identity.kind(),
+            features: local.features,
+            lanes: config.lanes,
+            frame_bytes_max: config.limits.frame_bytes_max,
+            body_bytes_max: config.limits.body_bytes_max,
+            listen,
+            hosts: local.hosts.clone(),
+        },
+    }
+}
+
+/// A session ends as soon as the tasks of its link have seen the end of the connection.
+const SESSION_GRACE: Duration = Duration::from_secs(10);
+
+/// Dials and greetings end at once when they are asked to; this is for the others of the group.
+const INTAKE_GRACE: Duration = Duration::from_secs(1);

@@ -1,0 +1,235 @@
+//! The tasks of one link, from up to down.
+//!
+//! | task | ends when |
+//! | --- | --- |
+//! | a writer for each lane and for control | the lane is finished or shut, or the connection ended |
+//! | a reader for each lane and for control | the peer finished the stream, or the connection ended |
+//! | acceptors of lanes and of streams | the connection ended |
+//! | the session itself | all of the above have, and the layer above was told |
+//!
+//! The order that [`Frames`] promises is made here. Nothing is decided: what a link means to
+//! others is `mesh`'s and `peers`' business.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use callboard_protocol::code::Code;
+use callboard_protocol::wire::control::Control;
+use callboard_protocol::wire::hello::PeerKind;
+
+use super::error::LinkDown;
+use super::handshake::{
+    ControlReader, LANE_PRIORITY, LANE_STREAM, exact_error, malformed, read_error, write_error,
+};
+use super::lane::Lane;
+use super::link::Link;
+use super::mesh::Mesh;
+use super::split::Splitter;
+use super::stream::{RecvStream, SendStream};
+use crate::task::Tasks;
+
+/// Starts the tasks of a link that the layer above has been told of.
+pub(super) fn start(
+    mesh: &Arc<Mesh>,
+    link: &Arc<Link>,
+    send: quinn::SendStream,
+    control: ControlReader,
+) {
+    let tasks = mesh.links.child("link");
+    let session = Session {
+        mesh: Arc::clone(mesh),
+        link: Arc::clone(link),
+        tasks: tasks.clone(),
+    };
+    tasks.spawn("control-writer", session.clone().write_control(send));
+    tasks.spawn("control-reader", session.clone().read_control(control));
+    for (number, lane) in (0u8..).zip(&link.lanes) {
+        tasks.spawn(
+            "lane-writer",
+            session.clone().write_lane(number, Arc::clone(lane)),
+        );
+    }
+    tasks.spawn("accept-lanes", session.clone().accept_lanes());
+    tasks.spawn("accept-streams", session.clone().accept_streams());
+    mesh.sessions.spawn("session", session.run());
+}
+
+#[derive(Clone)]
+struct Session {
+    mesh: Arc<Mesh>,
+    link: Arc<Link>,
+    tasks: Tasks,
+}
+
+impl Session {
+    /// Waits for the end of the connection and takes the link down.
+    async fn run(self) {
+        let why = self.link.ended().await;
+        self.link.shut(&why);
+        self.mesh.take_out(&self.link);
+        // The connection has ended, so every task finds its stream broken and ends by itself,
+        // AFTER it has handed over what had arrived.
+        self.tasks.stop(self.mesh.config.peer_timeout).await;
+        self.mesh.frames.link_down(&self.link, &why);
+        self.mesh.ended(&self.link, &why);
+        self.link.set_gone();
+    }
+
+    async fn write_control(self, mut send: quinn::SendStream) {
+        let written = self
+            .link
+            .control
+            .write_to(&mut send, &self.link.stats)
+            .await;
+        self.written(written, &send).await;
+        self.link.control.set_flushed();
+    }
+
+    async fn write_lane(self, number: u8, lane: Arc<Lane>) {
+        // It fails only if the connection has ended.
+        if let Ok(mut send) = self.link.connection.open_uni().await {
+            let _ = send.set_priority(LANE_PRIORITY);
+            let written = match send.write_all(&[LANE_STREAM, number]).await {
+                Ok(()) => lane.write_to(&mut send, &self.link.stats).await,
+                Err(error) => Err(error),
+            };
+            self.written(written, &send).await;
+        }
+        lane.set_flushed();
+    }
+
+    async fn written(&self, written: Result<(), quinn::WriteError>, send: &quinn::SendStream) {
+        match written {
+            // Ready when the peer has acknowledged everything, or the connection has ended.
+            Ok(()) => drop(send.stopped().await),
+            Err(error) => self.link.close(write_error(&error)),
+        }
+    }
+
+    async fn read_control(self, mut control: ControlReader) {
+        loop {
+            match control.next().await {
+                Ok(Some(frame)) => {
+                    if let Err(why) = self.handle_control(frame) {
+                        return self.link.close(why);
+                    }
+                }
+                Ok(None) => return,
+                Err(why) => return self.link.close(why),
+            }
+        }
+    }
+
+    fn handle_control(&self, frame: Control) -> Result<(), LinkDown> {
+        match frame {
+            Control::Members(members) => {
+                // A client links with nodes and has nothing to say about them.
+                if self.link.peer().kind == PeerKind::Node {
+                    self.mesh.heard(members);
+                }
+                Ok(())
+            }
+            Control::Leaving => {
+                self.link.set_leaving();
+                Ok(())
+            }
+            Control::Ping(number) => {
+                self.mesh.say(&self.link, &Control::Pong(number));
+                Ok(())
+            }
+            Control::Pong(_) => Ok(()),
+            _ => Err(LinkDown::new(Code::FrameMalformed, "a second hello")),
+        }
+    }
+
+    async fn accept_lanes(self) {
+        let mut seen = vec![false; usize::from(self.link.accepted().lanes)];
+        while let Ok(mut recv) = self.link.connection.accept_uni().await {
+            let mut preface = [0; 2];
+            if let Err(error) = recv.read_exact(&mut preface).await {
+                return self.link.close(exact_error(&error));
+            }
+            let [kind, number] = preface;
+            match seen.get_mut(usize::from(number)) {
+                Some(seen) if kind == LANE_STREAM && !*seen => *seen = true,
+                _ => {
+                    let detail = format!("stream kind {kind} with number {number}");
+                    return self.link.close(LinkDown::new(Code::FrameMalformed, detail));
+                }
+            }
+            self.tasks.spawn(
+                "lane-reader",
+                self.clone().read_lane(usize::from(number), recv),
+            );
+        }
+    }
+
+    async fn read_lane(self, lane: usize, recv: quinn::RecvStream) {
+        let _guard = CloseOnPanic(&self.link);
+        if let Err(why) = self.read_frames(lane, recv).await {
+            self.link.close(why);
+        }
+    }
+
+    async fn read_frames(&self, lane: usize, mut recv: quinn::RecvStream) -> Result<(), LinkDown> {
+        let mut splitter = Splitter::new(self.mesh.config.limits.frame_bytes_max);
+        let mut pieces: [Bytes; PIECES] = Default::default();
+        loop {
+            let read = recv.read_chunks(&mut pieces).await;
+            let Some(count) = read.map_err(|error| read_error(&error))? else {
+                return match splitter.is_between_frames() {
+                    true => Ok(()),
+                    false => Err(LinkDown::new(Code::FrameMalformed, "a frame was cut off")),
+                };
+            };
+            let (mut frames, mut bytes) = (0, 0);
+            for piece in &mut pieces[..count] {
+                bytes += piece.len();
+                while let Some(frame) = splitter.next(piece).map_err(malformed)? {
+                    frames += 1;
+                    self.mesh.frames.frame(&self.link, lane, frame)?;
+                }
+            }
+            self.link.stats.received(frames, bytes);
+            // A lane that never runs dry must not keep the thread from the others.
+            tokio::task::coop::consume_budget().await;
+        }
+    }
+
+    async fn accept_streams(self) {
+        while let Ok((send, recv)) = self.link.connection.accept_bi().await {
+            let opened = self
+                .clone()
+                .take_stream(SendStream::new(send), RecvStream::new(recv));
+            self.tasks.spawn("stream", opened);
+        }
+    }
+
+    /// Hands a stream over once it says whose it is. One that does not is reset by its drop; the
+    /// peer's limit of streams bounds how many such there are.
+    async fn take_stream(self, send: SendStream, mut recv: RecvStream) {
+        match recv.read_preface(self.mesh.config.hello_timeout).await {
+            Ok((call, purpose)) => {
+                self.mesh
+                    .frames
+                    .stream(&self.link, call, purpose, send, recv);
+            }
+            Err(error) => tracing::debug!(%error, "a stream without a preface"),
+        }
+    }
+}
+
+/// A lane that nobody reads any more must not look alive: its calls would wait in vain.
+struct CloseOnPanic<'a>(&'a Link);
+
+impl Drop for CloseOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let detail = "the other side panicked while it took a frame";
+            self.0.close(LinkDown::new(Code::PeerLost, detail));
+        }
+    }
+}
+
+/// Packets taken at once: one lock for as many as a receive batch has.
+const PIECES: usize = 32;

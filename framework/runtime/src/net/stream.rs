@@ -1,0 +1,300 @@
+//! A QUIC stream that belongs to one call: for large bodies and for streamed items.
+//!
+//! Frames here have the same length in front as on a lane, and are not bounded by the lane's cap
+//! but by the reader's. What they say is not known here. Flow control is QUIC's: a slow reader
+//! stops the writer.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use callboard_protocol::code::Code;
+use callboard_protocol::id::CallId;
+
+use super::close;
+use super::error::LinkDown;
+use super::split;
+
+/// Whose call a stream belongs to, seen from the side that opens it. Each side numbers its own
+/// calls, so the number alone does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StreamFor {
+    /// A call that the opener made: it carries the arguments.
+    Call,
+    /// A call that the opener is answering: it carries the reply.
+    Reply,
+}
+
+/// Why a stream cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum StreamError {
+    /// The other side gave up writing.
+    #[error("the writer gave up: {0}")]
+    Reset(Code),
+    /// The other side gave up reading.
+    #[error("the reader gave up: {0}")]
+    Stopped(Code),
+    /// The link is down.
+    #[error("the link is down: {0}")]
+    Down(LinkDown),
+    /// A frame or a body is longer than allowed.
+    #[error("{len} bytes, of {max} allowed")]
+    TooLarge {
+        /// The bytes announced or received.
+        len: usize,
+        /// The bytes allowed.
+        max: usize,
+    },
+    /// The stream ended inside a frame, or was used after its end.
+    #[error("the stream ended inside a frame")]
+    Truncated,
+}
+
+/// The writing half. Dropping it before [`finish`](Self::finish) resets the stream, so that the
+/// reader does not take a part for the whole.
+#[derive(Debug)]
+pub(crate) struct SendStream {
+    inner: quinn::SendStream,
+    scratch: Vec<u8>,
+    ended: bool,
+}
+
+impl SendStream {
+    pub(super) fn new(inner: quinn::SendStream) -> Self {
+        Self {
+            inner,
+            scratch: Vec::new(),
+            ended: false,
+        }
+    }
+
+    /// Writes one frame with its length in front, and waits until QUIC has room for it.
+    ///
+    /// # Errors
+    /// [`StreamError::Stopped`] if the reader gave up, [`StreamError::Down`] if the link is down,
+    /// [`StreamError::TooLarge`] for more than 4 GiB.
+    ///
+    /// # Cancel safety
+    /// None: a part of the frame may have been written. Drop the stream then.
+    pub(crate) async fn write_frame(&mut self, frame: &[u8]) -> Result<(), StreamError> {
+        let Ok(length) = u32::try_from(frame.len()) else {
+            return Err(StreamError::TooLarge {
+                len: frame.len(),
+                max: u32::MAX as usize,
+            });
+        };
+        if frame.len() > SCRATCH_BYTES_MAX {
+            self.inner
+                .write_all(&length.to_le_bytes())
+                .await
+                .map_err(write_error)?;
+            return self.inner.write_all(frame).await.map_err(write_error);
+        }
+        // One write for a small frame: each one takes the connection's lock.
+        self.scratch.clear();
+        self.scratch.extend_from_slice(&length.to_le_bytes());
+        self.scratch.extend_from_slice(frame);
+        self.inner
+            .write_all(&self.scratch)
+            .await
+            .map_err(write_error)
+    }
+
+    /// Ends the stream. What was written is still delivered.
+    pub(crate) fn finish(&mut self) {
+        self.ended = true;
+        // It fails only if the reader has stopped the stream: there is nothing to end.
+        let _ = self.inner.finish();
+    }
+
+    /// Gives up. What was written and has not arrived is lost; the reader is told the code.
+    pub(crate) fn reset(&mut self, why: Code) {
+        self.ended = true;
+        let _ = self.inner.reset(close::number(why));
+    }
+
+    /// Returns a future that is ready when the reader gave up, with its code, or has received
+    /// everything up to the end, with nothing.
+    ///
+    /// # Errors
+    /// [`StreamError::Down`] if the link is down.
+    ///
+    /// # Cancel safety
+    /// Dropping it loses nothing.
+    pub(crate) fn ended_by_reader(
+        &self,
+    ) -> impl Future<Output = Result<Option<Code>, StreamError>> + Send + 'static {
+        let stopped = self.inner.stopped();
+        async move {
+            match stopped.await {
+                Ok(number) => Ok(number.map(code_or_broken)),
+                Err(quinn::StoppedError::ConnectionLost(error)) => Err(down(&error)),
+                Err(quinn::StoppedError::ZeroRttRejected) => Err(StreamError::Truncated),
+            }
+        }
+    }
+
+    /// Writes the preface that says which call the stream belongs to.
+    pub(super) async fn write_preface(
+        &mut self,
+        call: CallId,
+        purpose: StreamFor,
+    ) -> Result<(), StreamError> {
+        let preface = preface(call, purpose);
+        self.inner.write_all(&preface).await.map_err(write_error)
+    }
+}
+
+impl Drop for SendStream {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.reset(Code::StreamBroken);
+        }
+    }
+}
+
+/// The reading half. Dropping it before the end tells the writer to stop.
+#[derive(Debug)]
+pub(crate) struct RecvStream {
+    inner: quinn::RecvStream,
+    pending: BytesMut,
+}
+
+impl RecvStream {
+    pub(super) fn new(inner: quinn::RecvStream) -> Self {
+        Self {
+            inner,
+            pending: BytesMut::new(),
+        }
+    }
+
+    /// Reads the next frame of at most `bytes_max` bytes, or nothing at the end of the stream.
+    ///
+    /// # Errors
+    /// [`StreamError::TooLarge`] before anything is kept of a longer frame,
+    /// [`StreamError::Truncated`] if the stream ends inside a frame, [`StreamError::Reset`] if
+    /// the writer gave up, [`StreamError::Down`] if the link is down.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing: what was read is kept for the next call.
+    pub(crate) async fn read_frame(
+        &mut self,
+        bytes_max: usize,
+    ) -> Result<Option<Bytes>, StreamError> {
+        loop {
+            if let Some(len) = split::announced(&self.pending) {
+                if len > bytes_max {
+                    return Err(StreamError::TooLarge {
+                        len,
+                        max: bytes_max,
+                    });
+                }
+                if let Some(frame) = split::take(&mut self.pending, len) {
+                    return Ok(Some(frame));
+                }
+            }
+            match self
+                .inner
+                .read_chunk(CHUNK_BYTES_MAX, true)
+                .await
+                .map_err(read_error)?
+            {
+                Some(chunk) => self.pending.extend_from_slice(&chunk.bytes),
+                None if self.pending.is_empty() => return Ok(None),
+                None => return Err(StreamError::Truncated),
+            }
+        }
+    }
+
+    /// Reads the preface of a stream that the other side opened.
+    pub(super) async fn read_preface(
+        &mut self,
+        within: Duration,
+    ) -> Result<(CallId, StreamFor), StreamError> {
+        let mut preface = [0; PREFACE_BYTES];
+        let read = tokio::time::timeout(within, self.inner.read_exact(&mut preface)).await;
+        match read {
+            Ok(Ok(())) => {}
+            Ok(Err(quinn::ReadExactError::ReadError(error))) => return Err(read_error(error)),
+            Ok(Err(quinn::ReadExactError::FinishedEarly(_))) | Err(_) => {
+                return Err(StreamError::Truncated);
+            }
+        }
+        parse_preface(preface).ok_or(StreamError::Truncated)
+    }
+}
+
+fn preface(call: CallId, purpose: StreamFor) -> [u8; PREFACE_BYTES] {
+    let mut preface = [0; PREFACE_BYTES];
+    preface[0] = match purpose {
+        StreamFor::Call => FOR_CALL,
+        StreamFor::Reply => FOR_REPLY,
+    };
+    preface[1..].copy_from_slice(&call.0.to_le_bytes());
+    preface
+}
+
+fn parse_preface([purpose, call @ ..]: [u8; PREFACE_BYTES]) -> Option<(CallId, StreamFor)> {
+    let purpose = match purpose {
+        FOR_CALL => StreamFor::Call,
+        FOR_REPLY => StreamFor::Reply,
+        _ => return None,
+    };
+    Some((CallId(u64::from_le_bytes(call)), purpose))
+}
+
+fn write_error(error: quinn::WriteError) -> StreamError {
+    match error {
+        quinn::WriteError::Stopped(number) => StreamError::Stopped(code_or_broken(number)),
+        quinn::WriteError::ConnectionLost(error) => down(&error),
+        quinn::WriteError::ClosedStream | quinn::WriteError::ZeroRttRejected => {
+            StreamError::Truncated
+        }
+    }
+}
+
+fn read_error(error: quinn::ReadError) -> StreamError {
+    match error {
+        quinn::ReadError::Reset(number) => StreamError::Reset(code_or_broken(number)),
+        quinn::ReadError::ConnectionLost(error) => down(&error),
+        quinn::ReadError::ClosedStream
+        | quinn::ReadError::IllegalOrderedRead
+        | quinn::ReadError::ZeroRttRejected => StreamError::Truncated,
+    }
+}
+
+fn down(error: &quinn::ConnectionError) -> StreamError {
+    StreamError::Down(close::reason(error))
+}
+
+fn code_or_broken(number: quinn::VarInt) -> Code {
+    close::code(number).unwrap_or(Code::StreamBroken)
+}
+
+/// A byte for whose call it is, and the call's number, little-endian.
+const PREFACE_BYTES: usize = 9;
+const FOR_CALL: u8 = 0;
+const FOR_REPLY: u8 = 1;
+
+/// Up to here a frame is copied behind its length; beyond, a second write costs less.
+const SCRATCH_BYTES_MAX: usize = 4 << 10;
+
+const CHUNK_BYTES_MAX: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_of_the_preface_are_stable() {
+        let call = CallId(0x0102_0304_0506_0708);
+        let golden = [
+            (StreamFor::Call, [0, 8, 7, 6, 5, 4, 3, 2, 1]),
+            (StreamFor::Reply, [1, 8, 7, 6, 5, 4, 3, 2, 1]),
+        ];
+        for (purpose, bytes) in golden {
+            assert_eq!(preface(call, purpose), bytes);
+            assert_eq!(parse_preface(bytes), Some((call, purpose)));
+        }
+        assert_eq!(parse_preface([2; PREFACE_BYTES]), None);
+    }
+}

@@ -1,0 +1,588 @@
+//! A node: the one place where the parts are joined.
+//!
+//! [`Node::builder`] takes what a node is made of; [`Builder::start`] opens its port, starts what it
+//! hosts and joins its seeds. A node is a value: several can live in one process.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use callboard_protocol::{
+    code::{CallError, Code},
+    id::{Incarnation, NodeId, NodeName},
+    supervision::Strategy,
+    wire::hello::PeerKind,
+};
+
+use crate::{
+    actor::Guardian,
+    call::{Address, CallLimits, Definition, Gate, Hub, Kind, Me, NoKey, Reference},
+    data_dir::{DataDir, incarnation_by_clock},
+    env::Env,
+    net::{self, Authority, Identity, Net, StartError},
+    service::{Ctx, Handlers, Supervisor, hosting, keyed},
+    task::Tasks,
+};
+
+type Hosting = Box<dyn FnOnce(&Arc<Hub>, &Guardian) -> Result<(), CallError> + Send>;
+
+/// One member of a cluster.
+///
+/// Dropping it without [`Node::stop`] ends its tasks at their next await: what is in flight is lost
+/// and peers notice by their timers.
+pub struct Node {
+    hub: Arc<Hub>,
+    net: Arc<Net>,
+    guardian: Guardian,
+    grace: Duration,
+    _data_dir: Option<DataDir>,
+}
+
+/// What a node is made of. Made by [`Node::builder`].
+#[must_use = "a builder does nothing until `start` is awaited"]
+pub struct Builder {
+    pub(crate) settings: Settings,
+    hosting: Vec<Hosting>,
+    grace: Duration,
+}
+
+/// What nodes and clients have in common.
+pub(crate) struct Settings {
+    pub(crate) name: Option<String>,
+    /// Nothing: a free port of what reaches the seeds.
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) advertise: Option<SocketAddr>,
+    pub(crate) seeds: Vec<SocketAddr>,
+    pub(crate) identity: Option<Identity>,
+    pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) config: net::Config,
+    pub(crate) limits: CallLimits,
+    pub(crate) env: Env,
+    pub(crate) trace_share: f64,
+}
+
+/// A member of the cluster as another sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Member {
+    /// The hash of its name.
+    pub id: NodeId,
+    /// Its name, from its certificate.
+    pub name: String,
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// Which of its lives it is in.
+    pub incarnation: Incarnation,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            name: None,
+            listen: None,
+            advertise: None,
+            seeds: Vec::new(),
+            identity: None,
+            data_dir: None,
+            config: net::Config::default(),
+            limits: CallLimits::default(),
+            env: Env::real(),
+            trace_share: 0.0,
+        }
+    }
+}
+
+impl Node {
+    /// Begins to build a node that listens on a free port of loopback, with an identity of the
+    /// development authority, and hosts nothing.
+    pub fn builder() -> Builder {
+        Builder {
+            settings: Settings::default(),
+            hosting: Vec::new(),
+            grace: GRACE,
+        }
+    }
+
+    /// Returns the id: the hash of the name.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.hub.me().id
+    }
+
+    /// Returns the name, which is the certificate's.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.hub.me().name
+    }
+
+    /// Returns the address that the node's port is bound to.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.net.local_addr()
+    }
+
+    /// Returns the ref of a service. Calls through it go to this node if it hosts the service,
+    /// otherwise to the less loaded of two hosts drawn at random.
+    #[must_use]
+    pub fn service<T: Definition<Key = NoKey>>(&self) -> T::Ref {
+        hosting::service_ref::<T>(&self.hub)
+    }
+
+    /// Returns the ref of the actor with this key. It does not activate it.
+    #[must_use]
+    pub fn actor<T: Definition>(&self, key: impl Into<T::Key>) -> T::Ref {
+        hosting::keyed_ref::<T>(&self.hub, key.into())
+    }
+
+    /// Spawns an actor that starts from `Default`. A panic restarts it, by its settings; it lives
+    /// until it is stopped, also when no ref is left.
+    pub fn spawn<T: Handlers<Key = NoKey> + Default>(&self) -> T::Ref {
+        self.spawn_with(|_: &Ctx<T>| T::default())
+    }
+
+    /// Spawns an actor that starts from what `make` returns; `make` runs again for each restart.
+    pub fn spawn_with<T: Handlers<Key = NoKey>>(
+        &self,
+        make: impl Fn(&Ctx<T>) -> T + Send + Sync + 'static,
+    ) -> T::Ref {
+        hosting::spawn::<T>(&self.hub, &self.guardian, Arc::new(make))
+    }
+
+    /// Makes a group of actors with a restart strategy of its own. It ends with the node.
+    #[must_use]
+    pub fn supervisor(&self, strategy: Strategy) -> Supervisor {
+        Supervisor::new(
+            self.hub.clone(),
+            self.hub.new_group(hosting::guardian(&self.hub, strategy)),
+        )
+    }
+
+    /// Stops a spawned actor of this node: its children first, then what waits in its mailbox runs;
+    /// what is left after `grace` is dropped. Returns whether it was here.
+    ///
+    /// # Cancel safety
+    /// Dropped in the middle, the actor has stopped taking calls and may not have ended.
+    pub async fn stop_actor<R: Reference>(&self, target: &R, grace: Duration) -> bool {
+        let Address::Spawned(addr) = R::as_raw(target).address() else {
+            return false;
+        };
+        let here = if self.hub.is_mine(addr) {
+            self.hub.actor(addr.actor)
+        } else {
+            None
+        };
+        let Some((guardian, child)) = here.and_then(|actor| actor.supervised()) else {
+            return false;
+        };
+        guardian.stop_child(&child, grace).await;
+        self.hub.remove_actor(addr.actor);
+        true
+    }
+
+    /// Attaches a ref that was decoded outside a call to this node.
+    #[must_use]
+    pub fn attach<R: Reference>(&self, target: R) -> R {
+        R::from_raw(R::as_raw(&target).clone().attached(self.hub.clone()))
+    }
+
+    /// Returns the other members that a link is up with, in the order of their ids.
+    #[must_use]
+    pub fn members(&self) -> Vec<Member> {
+        members(&self.net)
+    }
+
+    /// Returns the metrics in the OpenMetrics text format.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        crate::usage::metrics(&self.hub, &self.net)
+    }
+
+    /// Returns how much is held of everything that has a bound. For the simulator.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn usage(&self) -> Vec<crate::usage::Held> {
+        crate::usage::usage(&self.hub, &self.net)
+    }
+
+    /// Returns how many messages wait in each mailbox. For the simulator.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn mailboxes(&self) -> Vec<(String, u64)> {
+        crate::usage::mailboxes(&self.hub)
+    }
+
+    /// Stops the node: it tells its peers, takes no new calls, runs what waits in its mailboxes, and
+    /// closes its links. What is left after the grace period is dropped. Default 10 s.
+    ///
+    /// # Cancel safety
+    /// Dropped in the middle, the node is stopping and its links may still be open.
+    pub async fn stop(self) {
+        let deadline = tokio::time::Instant::now() + self.grace;
+        // BEFORE calls are refused: peers choose other nodes from now on.
+        self.net.leave().await;
+        self.hub.set_stopping();
+        let left = || deadline.saturating_duration_since(tokio::time::Instant::now());
+        for group in self.hub.take_groups() {
+            group.stop(left()).await;
+        }
+        self.guardian.stop(left()).await;
+        self.net.close("the node is stopping", left()).await;
+        self.hub.shut().await;
+    }
+}
+
+impl Builder {
+    /// Sets the name for an identity of the development authority. With an identity of your own the
+    /// certificate says the name, and this must agree with it.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.settings.name = Some(name.into());
+        self
+    }
+
+    /// Sets the address to listen on; port 0 takes a free one. Default `127.0.0.1:0`. With an
+    /// identity of the development authority it must be loopback.
+    pub fn listen(mut self, addr: SocketAddr) -> Self {
+        self.settings.listen = Some(addr);
+        self
+    }
+
+    /// Sets the address that others are told to dial, if it is not the one listened on.
+    pub fn advertise(mut self, addr: SocketAddr) -> Self {
+        self.settings.advertise = Some(addr);
+        self
+    }
+
+    /// Adds the address of a node to join through. One that does not answer is tried again for as
+    /// long as the node runs.
+    pub fn seed(mut self, addr: SocketAddr) -> Self {
+        self.settings.seeds.push(addr);
+        self
+    }
+
+    /// Adds several seeds.
+    pub fn seeds(mut self, addrs: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.settings.seeds.extend(addrs);
+        self
+    }
+
+    /// Sets who the node is. Default: an identity of the development authority, which is kept in
+    /// the user's state folder.
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.settings.identity = Some(identity);
+        self
+    }
+
+    /// Sets the folder for what the node keeps across restarts: its incarnation. The folder is
+    /// locked, so that two processes cannot be one node.
+    pub fn data_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.settings.data_dir = Some(folder.into());
+        self
+    }
+
+    /// Hosts a service, or a keyed actor type, that starts from `Default`.
+    pub fn host<T: Handlers + Default>(self) -> Self {
+        self.host_with(|_: &Ctx<T>| T::default())
+    }
+
+    /// Hosts a service, or a keyed actor type, that starts from what `make` returns.
+    pub fn host_with<T: Handlers>(
+        mut self,
+        make: impl Fn(&Ctx<T>) -> T + Send + Sync + 'static,
+    ) -> Self {
+        const {
+            assert!(
+                !matches!(T::KIND, Kind::Spawned),
+                "an actor without a key is not hosted but spawned: use `Node::spawn`, or give it \
+                 a key with `#[actor(key = …)]`"
+            );
+        }
+        let factory = Arc::new(make);
+        self.hosting.push(Box::new(move |hub, guardian| {
+            if T::SETTINGS.persist {
+                return Err(persist_unsupported::<T>());
+            }
+            match T::KIND {
+                Kind::Keyed => keyed::host_keyed::<T>(hub, guardian, factory),
+                Kind::Service | Kind::Spawned => hosting::host_service::<T>(hub, guardian, factory),
+            }
+        }));
+        self
+    }
+
+    /// Sets the settings of the links.
+    pub fn config(mut self, config: net::Config) -> Self {
+        self.settings.config = config;
+        self
+    }
+
+    /// Sets the limits of calls.
+    pub fn call_limits(mut self, limits: CallLimits) -> Self {
+        self.settings.limits = limits;
+        self
+    }
+
+    /// Sets how long [`Node::stop`] waits for what is in flight. Default 10 s.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Sets the share of calls, 0 to 1, that begin a trace. Default 0. A call made while a traced
+    /// one is handled belongs to the same trace in any case.
+    pub fn trace_share(mut self, share: f64) -> Self {
+        self.settings.trace_share = share;
+        self
+    }
+
+    /// Sets what the node gets from outside. Default: the operating system.
+    pub fn env(mut self, env: Env) -> Self {
+        self.settings.env = env;
+        self
+    }
+
+    /// Starts the node. It is ready for calls when this returns; the seeds are dialled in the
+    /// background.
+    ///
+    /// # Errors
+    /// [`StartError`] by code: `BindFailed`, `CertificateInvalid`, `KeyReadable`,
+    /// `DuplicateInterface`, `PersistUnsupported`, `ShapeUnbounded`, `DataDirLocked`,
+    /// `ConfigInvalid`, `DevNotLoopback`, `Io`.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, nothing of the node is left.
+    pub async fn start(self) -> Result<Node, StartError> {
+        let Self {
+            settings,
+            hosting,
+            grace,
+        } = self;
+        let Identified {
+            hub,
+            identity,
+            data_dir,
+        } = new_hub(&settings, PeerKind::Node)?;
+        let guardian = hosting::guardian(&hub, Strategy::OneForOne);
+        let hosted = hosting
+            .into_iter()
+            .try_for_each(|host| host(&hub, &guardian));
+        let opened = match hosted {
+            Ok(()) => open(identity, settings, &hub),
+            Err(error) => Err(start_error(error)),
+        };
+        match opened {
+            Ok(net) => Ok(Node {
+                hub,
+                net,
+                guardian,
+                grace,
+                _data_dir: data_dir,
+            }),
+            Err(error) => {
+                guardian.stop(Duration::ZERO).await;
+                hub.shut().await;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// A hub, and what it was made with.
+pub(crate) struct Identified {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) identity: Identity,
+    /// Keeps the data folder locked.
+    pub(crate) data_dir: Option<DataDir>,
+}
+
+/// Makes the hub of a node or a client.
+pub(crate) fn new_hub(settings: &Settings, kind: PeerKind) -> Result<Identified, StartError> {
+    settings.config.validate()?;
+    let folder = settings.data_dir.as_deref();
+    let data_dir = folder
+        .map(|folder| DataDir::open(&settings.env, folder))
+        .transpose()?;
+    let identity = match &settings.identity {
+        Some(identity) => identity.clone(),
+        None => development_identity(settings, data_dir.as_ref(), kind)?,
+    };
+    check_kind(&identity, kind)?;
+    check_name(settings, &identity)?;
+    let name = identity.name().to_string();
+    let incarnation = match (&data_dir, folder) {
+        (Some(data_dir), Some(folder)) => data_dir.begin(&settings.env, folder, &name)?,
+        _ => incarnation_by_clock(&settings.env),
+    };
+    let me = Me {
+        id: NodeId::of(identity.name()),
+        name,
+        incarnation,
+    };
+    let tasks = Tasks::new(&me.name);
+    let (limits, call_limits) = (settings.config.limits, settings.limits.clone());
+    let peer_timeout = settings.config.peer_timeout;
+    let hub = Hub::new(
+        me,
+        settings.env.clone(),
+        tasks,
+        limits,
+        call_limits,
+        peer_timeout,
+    );
+    hub.metrics().set_sampled(settings.trace_share);
+    Ok(Identified {
+        hub,
+        identity,
+        data_dir,
+    })
+}
+
+/// A client's certificate cannot start a node, and the other way round.
+fn check_kind(identity: &Identity, kind: PeerKind) -> Result<(), StartError> {
+    if identity.kind() == kind {
+        return Ok(());
+    }
+    let (cluster, name) = (identity.cluster(), identity.name());
+    let (has, needs) = (identity.kind(), kind);
+    let detail = format!(
+        "it names spiffe://{cluster}/{has}/{name}; this needs spiffe://{cluster}/{needs}/<name>"
+    );
+    Err(StartError::new(Code::CertificateInvalid, "certificate").with_detail(detail))
+}
+
+fn check_name(settings: &Settings, identity: &Identity) -> Result<(), StartError> {
+    match &settings.name {
+        Some(name) if name != identity.name().as_str() => {
+            let certificate = identity.name();
+            let detail = format!("the builder says `{name}`, the certificate `{certificate}`");
+            Err(StartError::new(Code::ConfigInvalid, "name").with_detail(detail))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Opens the port of a node or a client.
+pub(crate) fn open(
+    identity: Identity,
+    settings: Settings,
+    hub: &Arc<Hub>,
+) -> Result<Arc<Net>, StartError> {
+    let local = net::Local {
+        listen: settings
+            .listen
+            .unwrap_or_else(|| free_port(&identity, &settings.seeds)),
+        advertise: settings.advertise,
+        seeds: settings.seeds,
+        incarnation: hub.me().incarnation,
+        features: 0,
+        hosts: hub.hosted(),
+    };
+    let gate = Arc::new(Gate::new(hub.clone()));
+    Net::start(
+        settings.config,
+        settings.env,
+        &identity,
+        local,
+        hub.tasks(),
+        gate,
+    )
+}
+
+/// A node of the development authority is called as the builder says, as in its last life, or at
+/// random.
+fn development_identity(
+    settings: &Settings,
+    data_dir: Option<&DataDir>,
+    kind: PeerKind,
+) -> Result<Identity, StartError> {
+    let last = data_dir.and_then(|data_dir| data_dir.name.clone());
+    let name = settings.name.clone().or(last).unwrap_or_else(|| {
+        format!(
+            "{}-{:08x}",
+            kind_name(kind),
+            settings.env.entropy.next_u64() >> 32
+        )
+    });
+    let name = NodeName::new(name).map_err(|error| {
+        StartError::new(Code::ConfigInvalid, "name").with_detail(error.to_string())
+    })?;
+    Authority::development(&settings.env)?.issue(name, kind)
+}
+
+/// Returns a free port to listen on, or for a client to send from. A node that says nothing, and
+/// whoever the development authority made, stays on loopback.
+fn free_port(identity: &Identity, seeds: &[SocketAddr]) -> SocketAddr {
+    let stays = identity.is_development() || identity.kind() == PeerKind::Node;
+    let is_v6 = seeds.first().is_some_and(SocketAddr::is_ipv6);
+    let ip: IpAddr = match (stays, is_v6) {
+        (true, false) => Ipv4Addr::LOCALHOST.into(),
+        (true, true) => Ipv6Addr::LOCALHOST.into(),
+        (false, false) => Ipv4Addr::UNSPECIFIED.into(),
+        (false, true) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    SocketAddr::new(ip, 0)
+}
+
+fn kind_name(kind: PeerKind) -> &'static str {
+    match kind {
+        PeerKind::Client => "client",
+        _ => "node",
+    }
+}
+
+pub(crate) fn members(net: &Net) -> Vec<Member> {
+    net.members()
+        .into_iter()
+        .map(|info| Member {
+            id: info.id,
+            name: info.name.to_string(),
+            addr: info.addr,
+            incarnation: info.incarnation,
+        })
+        .collect()
+}
+
+fn start_error(error: CallError) -> StartError {
+    StartError::new(error.code(), error.subject().to_string())
+        .with_detail(error.detail().to_string())
+}
+
+fn persist_unsupported<T: Definition>() -> CallError {
+    CallError::new(Code::PersistUnsupported, format!("actor {}", T::NAME)).with_detail(
+        "this version keeps actor state in memory only; remove `persist`, or state that was \
+         acknowledged would be lost with the node",
+    )
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        for group in self.hub.take_groups() {
+            group.kill();
+        }
+        self.guardian.kill();
+        self.hub.end();
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("name", &self.name())
+            .field("addr", &self.local_addr())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("listen", &self.settings.listen)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Long enough for ordinary calls, short enough for a supervisor outside that kills after 30 s.
+const GRACE: Duration = Duration::from_secs(10);

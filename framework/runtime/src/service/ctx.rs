@@ -1,0 +1,259 @@
+//! What a handler may know and do besides its arguments.
+
+use std::{fmt, future::Future, sync::Arc, time::Duration};
+
+use callboard_protocol::supervision::Strategy;
+
+use crate::call::{Caller, Definition, Meta, NoKey, Reference};
+
+use super::{Handlers, hosting, instance::World, supervisor::Supervisor};
+
+/// The context of a turn: who calls, until when, and the way to others.
+///
+/// A handler may take it as its first argument, `ctx: &Ctx<Self>`. It is cheap to make and holds
+/// nothing of the turn itself.
+pub struct Ctx<A: Definition>(Inner<A>);
+
+enum Inner<A: Definition> {
+    Resident {
+        world: Arc<dyn Residence<A>>,
+        meta: Option<Meta>,
+    },
+    Test {
+        key: A::Key,
+    },
+}
+
+/// What a context needs of the actor's world, without the bound that it has handlers.
+trait Residence<A: Definition>: Send + Sync {
+    fn hub(&self) -> &Arc<crate::call::Hub>;
+    fn this(&self) -> &A::Ref;
+    fn key(&self) -> &A::Key;
+    fn children(&self) -> crate::actor::Guardian;
+    fn new_group(&self, strategy: Strategy) -> crate::actor::Guardian;
+    fn life(&self) -> tokio_util::sync::CancellationToken;
+}
+
+impl<A: Definition> Ctx<A> {
+    /// Makes a context for a unit test of a handler: it has a key and nothing else.
+    #[must_use]
+    pub fn test(key: impl Into<A::Key>) -> Self {
+        Self(Inner::Test { key: key.into() })
+    }
+
+    /// Returns the key of a keyed actor; `NoKey` for others.
+    #[must_use]
+    pub fn key(&self) -> &A::Key {
+        match &self.0 {
+            Inner::Resident { world, .. } => world.key(),
+            Inner::Test { key } => key,
+        }
+    }
+
+    /// Returns who made the call; nothing while the state is being made, and in a test.
+    #[must_use]
+    pub fn caller(&self) -> Option<Caller> {
+        Some(self.meta()?.caller)
+    }
+
+    /// Returns how much time the caller still gives; nothing while the state is being made, and in
+    /// a test.
+    #[must_use]
+    pub fn time_left(&self) -> Option<Duration> {
+        match &self.0 {
+            Inner::Resident {
+                world,
+                meta: Some(meta),
+            } => Some(meta.deadline.saturating_since(world.hub().now())),
+            _ => None,
+        }
+    }
+
+    /// Returns the request id that the caller gave.
+    #[must_use]
+    pub fn request_id(&self) -> Option<u128> {
+        self.meta()?.request
+    }
+
+    /// Returns the name of the node that runs the turn; `"test"` in a test.
+    #[must_use]
+    pub fn node_name(&self) -> &str {
+        match &self.0 {
+            Inner::Resident { world, .. } => &world.hub().me().name,
+            Inner::Test { .. } => "test",
+        }
+    }
+
+    /// Returns the ref of the actor itself.
+    ///
+    /// # Panics
+    /// In a context made by [`Ctx::test`]: there is no actor that a ref could reach.
+    #[must_use]
+    pub fn this(&self) -> A::Ref {
+        self.world("this").this().clone()
+    }
+
+    /// Returns the ref of a service.
+    ///
+    /// # Panics
+    /// In a context made by [`Ctx::test`].
+    #[must_use]
+    pub fn service<T: Definition<Key = NoKey>>(&self) -> T::Ref {
+        hosting::service_ref::<T>(self.world("service").hub())
+    }
+
+    /// Returns the ref of a keyed actor.
+    ///
+    /// # Panics
+    /// In a context made by [`Ctx::test`].
+    #[must_use]
+    pub fn actor<T: Definition>(&self, key: impl Into<T::Key>) -> T::Ref {
+        hosting::keyed_ref::<T>(self.world("actor").hub(), key.into())
+    }
+
+    /// Spawns a child that starts from `Default`. It is restarted by its own settings and stopped
+    /// before this actor is.
+    ///
+    /// # Panics
+    /// In a context made by [`Ctx::test`].
+    #[must_use]
+    pub fn spawn<T: Handlers<Key = NoKey> + Default>(&self) -> T::Ref {
+        self.spawn_with(|_| T::default())
+    }
+
+    /// Spawns a child that starts from what `make` returns; `make` runs again for each restart.
+    ///
+    /// # Panics
+    /// In a context made by [`Ctx::test`].
+    pub fn spawn_with<T: Handlers<Key = NoKey>>(
+        &self,
+        make: impl Fn(&Ctx<T>) -> T + Send + Sync + 'static,
+    ) -> T::Ref {
+        let world = self.world("spawn_with");
+        hosting::spawn::<T>(world.hub(), &world.children(), Arc::new(make))
+    }
+
+    /// Makes a group of children with a strategy of its own. It ends with this incarnation.
+    ///
+    /// # Panics
+    /// In a context made by [`Ctx::test`].
+    #[must_use]
+    pub fn supervisor(&self, strategy: Strategy) -> Supervisor {
+        let world = self.world("supervisor");
+        Supervisor::new(world.hub().clone(), world.new_group(strategy))
+    }
+
+    /// Runs `then` with the actor's ref after a time, unless the actor ends or restarts first. What
+    /// it returns is awaited, until the actor ends or restarts; a call made in it is an ordinary call
+    /// with its own deadline.
+    ///
+    /// The timer is in memory: a restart forgets it.
+    ///
+    /// # Panics
+    /// In a context made by [`Ctx::test`].
+    pub fn after<F>(&self, delay: Duration, then: impl FnOnce(A::Ref) -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send,
+    {
+        let world = self.world("after");
+        let (this, life) = (world.this().clone(), world.life());
+        world.hub().tasks().spawn("timer", async move {
+            let wait_and_run = async {
+                tokio::time::sleep(delay).await;
+                then(this).await;
+            };
+            tokio::select! {
+                biased;
+                () = life.cancelled() => {}
+                () = wait_and_run => {}
+            }
+        });
+    }
+
+    /// Runs `tick` with the actor's ref once per period, the first time after one period, until the
+    /// actor ends or restarts. A tick that takes longer than the period delays the next one.
+    ///
+    /// # Panics
+    /// In a context made by [`Ctx::test`], and for a period of zero.
+    pub fn every<F>(&self, period: Duration, tick: impl Fn(A::Ref) -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = ()> + Send,
+    {
+        let world = self.world("every");
+        let (this, life) = (world.this().clone(), world.life());
+        world.hub().tasks().spawn("timer", async move {
+            let start = tokio::time::Instant::now() + period;
+            let mut ticks = tokio::time::interval_at(start, period);
+            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            let run = async {
+                loop {
+                    ticks.tick().await;
+                    tick(this.clone()).await;
+                }
+            };
+            tokio::select! {
+                biased;
+                () = life.cancelled() => {}
+                () = run => {}
+            }
+        });
+    }
+
+    fn meta(&self) -> Option<&Meta> {
+        match &self.0 {
+            Inner::Resident { meta, .. } => meta.as_ref(),
+            Inner::Test { .. } => None,
+        }
+    }
+
+    fn world(&self, function: &str) -> &dyn Residence<A> {
+        match &self.0 {
+            Inner::Resident { world, .. } => &**world,
+            Inner::Test { .. } => panic!(
+                "`Ctx::{function}` needs a node: a context made by `Ctx::test` has only a key; \
+                 start a `Node` in the test instead"
+            ),
+        }
+    }
+}
+
+impl<A: Handlers> Ctx<A> {
+    pub(crate) fn resident(world: Arc<World<A>>, meta: Option<Meta>) -> Self {
+        Self(Inner::Resident { world, meta })
+    }
+}
+
+impl<A: Handlers> Residence<A> for World<A> {
+    fn hub(&self) -> &Arc<crate::call::Hub> {
+        &self.hub
+    }
+
+    fn this(&self) -> &A::Ref {
+        &self.this
+    }
+
+    fn key(&self) -> &A::Key {
+        <A::Ref as Reference>::key(&self.this)
+    }
+
+    fn children(&self) -> crate::actor::Guardian {
+        World::children(self)
+    }
+
+    fn new_group(&self, strategy: Strategy) -> crate::actor::Guardian {
+        World::new_group(self, strategy)
+    }
+
+    fn life(&self) -> tokio_util::sync::CancellationToken {
+        self.cell.token()
+    }
+}
+
+impl<A: Definition> fmt::Debug for Ctx<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ctx")
+            .field("actor", &A::NAME)
+            .field("key", self.key())
+            .finish_non_exhaustive()
+    }
+}

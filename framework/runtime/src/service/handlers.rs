@@ -1,0 +1,34 @@
+//! The trait that `#[handlers]` implements for the user's type: how a message becomes a turn.
+
+use std::future::Future;
+
+use crate::{
+    actor::TurnEnd,
+    call::{Definition, Interface},
+};
+
+use super::Ctx;
+
+/// The turns of a service or an actor. Implemented by `#[handlers]`.
+#[diagnostic::on_unimplemented(
+    message = "CB0061: `{Self}` has no handlers that can be called",
+    note = "write `#[handlers] impl {Self} {{ … }}`"
+)]
+pub trait Handlers: Definition + Send + Sync {
+    /// The interface that the handlers implement: the type itself, or a contract.
+    type Interface: Interface<Key = Self::Key, Ref = Self::Ref>;
+
+    /// Runs a `&self` handler.
+    fn run_shared<'a>(
+        &'a self,
+        ctx: &'a Ctx<Self>,
+        message: <Self::Interface as Interface>::Msg,
+    ) -> impl Future<Output = TurnEnd> + Send + 'a;
+
+    /// Runs a `&mut self` handler.
+    fn run_exclusive<'a>(
+        &'a mut self,
+        ctx: &'a Ctx<Self>,
+        message: <Self::Interface as Interface>::Msg,
+    ) -> impl Future<Output = TurnEnd> + Send + 'a;
+}

@@ -1,0 +1,224 @@
+//! Makes actors and services live on a node, and refs to them.
+
+use std::{any::Any, fmt, sync::Arc};
+
+use callboard_protocol::{
+    code::{CallError, Code},
+    id::{ActorAddr, InterfaceId, MethodId},
+    schedule::Key as QueueKey,
+    supervision::Strategy,
+};
+use futures_util::future::BoxFuture;
+
+use crate::{
+    actor::{Cell, Ended, Guardian, Settings},
+    call::{
+        Address, Definition, Face, Hosted, Hub, Incoming, Interface, Meta, NoKey, Queued, Ref,
+        Reference, Supervised, Withdraw, interface_id, refused,
+    },
+};
+
+use super::{
+    Handlers,
+    instance::{Factory, ItemOf, World, child},
+    surroundings::NodeSurroundings,
+};
+
+/// The interface that a definition's refs point at.
+pub(super) type FaceOf<T> = <<T as Definition>::Ref as Reference>::Interface;
+
+/// Returns the ref of a service as used from this node.
+pub(crate) fn service_ref<T: Definition<Key = NoKey>>(hub: &Arc<Hub>) -> T::Ref {
+    T::Ref::from_raw(Ref::<FaceOf<T>>::new(Address::Service, hub.clone(), None))
+}
+
+/// Returns the ref of a keyed actor as used from this node.
+pub(crate) fn keyed_ref<T: Definition>(hub: &Arc<Hub>, key: T::Key) -> T::Ref {
+    T::Ref::from_raw(Ref::<FaceOf<T>>::new(
+        Address::Keyed(key),
+        hub.clone(),
+        None,
+    ))
+}
+
+/// Makes a guardian of this node.
+pub(crate) fn guardian(hub: &Arc<Hub>, strategy: Strategy) -> Guardian {
+    let surroundings = Arc::new(NodeSurroundings(hub.clone()));
+    Guardian::new(strategy, surroundings, hub.tasks().clone())
+}
+
+/// Spawns an actor without a key under a guardian.
+pub(crate) fn spawn<T: Handlers<Key = NoKey>>(
+    hub: &Arc<Hub>,
+    guardian: &Guardian,
+    factory: Factory<T>,
+) -> T::Ref {
+    let (addr, cell) = new_cell::<T>(hub, None);
+    let any: Arc<dyn Any + Send + Sync> = cell.clone();
+    let raw = Ref::<FaceOf<T>>::new(Address::Spawned(addr), hub.clone(), Some(any));
+    let this = T::Ref::from_raw(raw);
+    let on_end = forget_when_stopped(hub, addr);
+    let world = World::new(hub.clone(), cell.clone(), this.clone(), factory, on_end);
+    adopt(&world, guardian);
+    this
+}
+
+/// Starts hosting a service.
+///
+/// # Errors
+/// What [`Hub::face`] says, or `ConfigInvalid` for a second host of one interface.
+pub(crate) fn host_service<T: Handlers>(
+    hub: &Arc<Hub>,
+    guardian: &Guardian,
+    factory: Factory<T>,
+) -> Result<(), CallError> {
+    let face = hub.face::<T::Interface>()?;
+    let (_, cell) = new_cell::<T>(hub, None);
+    let raw = Ref::<FaceOf<T>>::new(Address::Service, hub.clone(), None);
+    let this = T::Ref::from_raw(raw);
+    let world = World::new(hub.clone(), cell.clone(), this, factory, Box::new(|_| {}));
+    let child = child(&world, true);
+    let host = CellHost::<T::Interface> {
+        cell: cell.clone(),
+        hub: hub.clone(),
+        face: Ok(face.clone()),
+        supervised: (guardian.clone(), child.clone()),
+    };
+    guardian.adopt(child);
+    if face.set_local(cell) && hub.set_host(face.id, Arc::new(host)) {
+        return Ok(());
+    }
+    Err(CallError::new(
+        Code::DuplicateInterface,
+        format!("interface {}", face.name),
+    ))
+}
+
+/// Starts the turns of an actor and makes it known by its number.
+pub(super) fn adopt<T: Handlers>(world: &Arc<World<T>>, guardian: &Guardian) {
+    let child = child(world, false);
+    let host = CellHost::<T::Interface> {
+        cell: world.cell.clone(),
+        hub: world.hub.clone(),
+        face: world.hub.face::<T::Interface>(),
+        supervised: (guardian.clone(), child.clone()),
+    };
+    // BEFORE it is adopted: one that ends at once is forgotten AFTER it was made known.
+    world.hub.add_actor(world.cell.addr().actor, Arc::new(host));
+    guardian.adopt(child);
+}
+
+/// Makes the lasting part of an actor.
+pub(super) fn new_cell<T: Handlers>(
+    hub: &Hub,
+    idle: Option<std::time::Duration>,
+) -> (ActorAddr, Arc<Cell<ItemOf<T>>>) {
+    let addr = hub.new_address();
+    let settings: Settings = T::SETTINGS;
+    (addr, Arc::new(Cell::new(addr, T::NAME, settings, idle)))
+}
+
+/// Forgets an actor that was stopped. One that was given up stays known, so that callers hear why.
+fn forget_when_stopped(hub: &Arc<Hub>, addr: ActorAddr) -> Box<dyn Fn(Ended) + Send + Sync> {
+    let hub = hub.clone();
+    Box::new(move |why| {
+        if why == Ended::Stopped {
+            hub.remove_actor(addr.actor);
+        }
+    })
+}
+
+/// A cell that takes calls from the wire.
+pub(super) struct CellHost<I: Interface> {
+    cell: Arc<Cell<Queued<I::Msg>>>,
+    hub: Arc<Hub>,
+    /// Looked up once; an interface that has none refuses its calls with the reason.
+    face: Result<Arc<Face>, CallError>,
+    supervised: Supervised,
+}
+
+impl<I: Interface> Hosted for CellHost<I> {
+    fn accept(
+        &self,
+        method: MethodId,
+        incoming: Incoming<'_>,
+        meta: Meta,
+    ) -> Result<(), CallError> {
+        let index = I::METHODS.iter().position(|spec| spec.id == method);
+        let Some((index, spec)) = index.and_then(|index| Some((index, I::METHODS.get(index)?)))
+        else {
+            return Err(unknown_method::<I>(&self.hub, method));
+        };
+        let arrival = incoming.arrival().clone();
+        let message = I::open(index, incoming.of(self.face.clone()?))?;
+        match self.cell.mailbox.push(Queued { meta, message }) {
+            Ok(key) => {
+                let cell = self.cell.clone();
+                arrival.queued(Box::new(Waiting { cell, key }));
+                Ok(())
+            }
+            Err((queued, refusal)) => {
+                let ended = self.cell.ended();
+                I::refuse(
+                    queued.message,
+                    refused(spec, self.hub.is_stopping(), ended, refusal),
+                );
+                Ok(())
+            }
+        }
+    }
+
+    fn interface(&self) -> InterfaceId {
+        interface_id::<I>()
+    }
+
+    fn cell(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        Some(self.cell.clone())
+    }
+
+    fn depth(&self) -> usize {
+        self.cell.mailbox.len()
+    }
+
+    fn name(&self) -> &'static str {
+        self.cell.name()
+    }
+
+    fn supervised(&self) -> Option<Supervised> {
+        Some(self.supervised.clone())
+    }
+
+    fn wait_ended(&self) -> BoxFuture<'static, Ended> {
+        let cell = self.cell.clone();
+        Box::pin(async move { cell.wait_ended().await })
+    }
+}
+
+impl<I: Interface> fmt::Debug for CellHost<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CellHost")
+            .field("name", &self.cell.name())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A call from the wire in a mailbox.
+struct Waiting<T> {
+    cell: Arc<Cell<T>>,
+    key: QueueKey,
+}
+
+impl<T: Send> Withdraw for Waiting<T> {
+    fn withdraw(&self) {
+        // The message is dropped here, AFTER the mailbox's lock was released.
+        drop(self.cell.mailbox.remove(self.key));
+    }
+}
+
+pub(super) fn unknown_method<I: Interface>(hub: &Hub, method: MethodId) -> CallError {
+    CallError::new(
+        Code::UnknownMethod,
+        format!("method {method} of {}", I::NAME),
+    )
+    .with_detail(format!("node {} has no such method", hub.me().name))
+}

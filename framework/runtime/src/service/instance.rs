@@ -1,0 +1,263 @@
+//! A user's type as an actor: joins `actor` (turns) with `call` (messages) and the context.
+
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use callboard_protocol::{
+    code::{CallError, Code},
+    supervision::Strategy,
+    wire::header::ChainLink,
+};
+use tracing::{Instrument, Span};
+
+use crate::{
+    actor::{Behaviour, Cell, Child, Ended, Guardian, Job, TurnEnd, Unrun},
+    call::{Hub, Interface, Kind, Queued, Turn, interface_id},
+};
+
+use crate::telemetry::Waits;
+
+use super::{Ctx, Handlers, hosting};
+
+/// Makes a fresh state for an incarnation.
+pub(crate) type Factory<A> = Arc<dyn Fn(&Ctx<A>) -> A + Send + Sync>;
+
+/// A message of `A`, as it waits.
+pub(crate) type ItemOf<A> = Queued<<<A as Handlers>::Interface as Interface>::Msg>;
+
+/// An incarnation's state.
+pub(crate) struct Instance<A>(A);
+
+/// What outlives the incarnations of one actor.
+pub(crate) struct World<A: Handlers> {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) cell: Arc<Cell<ItemOf<A>>>,
+    pub(crate) this: A::Ref,
+    factory: Factory<A>,
+    waits: Waits,
+    /// The actor's own children, in the groups that its current incarnation made.
+    children: Mutex<Vec<Group>>,
+    on_end: Box<dyn Fn(Ended) + Send + Sync>,
+}
+
+/// A group of children, and whether it is the one for those without a supervisor of their own.
+type Group = (Guardian, bool);
+
+impl<A: Handlers> World<A> {
+    pub(crate) fn new(
+        hub: Arc<Hub>,
+        cell: Arc<Cell<ItemOf<A>>>,
+        this: A::Ref,
+        factory: Factory<A>,
+        on_end: Box<dyn Fn(Ended) + Send + Sync>,
+    ) -> Arc<Self> {
+        let waits = hub.metrics().waits(A::NAME);
+        Arc::new(Self {
+            waits,
+            hub,
+            cell,
+            this,
+            factory,
+            children: Mutex::default(),
+            on_end,
+        })
+    }
+
+    /// Returns the group that the actor's own children belong to, made with the first one.
+    pub(crate) fn children(&self) -> Guardian {
+        let mut groups = self.groups();
+        let own = groups.iter().find(|(_, is_own)| *is_own);
+        if let Some((own, _)) = own {
+            return own.clone();
+        }
+        let guardian = hosting::guardian(&self.hub, Strategy::OneForOne);
+        groups.push((guardian.clone(), true));
+        guardian
+    }
+
+    /// Makes a further group of children.
+    pub(crate) fn new_group(&self, strategy: Strategy) -> Guardian {
+        let guardian = hosting::guardian(&self.hub, strategy);
+        self.groups().push((guardian.clone(), false));
+        guardian
+    }
+
+    /// Takes the groups of the incarnation that ends.
+    fn take_groups(&self) -> Vec<Guardian> {
+        let groups = std::mem::take(&mut *self.groups());
+        groups.into_iter().map(|(guardian, _)| guardian).collect()
+    }
+
+    /// Returns the actor as a chain of calls names it.
+    fn link(&self) -> ChainLink {
+        ChainLink {
+            actor: self.cell.addr(),
+            interface: interface_id::<A::Interface>(),
+        }
+    }
+
+    fn groups(&self) -> MutexGuard<'_, Vec<Group>> {
+        self.children.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes what a guardian needs to start an actor.
+pub(crate) fn child<A: Handlers>(world: &Arc<World<A>>, parallel: bool) -> Arc<dyn Child> {
+    Arc::new(Job::<Instance<A>> {
+        cell: world.cell.clone(),
+        world: world.clone(),
+        parallel,
+        tasks: world.hub.tasks().clone(),
+    })
+}
+
+impl<A: Handlers> Behaviour for Instance<A> {
+    type Item = ItemOf<A>;
+    type World = World<A>;
+
+    fn create(world: &Arc<World<A>>) -> Self {
+        Self((world.factory)(&Ctx::resident(world.clone(), None)))
+    }
+
+    fn exclusive(item: &Self::Item) -> bool {
+        let index = <A::Interface as Interface>::index(&item.message);
+        <A::Interface as Interface>::METHODS
+            .get(index)
+            .is_some_and(|spec| spec.options.exclusive)
+    }
+
+    fn refuse(world: &World<A>, item: Self::Item, why: Unrun) {
+        let code = match why {
+            Unrun::Stopped if world.hub.is_stopping() => Code::NodeStopping,
+            Unrun::Stopped => Code::ActorStopped,
+            Unrun::Quarantined => Code::Quarantined,
+        };
+        let index = <A::Interface as Interface>::index(&item.message);
+        let spec = <A::Interface as Interface>::METHODS.get(index);
+        let error = spec.map_or_else(|| CallError::new(code, A::NAME), |spec| spec.error(code));
+        let error = error.with_detail(format!("actor {:?}", world.this));
+        <A::Interface as Interface>::refuse(item.message, error);
+    }
+
+    fn admit(world: &World<A>, item: Self::Item) -> Option<Self::Item> {
+        let now = world.hub.now();
+        let index = <A::Interface as Interface>::index(&item.message);
+        world
+            .waits
+            .observe(now.saturating_since(item.meta.queued_at));
+        if <A::Interface as Interface>::abandoned(&item.message) {
+            return None;
+        }
+        if item.meta.deadline <= now {
+            let spec = <A::Interface as Interface>::METHODS.get(index)?;
+            let error = spec.error(Code::ExpiredInQueue);
+            <A::Interface as Interface>::refuse(item.message, error);
+            return None;
+        }
+        Some(item)
+    }
+
+    fn run_shared<'a>(
+        &'a self,
+        world: &'a Arc<World<A>>,
+        item: Self::Item,
+    ) -> impl Future<Output = TurnEnd> + Send + 'a {
+        let span = turn_span::<A>(world, &item);
+        let (turn, ctx, message) = prepare(world, item);
+        async move { turn.run(self.0.run_shared(&ctx, message)).await }.instrument(span)
+    }
+
+    fn run_exclusive<'a>(
+        &'a mut self,
+        world: &'a Arc<World<A>>,
+        item: Self::Item,
+    ) -> impl Future<Output = TurnEnd> + Send + 'a {
+        let span = turn_span::<A>(world, &item);
+        let (turn, ctx, message) = prepare(world, item);
+        async move { turn.run(self.0.run_exclusive(&ctx, message)).await }.instrument(span)
+    }
+
+    fn ended(world: &World<A>, why: Ended) {
+        (world.on_end)(why);
+    }
+
+    fn incarnation_ended(world: &World<A>) {
+        let groups = world.take_groups();
+        if !groups.is_empty() {
+            world
+                .hub
+                .tasks()
+                .spawn("stop-children", stop_groups(groups, CHILDREN_GRACE));
+        }
+    }
+
+    async fn stop_children(world: &World<A>, grace: Duration) {
+        let groups = world.take_groups();
+        stop_groups(groups, grace).await;
+    }
+
+    fn kill_children(world: &World<A>) {
+        drop(KillOnDrop(world.take_groups()));
+    }
+}
+
+/// Stops the youngest group first.
+async fn stop_groups(groups: Vec<Guardian>, grace: Duration) {
+    let deadline = tokio::time::Instant::now() + grace;
+    let groups = KillOnDrop(groups);
+    for group in groups.0.iter().rev() {
+        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+        group.stop(left).await;
+    }
+}
+
+/// Ends the groups whatever becomes of the task that stops them; for a stopped one it does nothing.
+struct KillOnDrop(Vec<Guardian>);
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        for group in self.0.iter().rev() {
+            group.kill();
+        }
+    }
+}
+
+fn prepare<A: Handlers>(
+    world: &Arc<World<A>>,
+    item: ItemOf<A>,
+) -> (Turn, Ctx<A>, <A::Interface as Interface>::Msg) {
+    let Queued { meta, message } = item;
+    let turn = Turn::new(
+        world.hub.clone(),
+        (A::KIND != Kind::Service).then(|| world.link()),
+        &meta,
+        world.cell.token(),
+    );
+    (turn, Ctx::resident(world.clone(), Some(meta)), message)
+}
+
+/// Makes the span of a turn whose call is sampled. It has no parent here: the caller's span is named
+/// by its id, and may be on another node.
+fn turn_span<A: Handlers>(world: &World<A>, item: &ItemOf<A>) -> Span {
+    let Some(trace) = item.meta.trace.filter(|trace| trace.flags & 1 == 1) else {
+        return Span::none();
+    };
+    let index = <A::Interface as Interface>::index(&item.message);
+    let Some(spec) = <A::Interface as Interface>::METHODS.get(index) else {
+        return Span::none();
+    };
+    tracing::info_span!(
+        parent: None,
+        "turn",
+        method = %spec.path(),
+        node = %world.hub.me().name,
+        trace_id = format_args!("{:032x}", trace.trace_id),
+        parent_id = format_args!("{:016x}", trace.span_id),
+    )
+}
+
+/// How long the children of an incarnation that ended may take for what waits in their mailboxes.
+const CHILDREN_GRACE: Duration = Duration::from_secs(5);

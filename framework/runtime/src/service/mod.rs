@@ -1,0 +1,24 @@
+//! Services and actors as users write them: joins `actor` (turns) and `call` (messages) with the
+//! user's types through the traits that the macros implement.
+//!
+//! | file | its job |
+//! | --- | --- |
+//! | `handlers` | the trait behind `#[handlers]` |
+//! | `ctx` | what a handler may know and do |
+//! | `instance` | a user's type as an actor |
+//! | `hosting`, `keyed` | services, spawned actors, keyed actors of a node |
+//! | `supervisor` | groups with a strategy |
+//!
+//! Knows nothing of sockets. Depends on `call`, `actor` and `protocol`.
+
+mod ctx;
+mod handlers;
+pub(crate) mod hosting;
+mod instance;
+pub(crate) mod keyed;
+mod supervisor;
+mod surroundings;
+
+pub use ctx::Ctx;
+pub use handlers::Handlers;
+pub use supervisor::Supervisor;
