@@ -1,0 +1,155 @@
+//! A node for terminals started by hand, and a client for it.
+//!
+//! ```text
+//! terminal 1   cargo run --example node -- --name n1 --listen 127.0.0.1:4001
+//! terminal 2   cargo run --example node -- --name n2 --listen 127.0.0.1:4002 --join 127.0.0.1:4001
+//! terminal 3   cargo run --example node -- --call Ada --join 127.0.0.1:4001
+//! ```
+//!
+//! The certificates come from the development authority, which is made in your state folder on first
+//! use; it works on loopback addresses only. With `--ca`, `--cert` and `--key` they are your own, and
+//! the certificate says the name. Ctrl-C stops a node in order.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use callboard::{net::Identity, prelude::*};
+use clap::Parser;
+
+/// Runs a Callboard node that hosts a Greeter, or with --call calls one.
+#[derive(Debug, Parser)]
+#[command(name = "node")]
+struct Args {
+    /// The node's name: unique in the cluster [default: n1, or as --cert says]
+    #[arg(long)]
+    name: Option<String>,
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// A node that is already there; it tells of all others. May be repeated
+    #[arg(long, value_name = "ADDR")]
+    join: Vec<SocketAddr>,
+    /// A directory that is this node's own, so that it knows itself again after a restart
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The authority's certificate, as PEM; without it the development authority is used
+    #[arg(long, value_name = "FILE", requires_all = ["cert", "key"])]
+    ca: Option<PathBuf>,
+    /// This node's or client's certificate, for spiffe://CLUSTER/node/NAME or .../client/NAME
+    #[arg(long, value_name = "FILE", requires = "ca")]
+    cert: Option<PathBuf>,
+    /// The certificate's private key; only its owner may be able to read it
+    #[arg(long, value_name = "FILE", requires = "ca")]
+    key: Option<PathBuf>,
+    /// Host nothing: connect to the nodes given by --join, say hello to this name, and end
+    #[arg(long, value_name = "NAME", requires = "join", conflicts_with_all = ["data"])]
+    call: Option<String>,
+    /// How many calls to make with --call
+    #[arg(long, default_value_t = 5, requires = "call")]
+    times: u32,
+}
+
+// ANCHOR: service
+/// Says hello, and says on its own terminal that it did.
+#[derive(Default, Service)]
+struct Greeter;
+
+#[handlers]
+impl Greeter {
+    /// Says hello from the node that happens to answer.
+    #[handler(idempotent)]
+    pub async fn say_hello(&self, ctx: &Ctx<Self>, name: String) -> String {
+        println!("saying hello to {name}");
+        format!("Hello, {name}! This is {}.", ctx.node_name())
+    }
+}
+// ANCHOR_END: service
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let args = Args::parse();
+    match &args.call {
+        Some(name) => call(&args, name).await,
+        None => serve(&args).await,
+    }
+}
+
+// ANCHOR: serve
+/// Hosts the Greeter until Ctrl-C.
+async fn serve(args: &Args) -> Result<(), Box<dyn Error>> {
+    let mut builder = Node::builder()
+        .listen(args.listen)
+        .seeds(args.join.iter().copied())
+        .host::<Greeter>();
+    builder = match (&args.name, identity(args)?) {
+        (Some(name), Some(identity)) => builder.name(name).identity(identity),
+        (None, Some(identity)) => builder.identity(identity),
+        (Some(name), None) => builder.name(name),
+        (None, None) => builder.name("n1"),
+    };
+    if let Some(data) = &args.data {
+        builder = builder.data_dir(data);
+    }
+    let node = builder.start().await?;
+    println!("{} listens on {}", node.name(), node.local_addr());
+    tokio::select! {
+        () = tell_members(&node) => {}
+        stopped = tokio::signal::ctrl_c() => stopped?,
+    }
+    println!("stopping");
+    node.stop().await;
+    Ok(())
+}
+// ANCHOR_END: serve
+
+// ANCHOR: identity
+/// Reads the certificates that the flags name, if they name any.
+fn identity(args: &Args) -> Result<Option<Identity>, Box<dyn Error>> {
+    let (Some(ca), Some(cert), Some(key)) = (&args.ca, &args.cert, &args.key) else {
+        return Ok(None);
+    };
+    Ok(Some(Identity::from_pem_files(ca, cert, key)?))
+}
+// ANCHOR_END: identity
+
+// ANCHOR: members
+/// Prints who joins and who leaves.
+async fn tell_members(node: &Node) {
+    let mut known = BTreeSet::new();
+    loop {
+        let members: BTreeSet<String> = node
+            .members()
+            .into_iter()
+            .map(|member| member.name)
+            .collect();
+        for name in members.difference(&known) {
+            println!("{name} joined");
+        }
+        for name in known.difference(&members) {
+            println!("{name} left");
+        }
+        known = members;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+// ANCHOR_END: members
+
+// ANCHOR: call
+/// Calls as a client: the line that calls is the one a node would write.
+async fn call(args: &Args, name: &str) -> Result<(), Box<dyn Error>> {
+    let mut builder = Client::builder().seeds(args.join.iter().copied());
+    if let Some(identity) = identity(args)? {
+        builder = builder.identity(identity);
+    }
+    let client = builder.connect().await?;
+    let greeter = client.service::<Greeter>();
+    for _ in 0..args.times {
+        println!("{}", greeter.say_hello(name).await?);
+    }
+    client.close().await;
+    Ok(())
+}
+// ANCHOR_END: call

@@ -1,0 +1,259 @@
+//! The `cluster` example as somebody runs it: real processes, real signals, its output and what it
+//! leaves behind, which is nothing.
+//!
+//! It waits for lines and for the ends of processes, never for a time. Linux only: it waits for
+//! processes that are not its own children through their pidfds.
+#![cfg(target_os = "linux")]
+
+use std::io::{BufRead, BufReader, Lines};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use serde_json::Value;
+
+#[test]
+fn a_run_with_a_kill_and_a_restart_counts_every_call_once() {
+    let output = cluster(&[
+        "--for",
+        "3s",
+        "--rate",
+        "200",
+        "--script",
+        "kill n3@500ms; restart n3@1s",
+        "--json",
+        "--assert",
+        "calls_failed==0 && calls_ok>=500 && answered_n3>0",
+    ]);
+    let events = events(&output);
+    let summary = events.last().expect("there is output");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert_eq!(summary["event"], "summary");
+    for kind in ["calls", "actor_calls"] {
+        let count = |name: &str| summary[format!("{kind}_{name}")].as_u64().expect("a count");
+        assert_eq!(
+            count("issued"),
+            count("ok") + count("failed") + count("refused"),
+            "{kind}"
+        );
+        assert!(count("ok") > 0, "{kind}: {summary}");
+    }
+    assert_eq!(summary["steps_done"], 2);
+    assert_eq!(summary["calls_hung"], 0);
+    assert_nothing_left(&events);
+}
+
+#[test]
+fn a_false_assertion_is_exit_code_1_and_says_what_is_untrue() {
+    let output = cluster(&[
+        "--for",
+        "300ms",
+        "--rate",
+        "100",
+        "--script",
+        "",
+        "--assert",
+        "calls_ok==0",
+    ]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(
+        text(&output).contains("not true: calls_ok==0 (calls_ok is "),
+        "{}",
+        text(&output)
+    );
+}
+
+#[test]
+fn a_step_that_does_not_fit_is_reported_and_fails_the_run() {
+    let output = cluster(&[
+        "--for",
+        "400ms",
+        "--rate",
+        "100",
+        "--script",
+        "kill n3@1ms; pause n3@300ms",
+    ]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(
+        text(&output).contains("FAILED: pause n3@300ms: the node is down"),
+        "{}",
+        text(&output)
+    );
+    assert!(
+        text(&output).contains("1 of 2 steps carried out"),
+        "{}",
+        text(&output)
+    );
+}
+
+#[test]
+fn a_wrong_command_line_is_exit_code_2_and_starts_nothing() {
+    for (arguments, part) in [
+        (["--script", "kill n3 at 5s"], "kill TARGET@TIME"),
+        (["--script", "kill n4@5s"], "there is no node `n4`"),
+        (["--script", "kill n3@1m"], "would not be reached"),
+        (
+            ["--assert", "calls_fialed==0"],
+            "there is no field `calls_fialed`",
+        ),
+        (["--assert", "calls_ok=0"], "write =="),
+        (["--assert", "answered_n4>0"], "answered_n3"),
+        (["--for", "20"], "has no unit"),
+        (["--nodes", "0"], "1..=32"),
+    ] {
+        let output = cluster(&arguments);
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "{arguments:?}: {}",
+            text(&output)
+        );
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+        assert!(
+            text(&output).contains(part),
+            "{arguments:?}: {}",
+            text(&output)
+        );
+    }
+}
+
+#[test]
+fn an_interrupted_run_cleans_up_and_still_sums_up() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let mut run = Run::start(&["--for", "1m", "--rate", "100", "--script", "pause n2@100ms"]);
+        run.read_until("step");
+        run.send(signal);
+        let status = run.end();
+        assert_eq!(status.code(), Some(code));
+        assert_eq!(
+            run.events.last().map(|event| &event["event"]),
+            Some(&"summary".into())
+        );
+        assert_nothing_left(&run.events);
+    }
+}
+
+#[test]
+fn nodes_end_with_a_killed_driver_paused_ones_too() {
+    let mut run = Run::start(&["--for", "1m", "--rate", "100", "--script", "pause n2@100ms"]);
+    run.read_until("step");
+    run.send(Signal::KILL);
+    run.end();
+    assert_nothing_left(&run.events);
+}
+
+/// A cluster whose output is read as it comes.
+struct Run {
+    driver: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    events: Vec<Value>,
+}
+
+impl Run {
+    fn start(arguments: &[&str]) -> Self {
+        let mut command = Command::new(executable());
+        command
+            .args(arguments)
+            .arg("--json")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        let mut driver = command.spawn().expect("the example can be started");
+        let stdout = driver.stdout.take().expect("it is piped");
+        Self {
+            driver,
+            lines: BufReader::new(stdout).lines(),
+            events: Vec::new(),
+        }
+    }
+
+    /// Reads events up to and with the first of that name.
+    fn read_until(&mut self, name: &str) {
+        for line in self.lines.by_ref() {
+            let event: Value = serde_json::from_str(&line.expect("UTF-8")).expect("JSON");
+            let found = event["event"] == name;
+            self.events.push(event);
+            if found {
+                return;
+            }
+        }
+        panic!("no `{name}` in {:?}", self.events);
+    }
+
+    fn send(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.driver), signal).expect("the driver runs");
+    }
+
+    /// Reads what is left and waits for the driver.
+    fn end(&mut self) -> ExitStatus {
+        for line in self.lines.by_ref().map_while(Result::ok) {
+            // The last line of a killed driver may be cut.
+            self.events.extend(serde_json::from_str(&line));
+        }
+        self.driver.wait().expect("it can be waited for")
+    }
+}
+
+/// Runs the example to its end.
+fn cluster(arguments: &[&str]) -> Output {
+    Command::new(executable())
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the example can be started")
+}
+
+/// The example, which cargo builds with the tests of its package, next to them.
+fn executable() -> PathBuf {
+    let test = std::env::current_exe().expect("a test has a path");
+    let profile = test
+        .parent()
+        .and_then(Path::parent)
+        .expect("target/PROFILE/deps/TEST");
+    let example = profile.join("examples/cluster");
+    assert!(
+        example.exists(),
+        "first run: cargo build -p callboard-examples --examples"
+    );
+    example
+}
+
+fn events(output: &Output) -> Vec<Value> {
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).expect(line))
+        .collect()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// No process and no directory of a run is left once its nodes have had time to notice.
+fn assert_nothing_left(events: &[Value]) {
+    for event in events.iter().filter(|event| event["event"] == "up") {
+        let pid = event["pid"]
+            .as_i64()
+            .and_then(|pid| i32::try_from(pid).ok());
+        let pid = pid.and_then(Pid::from_raw).expect("a process number");
+        assert!(ends(pid), "{event} is still there");
+    }
+    let directory = events[0]["directory"]
+        .as_str()
+        .expect("the first event names it");
+    assert!(!Path::new(directory).exists(), "{directory} is still there");
+}
+
+/// Waits until a process has ended; false when it has not for a long time.
+fn ends(pid: Pid) -> bool {
+    let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else {
+        return true;
+    };
+    let mut waited_for = [PollFd::new(&process, PollFlags::IN)];
+    let limit = Timespec {
+        tv_sec: 20,
+        tv_nsec: 0,
+    };
+    poll(&mut waited_for, Some(&limit)).expect("a pidfd can be waited for") == 1
+}

@@ -1,0 +1,165 @@
+//! The smaller examples as somebody runs them: each to its end, with the lines that the book quotes.
+//!
+//! They share a development authority that is made for the test, not that of whoever runs it.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+#[test]
+fn greeter_says_hello() {
+    let state = state();
+    assert_eq!(output(&state, "greeter", &[]), "Hello, Ada!\n");
+}
+
+#[test]
+fn supervision_breaks_restarts_and_gives_up() {
+    let state = state();
+    let said = output(&state, "supervision", &[]);
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines[..2], ["add: 1", "add: 2"]);
+    assert!(lines[2].starts_with("break it: CB1016 panicked"), "{said}");
+    assert_eq!(lines[3], "add, which had waited: 1; the count began again");
+    assert!(said.contains("CB1021 quarantined"), "{said}");
+    assert_eq!(lines.last(), Some(&"after 4 panics the watch says: failed"));
+}
+
+#[test]
+fn chat_carries_every_line_to_every_guest() {
+    let state = state();
+    let said = output(&state, "chat", &[]);
+    for guest in ["  Ada", "  Bob", " Cleo"] {
+        for line in [
+            "Ada: is the engine ready?",
+            "Bob: nearly;",
+            "Cleo: I have brought it",
+        ] {
+            let heard = format!("[{guest} hears] {line}");
+            assert!(said.contains(&heard), "not `{heard}` in\n{said}");
+        }
+    }
+}
+
+#[test]
+fn files_come_back_as_they_were_sent() {
+    let state = state();
+    let said = output(&state, "files", &["--mib", "4"]);
+    assert!(said.contains("the same came back: true"), "{said}");
+    assert_eq!(said.matches("100%").count(), 2, "{said}");
+}
+
+#[test]
+fn nodes_on_two_terminals_find_each_other_and_answer_a_client_on_a_third() {
+    let state = state();
+    let mut first = Terminal::open(&state, &["--name", "n1"]);
+    let addr = first.read_until("n1 listens on ");
+    let mut second = Terminal::open(&state, &["--name", "n2", "--join", &addr]);
+    second.read_until("n1 joined");
+    first.read_until("n2 joined");
+
+    let said = output(
+        &state,
+        "node",
+        &["--call", "Ada", "--times", "20", "--join", &addr],
+    );
+    assert_eq!(said.matches("Hello, Ada! This is n").count(), 20, "{said}");
+
+    second.interrupt();
+    second.read_until("stopping");
+    first.read_until("n2 left");
+    first.interrupt();
+    for mut terminal in [first, second] {
+        assert!(
+            terminal
+                .node
+                .wait()
+                .expect("it can be waited for")
+                .success()
+        );
+    }
+}
+
+/// A node on a terminal of its own.
+struct Terminal {
+    node: Child,
+    lines: std::io::Lines<BufReader<ChildStdout>>,
+}
+
+impl Terminal {
+    fn open(state: &TempDir, arguments: &[&str]) -> Self {
+        let mut command = command(state, "node");
+        let mut node = command.args(arguments).spawn().expect("it can be started");
+        let stdout = node.stdout.take().expect("it is piped");
+        Self {
+            node,
+            lines: BufReader::new(stdout).lines(),
+        }
+    }
+
+    /// Reads until a line that begins so, and returns the rest of it.
+    fn read_until(&mut self, beginning: &str) -> String {
+        for line in self.lines.by_ref() {
+            let line = line.expect("UTF-8");
+            if let Some(rest) = line.strip_prefix(beginning) {
+                return rest.to_owned();
+            }
+        }
+        panic!("the node ended and never said `{beginning}`");
+    }
+
+    fn interrupt(&self) {
+        kill_process(Pid::from_child(&self.node), Signal::INT).expect("it runs");
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // Nothing is left of a test that failed.
+        let _ = self.node.kill();
+    }
+}
+
+/// Runs an example to its end and returns what it wrote.
+fn output(state: &TempDir, example: &str, arguments: &[&str]) -> String {
+    let output = command(state, example)
+        .args(arguments)
+        .output()
+        .expect("it can be started");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{example}: {}\n{said}{errors}",
+        output.status
+    );
+    said
+}
+
+fn command(state: &TempDir, example: &str) -> Command {
+    let mut command = Command::new(executable(example));
+    command.env("XDG_STATE_HOME", state.path());
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    command
+}
+
+fn state() -> TempDir {
+    tempfile::tempdir().expect("there is room for a key")
+}
+
+/// The example, which cargo builds with the tests of its package, next to them.
+fn executable(example: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a test has a path");
+    let profile = test
+        .parent()
+        .and_then(Path::parent)
+        .expect("target/PROFILE/deps/TEST");
+    let example = profile.join("examples").join(example);
+    assert!(
+        example.exists(),
+        "first run: cargo build -p callboard-examples --examples"
+    );
+    example
+}
