@@ -1,0 +1,98 @@
+//! Rare states that a batch of seeds must have reached.
+//!
+//! A simulation that never loses a reply proves nothing about lost replies. Each rare state that
+//! matters has a name in [`ALL`]; the code that sees it says `sometimes!("name")`, and a batch in
+//! which nobody ever said it fails.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+thread_local! {
+    static REACHED: RefCell<BTreeMap<&'static str, u64>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Counts one visit; use `sometimes!`, which checks the name while compiling.
+pub(crate) fn reached(name: &'static str) {
+    REACHED.with_borrow_mut(|reached| *reached.entry(name).or_default() += 1);
+}
+
+/// Returns how often each state was reached, those never reached included.
+pub(crate) fn counts(names: &[&'static str]) -> BTreeMap<String, u64> {
+    REACHED.with_borrow(|reached| {
+        names
+            .iter()
+            .map(|name| ((*name).to_owned(), reached.get(name).copied().unwrap_or(0)))
+            .collect()
+    })
+}
+
+/// Returns whether `name` is in `names`; for use in constants.
+pub(crate) const fn is_listed(names: &[&str], name: &str) -> bool {
+    let mut at = 0;
+    while at < names.len() {
+        if same(names[at].as_bytes(), name.as_bytes()) {
+            return true;
+        }
+        at += 1;
+    }
+    false
+}
+
+const fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut at = 0;
+    while at < a.len() {
+        if a[at] != b[at] {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
+
+/// Counts a rare state that some seed of every batch has to reach. The name has to be in
+/// [`ALL`](crate::harness::sometimes::ALL).
+macro_rules! sometimes {
+    ($name:literal) => {{
+        const {
+            assert!(
+                $crate::harness::sometimes::is_listed($crate::harness::sometimes::ALL, $name),
+                "add the name to harness::sometimes::ALL"
+            );
+        }
+        $crate::harness::sometimes::reached($name);
+    }};
+}
+pub(crate) use sometimes;
+
+/// Every rare state that a world is expected to reach, over all scenarios.
+pub(crate) const ALL: &[&str] = &[
+    "a-bulk-reply-arrived",
+    "a-call-cycle-was-refused",
+    "a-call-was-dropped",
+    "a-client-did-not-connect-at-once",
+    "a-datagram-met-a-cut",
+    "a-datagram-waited-in-a-clogged-link",
+    "a-datagram-was-corrupted",
+    "a-datagram-was-duplicated",
+    "a-datagram-was-lost",
+    "a-datagram-was-too-big-for-the-path",
+    "a-deadline-passed",
+    "a-handler-panicked",
+    "a-machine-came-back",
+    "a-machine-crashed",
+    "a-machine-left-in-good-order",
+    "a-machine-was-paused",
+    "a-mailbox-was-full",
+    "a-peer-was-lost-with-a-call",
+    "a-peer-was-unreachable",
+    "a-socket-buffer-overflowed",
+    "a-stream-broke",
+    "a-watcher-heard-of-a-lost-machine",
+    "an-actor-of-an-earlier-incarnation-was-called",
+    "an-idempotent-call-ran-twice",
+    "datagrams-were-reordered",
+    "nobody-hosted-the-service",
+];

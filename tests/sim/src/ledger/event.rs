@@ -1,0 +1,123 @@
+//! The events of a world of calls.
+
+use super::{MachineNumber, Token};
+use callboard_protocol::code::{Code, Ran};
+use std::time::Duration;
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Event {
+    /// A call was made. It has to end by `deadline`, as time since the start of the world.
+    Issued {
+        token: Token,
+        /// The method, for readers.
+        what: &'static str,
+        by: MachineNumber,
+        deadline: Duration,
+        /// The author of the method says that running it twice is harmless.
+        is_idempotent: bool,
+    },
+    /// The streamed reply of a call has begun; the call ends with its stream.
+    Opened { token: Token },
+    /// A call has ended: its reply is there, its stream has ended, or it has failed.
+    Ended { token: Token, outcome: Outcome },
+    /// The workload dropped the future of a call before it was ready.
+    Dropped { token: Token },
+    /// A handler began to run.
+    Started { token: Token, on: MachineNumber },
+    /// A handler ran to its end.
+    Finished { token: Token, on: MachineNumber },
+    /// A handler's future was dropped before its end, or it panicked.
+    Abandoned { token: Token, on: MachineNumber },
+    /// An actor ran message number `sequence` of one sender. Every instance of an actor has its own
+    /// number: a restarted one starts a new order.
+    Arrived {
+        token: Token,
+        actor: u64,
+        sender: u64,
+        sequence: u64,
+    },
+    /// An item of a stream was received. The sender numbers the items of a stream from 0.
+    Item { token: Token, index: u64 },
+    /// A stream ended without an error after `items` items, of which there should be `wanted`.
+    StreamEnded {
+        token: Token,
+        items: u64,
+        wanted: u64,
+    },
+    /// A machine watches an actor of another one, from now on.
+    Watching {
+        watch: Token,
+        by: MachineNumber,
+        on: MachineNumber,
+    },
+    /// The watcher was told that the actor is down, or gave its watch up.
+    Watched { watch: Token, is_down: bool },
+    /// The power of a machine failed.
+    Crashed { machine: MachineNumber },
+    /// A machine was asked to leave in good order. What is left of it is cut off later.
+    Leaving { machine: MachineNumber },
+    /// A machine stands still until this time.
+    Paused {
+        machine: MachineNumber,
+        until: Duration,
+    },
+    /// The last fault was taken back.
+    Calmed,
+    /// A machine got an answer from every target it is supposed to reach.
+    Recovered { machine: MachineNumber },
+    /// From here on no call is made any more.
+    Quiet,
+    /// What a machine holds at the moment.
+    Held {
+        machine: MachineNumber,
+        usage: Usage,
+    },
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Outcome {
+    /// A reply came, and it echoed this token.
+    Answered { echo: Token },
+    /// A send was handed over.
+    Sent,
+    /// The error of a call.
+    Failed { code: Code },
+}
+
+impl Event {
+    /// Returns the name under which the event is counted, if it is.
+    pub(crate) fn counted_as(&self) -> Option<String> {
+        match self {
+            Event::Issued { .. } => Some("calls".to_owned()),
+            Event::Ended {
+                outcome: Outcome::Failed { code },
+                ..
+            } => Some(format!("calls failed, {}", code.name())),
+            Event::Ended { .. } => Some("calls ended well".to_owned()),
+            Event::Dropped { .. } => Some("calls dropped".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+impl Outcome {
+    /// Whether the caller was told for certain that no handler ran.
+    pub(crate) fn says_not_run(&self) -> bool {
+        match self {
+            Outcome::Answered { .. } | Outcome::Sent => false,
+            Outcome::Failed { code } => match code.ran() {
+                Ran::NotSent | Ran::Refused => true,
+                Ran::MayHaveRun => false,
+            },
+        }
+    }
+}
+
+/// What a machine holds of everything that has a bound, and the bounds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Usage {
+    /// Name, how much is held, the bound.
+    pub(crate) gauges: Vec<(&'static str, u64, u64)>,
+}

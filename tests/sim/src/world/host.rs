@@ -1,0 +1,192 @@
+//! One machine: a tokio runtime under virtual time, a disk, and a place on the network.
+//!
+//! | what happens | how |
+//! | --- | --- |
+//! | time passes | the runtime sleeps for a tick, and runs all that becomes ready meanwhile |
+//! | crash | unplugged **first**, so that no goodbye leaves, then the runtime is dropped |
+//! | restart | a new runtime under a new incarnation, with the disk that is left |
+//! | pause | ticks are left out while the network goes on; later the clock jumps, as after SIGSTOP |
+
+use super::disk::Disk;
+use super::network::Network;
+use super::senses::{Inline, SeededEntropy, VirtualClock};
+use super::socket::Sockets;
+use crate::harness::Seed;
+use callboard::env::{Env, Plant};
+use rand::rngs::SmallRng;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+
+/// The program of a machine: started once at every boot.
+pub(crate) type Program = Box<dyn Fn(Boot) -> Pin<Box<dyn Future<Output = ()> + Send>>>;
+
+/// What a program is started with.
+#[derive(Debug, Clone)]
+pub(crate) struct Boot {
+    /// The machine's name.
+    pub(crate) name: String,
+    /// The machine's address.
+    pub(crate) ip: IpAddr,
+    /// How often it was started before.
+    pub(crate) restarts: u64,
+    /// What the node is to run on.
+    pub(crate) env: Env,
+}
+
+/// What is the same at every boot.
+#[derive(Debug, Clone)]
+pub(crate) struct Machine {
+    pub(crate) name: String,
+    pub(crate) ip: IpAddr,
+    /// How far its wall clock is ahead.
+    pub(crate) wall_ahead: Duration,
+    /// How many datagrams its sockets send at once.
+    pub(crate) segments_max: usize,
+    /// How many datagrams wait unread at a socket. Linux keeps some 250 full ones by default.
+    pub(crate) unread_max: usize,
+    /// What is planted in it.
+    pub(crate) plant: Plant,
+}
+
+/// A machine and what runs on it.
+pub(super) struct Host {
+    pub(super) machine: Machine,
+    seed: Seed,
+    network: Network,
+    disk: Disk,
+    program: Program,
+    runtime: Option<Runtime>,
+    restarts: u64,
+    /// Time that has passed for the world and not for this machine.
+    missed: Duration,
+    pub(super) paused_until: Option<Duration>,
+}
+
+impl Machine {
+    /// Describes the machine number `number` of a world; the first is 10.0.0.1.
+    pub(crate) fn new(name: String, number: u8) -> Self {
+        Self {
+            name,
+            ip: IpAddr::V4(Ipv4Addr::new(10, 0, 0, number)),
+            wall_ahead: Duration::ZERO,
+            segments_max: 1,
+            unread_max: 256,
+            plant: Plant::none(),
+        }
+    }
+}
+
+impl Host {
+    pub(super) fn new(machine: Machine, seed: Seed, network: Network, program: Program) -> Self {
+        Self {
+            machine,
+            seed,
+            network,
+            disk: Disk::default(),
+            program,
+            runtime: None,
+            restarts: 0,
+            missed: Duration::ZERO,
+            paused_until: None,
+        }
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.runtime.is_some()
+    }
+
+    /// Starts the program in a new runtime.
+    pub(super) fn boot(&mut self) {
+        assert!(self.runtime.is_none(), "a machine that is up is not booted");
+        let runtime = Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime without I/O needs nothing from the system");
+        let boot = Boot {
+            name: self.machine.name.clone(),
+            ip: self.machine.ip,
+            restarts: self.restarts,
+            env: self.env(),
+        };
+        runtime.spawn((self.program)(boot));
+        self.runtime = Some(runtime);
+        self.missed = Duration::ZERO;
+        self.paused_until = None;
+    }
+
+    /// Cuts the power.
+    pub(super) fn crash(&mut self, rng: &mut SmallRng) {
+        let Some(runtime) = self.runtime.take() else {
+            return;
+        };
+        // BEFORE the runtime is dropped: whatever its tasks say while they are dropped goes nowhere.
+        self.network.detach(self.machine.ip);
+        let handle = runtime.handle().clone();
+        let entered = handle.enter();
+        drop(runtime);
+        drop(entered);
+        self.disk.crash(rng);
+        self.restarts += 1;
+    }
+
+    /// Lets a tick pass.
+    pub(super) fn tick(&mut self, now: Duration, tick: Duration) {
+        let Some(runtime) = &self.runtime else { return };
+        if self.paused_until.is_some_and(|end| now < end) {
+            self.missed += tick;
+            return;
+        }
+        self.paused_until = None;
+        let missed = std::mem::take(&mut self.missed);
+        runtime.block_on(async {
+            if !missed.is_zero() {
+                tokio::time::advance(missed).await;
+            }
+            tokio::time::sleep(tick).await;
+        });
+    }
+
+    fn env(&self) -> Env {
+        let Machine {
+            name,
+            ip,
+            wall_ahead,
+            segments_max,
+            unread_max,
+            plant,
+        } = &self.machine;
+        let chance = self
+            .seed
+            .stream(&format!("entropy of {name}, boot {}", self.restarts));
+        let mut env = Env::new(
+            Arc::new(Sockets {
+                network: self.network.clone(),
+                attachment: self.network.attach(*ip),
+                segments_max: *segments_max,
+                unread_max: *unread_max,
+            }),
+            Arc::new(VirtualClock {
+                wall_ahead: *wall_ahead,
+            }),
+            Arc::new(SeededEntropy(Mutex::new(chance))),
+            Arc::new(self.disk.clone()),
+            Arc::new(Inline),
+        );
+        env.plant = plant.clone();
+        env
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host")
+            .field("machine", &self.machine)
+            .field("is_up", &self.is_up())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,54 @@
+//! The small parts of an environment: clocks, chance, and work that would block.
+
+use callboard::env::{Blocking, Clock, Entropy, Job};
+use rand::RngCore;
+use rand::rngs::SmallRng;
+use std::fmt;
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime};
+
+/// The machine's virtual clocks.
+#[derive(Debug)]
+pub(super) struct VirtualClock {
+    /// How far the wall clock of this machine is ahead of the others'.
+    pub(super) wall_ahead: Duration,
+}
+
+impl Clock for VirtualClock {
+    fn now(&self) -> Instant {
+        tokio::time::Instant::now().into_std()
+    }
+
+    fn wall(&self) -> SystemTime {
+        // The C symbol underneath shows simulated time.
+        SystemTime::now() + self.wall_ahead
+    }
+}
+
+/// The machine's own stream of chance.
+pub(super) struct SeededEntropy(pub(super) Mutex<SmallRng>);
+
+impl Entropy for SeededEntropy {
+    fn fill(&self, buf: &mut [u8]) {
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .fill_bytes(buf);
+    }
+}
+
+impl fmt::Debug for SeededEntropy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SeededEntropy")
+    }
+}
+
+/// Runs work at once, on the one thread there is.
+#[derive(Debug)]
+pub(super) struct Inline;
+
+impl Blocking for Inline {
+    fn run(&self, _name: &'static str, job: Job) {
+        job();
+    }
+}
