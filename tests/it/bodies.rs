@@ -1,0 +1,285 @@
+//! Large bodies and streams: the caps of both sides, the order of a pair, and what becomes of a
+//! call whose stream cannot be opened or whose reply is not read.
+
+use std::{
+    future::IntoFuture,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use callboard::{
+    Builder, CallLimits, Code, Ran,
+    net::{Config, PeerKind},
+    prelude::*,
+};
+use futures_util::stream;
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::support::{Town, eventually, quick};
+
+/// Far below the deadline of a call.
+const SOON: Duration = Duration::from_secs(5);
+const DEADLINE: Duration = Duration::from_secs(60);
+/// The length in front of a vector of a megabyte.
+const LENGTH_BYTES: usize = 3;
+
+async fn soon<T>(call: impl IntoFuture<Output = T>) -> T {
+    let begun = Instant::now();
+    let value = call.await;
+    assert!(begun.elapsed() < SOON, "it took {:?}", begun.elapsed());
+    value
+}
+
+#[derive(Default, Service)]
+pub struct Store;
+
+#[handlers]
+impl Store {
+    pub fn ping(&self) -> u32 {
+        1
+    }
+
+    pub async fn takes(&self, body: Vec<u8>) -> u32 {
+        body.len() as u32
+    }
+
+    pub fn large(&self, bytes: u32) -> Vec<u8> {
+        vec![7; bytes as usize]
+    }
+
+    pub fn touchy(&self) -> Touchy {
+        Touchy
+    }
+}
+
+/// Its serialiser panics.
+#[derive(Debug, Deserialize)]
+pub struct Touchy;
+
+impl Serialize for Touchy {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        panic!("not to be written");
+    }
+}
+
+impl callboard::Wire for Touchy {
+    fn describe(shape: &mut callboard::__private::WireShape) {
+        shape.opaque("touchy/1");
+    }
+}
+
+#[derive(Actor)]
+pub struct Teller {
+    asked: Arc<AtomicBool>,
+}
+
+#[handlers]
+impl Teller {
+    pub fn numbers(&self) -> impl Stream<Item = u32> + use<> {
+        self.asked.store(true, Ordering::SeqCst);
+        stream::iter(0..3)
+    }
+}
+
+fn host(town: &Town, config: Config) -> Builder {
+    town.node("host").config(config).host::<Store>()
+}
+
+async fn client(town: &Town, node: &Node, config: Config) -> Client {
+    let connecting = Client::builder()
+        .identity(town.identity("client", PeerKind::Client))
+        .config(config)
+        .seed(node.local_addr())
+        .connect();
+    connecting.await.expect("connects")
+}
+
+fn capped(bytes: u32) -> Config {
+    let mut config = quick();
+    config.limits.body_bytes_max = bytes;
+    config
+}
+
+/// The peer cannot open a stream.
+fn without_streams() -> Config {
+    let mut config = quick();
+    config.streams_max = 0;
+    config
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_smaller_cap_counts_whichever_side_has_it() {
+    let cap = 1 << 20;
+    for (here, there) in [(quick(), capped(cap)), (capped(cap), quick())] {
+        let town = Town::new();
+        let node = host(&town, there).start().await.expect("starts");
+        let client = client(&town, &node, here).await;
+        let store = client.service::<Store>();
+        let fits = cap as usize - LENGTH_BYTES;
+        let taken = soon(store.takes(vec![0; fits]).timeout(DEADLINE)).await;
+        assert_eq!(taken, Ok(fits as u32));
+        let error = soon(store.takes(vec![0; fits + 1]).timeout(DEADLINE))
+            .await
+            .expect_err("one byte over");
+        assert_eq!(
+            (error.code(), error.ran()),
+            (Code::BodyTooLarge, Ran::NotSent)
+        );
+        let reply = soon(store.large(fits as u32).timeout(DEADLINE)).await;
+        assert_eq!(reply.map(|body| body.len()), Ok(fits));
+        let error = soon(store.large(fits as u32 + 1).timeout(DEADLINE))
+            .await
+            .expect_err("one byte over");
+        assert_eq!(error.code(), Code::ReplyTooLarge);
+        client.close().await;
+        node.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reply_over_the_callers_longest_frame_goes_on_a_stream() {
+    let town = Town::new();
+    let node = host(&town, quick()).start().await.expect("starts");
+    let mut config = quick();
+    config.limits.frame_bytes_max = 16 << 10;
+    let client = client(&town, &node, config).await;
+    let store = client.service::<Store>();
+    let reply = soon(store.large(20 << 10).timeout(DEADLINE)).await;
+    assert_eq!(reply.map(|body| body.len()), Ok(20 << 10));
+    client.close().await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_waits_for_a_stream_holds_up_no_other_call() {
+    let town = Town::new();
+    let node = host(&town, without_streams())
+        .start()
+        .await
+        .expect("starts");
+    let client = client(&town, &node, quick()).await;
+    let store = client.service::<Store>();
+    let mut large = Box::pin(
+        store
+            .takes(vec![0; 1 << 20])
+            .timeout(DEADLINE)
+            .into_future(),
+    );
+    assert!(futures_util::poll!(&mut large).is_pending());
+    assert_eq!(soon(store.ping().timeout(DEADLINE)).await, Ok(1));
+    assert!(futures_util::poll!(&mut large).is_pending());
+    let error = soon(
+        store
+            .takes(vec![0; 1 << 20])
+            .timeout(Duration::from_millis(50)),
+    )
+    .await
+    .expect_err("no stream");
+    assert_eq!(error.ran(), Ran::NotSent, "{error}");
+    drop(large);
+    client.close().await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reply_that_cannot_leave_keeps_its_place_until_its_caller_goes() {
+    let town = Town::new();
+    let mut limits = CallLimits::default();
+    limits.served_max = 1;
+    let node = host(&town, quick())
+        .call_limits(limits)
+        .start()
+        .await
+        .expect("starts");
+    let client = client(&town, &node, without_streams()).await;
+    let store = client.service::<Store>();
+    let held = tokio::spawn(store.large(1 << 20).timeout(DEADLINE).into_future());
+    let ping = async || store.ping().timeout(DEADLINE).await;
+    let mut refused = false;
+    for _ in 0..200 {
+        refused = matches!(&ping().await, Err(error) if error.code() == Code::MailboxFull);
+        if refused {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(refused, "the reply that waits is not counted");
+    held.abort();
+    let mut free = false;
+    for _ in 0..200 {
+        free = ping().await == Ok(1);
+        if free {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(free, "the place was not given back");
+    client.close().await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_was_never_answered_says_so_when_its_actor_stops() {
+    let town = Town::new();
+    let node = town
+        .node("host")
+        .config(without_streams())
+        .start()
+        .await
+        .expect("starts");
+    let client = client(&town, &node, quick()).await;
+    let asked = Arc::new(AtomicBool::new(false));
+    let given = asked.clone();
+    let local = node.spawn_with::<Teller>(move |_| Teller {
+        asked: given.clone(),
+    });
+    let teller = client.attach(local.clone());
+    let call = tokio::spawn(teller.numbers().timeout(DEADLINE).into_future());
+    eventually("it runs", || asked.load(Ordering::SeqCst)).await;
+    assert!(node.stop_actor(&local, SOON).await);
+    let error = soon(call).await.expect("joins").expect_err("no stream");
+    assert_eq!(error.code(), Code::TurnAborted, "{error}");
+    client.close().await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_while_the_reply_is_encoded_is_an_error_of_its_call() {
+    let town = Town::new();
+    let node = host(&town, quick()).start().await.expect("starts");
+    let client = client(&town, &node, quick()).await;
+    let store = client.service::<Store>();
+    let error = soon(store.touchy().timeout(DEADLINE))
+        .await
+        .expect_err("panicked");
+    assert_eq!(error.code(), Code::Panicked, "{error}");
+    assert!(error.to_string().contains("not to be written"), "{error}");
+    assert_eq!(soon(store.ping().timeout(DEADLINE)).await, Ok(1));
+    client.close().await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dropped_calls_give_their_streams_back() {
+    let town = Town::new();
+    let mut config = quick();
+    config.streams_max = 2;
+    let node = host(&town, config.clone()).start().await.expect("starts");
+    let client = client(&town, &node, config).await;
+    let store = client.service::<Store>();
+    for wait in 0..40 {
+        let up = store.takes(vec![0; 100 << 10]).into_future();
+        let down = store.large(100 << 10).into_future();
+        let both = async { tokio::join!(up, down) };
+        let _ = tokio::time::timeout(Duration::from_micros(wait * 50), both).await;
+    }
+    let reply = store.large(100 << 10).timeout(DEADLINE / 2).await;
+    assert_eq!(reply.map(|body| body.len()), Ok(100 << 10));
+    let taken = store.takes(vec![0; 100 << 10]).timeout(DEADLINE / 2).await;
+    assert_eq!(taken, Ok(100 << 10));
+    client.close().await;
+    node.stop().await;
+}

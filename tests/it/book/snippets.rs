@@ -1,0 +1,627 @@
+//! The code that the book shows by anchor and that no example has. Every anchor is compiled, and
+//! what the text claims of it is asserted here.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use callboard::{
+    Code, Fault, Node, NodeName, Ran, Retry, Strategy,
+    net::{Authority, Identity, PeerKind},
+    prelude::*,
+};
+use futures_util::{StreamExt, stream};
+
+use crate::support::{Town, eventually};
+
+// ANCHOR: wire
+/// What was ordered.
+#[derive(Clone, Debug, PartialEq, Wire)]
+pub struct Order {
+    sku: String,
+    count: u32,
+    gift: Option<Gift>,
+}
+
+/// How it is wrapped.
+#[derive(Clone, Debug, PartialEq, Wire)]
+pub enum Gift {
+    Paper,
+    Box { ribbon: String },
+}
+// ANCHOR_END: wire
+
+// ANCHOR: stock
+/// Keeps count of what is there.
+#[derive(Default, Actor)]
+#[actor(mailbox = 256)]
+pub struct Stock {
+    counts: BTreeMap<String, u32>,
+}
+
+/// Why an order is not taken.
+#[derive(Clone, Debug, PartialEq, Wire)]
+pub enum OutOfStock {
+    Unknown { sku: String },
+    TooFew { left: u32 },
+}
+
+#[handlers]
+impl Stock {
+    /// Adds to what is there. A writer: no other turn runs beside it.
+    pub fn fill(&mut self, sku: String, count: u32) {
+        *self.counts.entry(sku).or_default() += count;
+    }
+
+    /// Takes what was ordered and returns what is left.
+    pub fn take(&mut self, order: Order) -> Result<u32, OutOfStock> {
+        let Some(left) = self.counts.get_mut(&order.sku) else {
+            return Err(OutOfStock::Unknown { sku: order.sku });
+        };
+        if *left < order.count {
+            return Err(OutOfStock::TooFew { left: *left });
+        }
+        *left -= order.count;
+        Ok(*left)
+    }
+
+    /// Returns how many there are. A reader: others may run beside it.
+    #[handler(idempotent)]
+    pub fn count(&self, sku: String) -> u32 {
+        self.counts.get(&sku).copied().unwrap_or_default()
+    }
+}
+// ANCHOR_END: stock
+
+// ANCHOR: unit_test
+#[test]
+fn the_last_one_can_be_taken() {
+    let mut stock = Stock::default();
+    stock.fill("tea".into(), 1);
+    let order = Order {
+        sku: "tea".into(),
+        count: 1,
+        gift: None,
+    };
+    assert_eq!(stock.take(order.clone()), Ok(0));
+    assert_eq!(stock.take(order), Err(OutOfStock::TooFew { left: 0 }));
+}
+// ANCHOR_END: unit_test
+
+// ANCHOR: keyed
+/// One activation for each name.
+#[derive(Default, Actor)]
+#[actor(key = String, idle = "10m")]
+pub struct Visits {
+    count: u32,
+}
+
+#[handlers]
+impl Visits {
+    pub fn visit(&mut self, ctx: &Ctx<Self>) -> String {
+        self.count += 1;
+        format!("{} was here {} times", ctx.key(), self.count)
+    }
+}
+// ANCHOR_END: keyed
+
+// ANCHOR: unit_test_ctx
+#[test]
+fn a_visit_is_counted() {
+    let mut visits = Visits::default();
+    let ctx = Ctx::test("Ada");
+    assert_eq!(visits.visit(&ctx), "Ada was here 1 times");
+    assert_eq!(visits.visit(&ctx), "Ada was here 2 times");
+}
+// ANCHOR_END: unit_test_ctx
+
+// ANCHOR: cluster_test
+#[tokio::test]
+async fn an_order_is_taken_on_another_node() -> Result<(), Box<dyn std::error::Error>> {
+    // An authority of this test's own: nothing is written, and nobody else is trusted.
+    let authority = Authority::throw_away("test".parse()?)?;
+    let identity = |name: &str| authority.issue(name.parse().expect("a name"), PeerKind::Node);
+    let one = Node::builder().identity(identity("n1")?).start().await?;
+    let two = Node::builder()
+        .identity(identity("n2")?)
+        .seed(one.local_addr())
+        .host::<Shop>()
+        .start()
+        .await?;
+
+    let stock = one.spawn::<Stock>();
+    stock.fill("tea", 3).await?;
+    // n1 does not host the Shop, so the call goes to n2, which calls the Stock back on n1.
+    while one.members().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let left = one.service::<Shop>().buy(stock, "tea", 2).await?;
+    assert_eq!(left, 1);
+
+    two.stop().await;
+    one.stop().await;
+    Ok(())
+}
+// ANCHOR_END: cluster_test
+
+// ANCHOR: shop
+#[derive(Default, Service)]
+pub struct Shop;
+
+/// Why nothing was bought.
+#[derive(Clone, Debug, PartialEq, Wire)]
+pub enum NotBought {
+    OutOfStock(OutOfStock),
+    NoAnswer(CallError),
+}
+
+impl std::fmt::Display for NotBought {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+impl std::error::Error for NotBought {}
+
+impl From<HandlerError<OutOfStock>> for NotBought {
+    fn from(error: HandlerError<OutOfStock>) -> Self {
+        match error {
+            HandlerError::App(error) => Self::OutOfStock(error),
+            HandlerError::Call(error) => Self::NoAnswer(error),
+        }
+    }
+}
+
+#[handlers]
+impl Shop {
+    /// A ref is an argument like any other.
+    pub async fn buy(&self, stock: StockRef, sku: String, count: u32) -> Result<u32, NotBought> {
+        let order = Order {
+            sku,
+            count,
+            gift: None,
+        };
+        Ok(stock.take(order).await?)
+    }
+}
+// ANCHOR_END: shop
+
+// ANCHOR: facts
+/// Says what a caller may do about an error, from its facts alone.
+fn advice(error: &CallError) -> &'static str {
+    match (error.ran(), error.retry()) {
+        (Ran::NotSent | Ran::Refused, Retry::Elsewhere) => "nothing has happened: try again",
+        (Ran::NotSent | Ran::Refused, _) => "nothing has happened, and it would fail again",
+        (Ran::MayHaveRun, _) => "look whether it has happened before trying again",
+    }
+}
+// ANCHOR_END: facts
+
+// ANCHOR: one_chain
+/// Calls a fallible and an infallible handler with one `?` chain.
+async fn refill(stock: &StockRef, order: Order) -> Result<u32, HandlerError<OutOfStock>> {
+    stock.fill(order.sku.clone(), order.count).await?;
+    let left = stock.take(order).await?;
+    Ok(left)
+}
+// ANCHOR_END: one_chain
+
+#[tokio::test]
+async fn errors_say_who_and_whether_it_ran() {
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    let stock = node.spawn::<Stock>();
+    let order = Order {
+        sku: "tea".into(),
+        count: 2,
+        gift: Some(Gift::Paper),
+    };
+    assert_eq!(refill(&stock, order.clone()).await, Ok(0));
+
+    // ANCHOR: outcomes
+    match stock.take(order).await {
+        Ok(left) => println!("{left} left"),
+        Err(HandlerError::App(OutOfStock::TooFew { left })) => println!("only {left} left"),
+        Err(HandlerError::App(error)) => println!("not taken: {error:?}"),
+        Err(HandlerError::Call(error)) => println!("no answer: {error}"),
+    }
+    // ANCHOR_END: outcomes
+
+    // ANCHOR: no_host
+    // No node of this cluster hosts a Shop.
+    let error = node
+        .service::<Shop>()
+        .buy(stock, "tea", 1)
+        .await
+        .expect_err("nobody sells");
+    let HandlerError::Call(error) = error else {
+        panic!("the handler did not run");
+    };
+    assert_eq!(error.ran(), Ran::NotSent);
+    // ANCHOR_END: no_host
+    assert_eq!(advice(&error), "nothing has happened: try again");
+    assert_eq!(error.fault(), Code::NoHost.fault());
+    assert_eq!(error.fault(), Fault::Network);
+    node.stop().await;
+}
+
+#[derive(Default, Service)]
+pub struct Slow;
+
+// ANCHOR: slow
+#[handlers]
+impl Slow {
+    /// Takes longer than anybody waits, unless a call says otherwise.
+    #[handler(timeout = "50ms")]
+    pub async fn forever(&self) {
+        std::future::pending().await
+    }
+
+    /// Says how much time the caller still gives, and hands on no more than that.
+    pub async fn through(&self, ctx: &Ctx<Self>) -> Result<Duration, CallError> {
+        let left = ctx.time_left().unwrap_or_default();
+        ctx.service::<Slow>()
+            .forever()
+            .timeout(Duration::from_secs(60))
+            .await?;
+        Ok(left)
+    }
+}
+// ANCHOR_END: slow
+
+#[tokio::test]
+async fn a_deadline_is_handed_on() {
+    let town = Town::new();
+    let node = town.node("n1").host::<Slow>().start().await.expect("n1");
+    let begun = std::time::Instant::now();
+    // ANCHOR: deadline
+    let slow = node.service::<Slow>();
+    let error = slow.forever().await.expect_err("after 50 ms");
+    assert_eq!(error.code(), Code::DeadlineExceeded);
+    assert_eq!(error.ran(), Ran::MayHaveRun);
+    // The call inside asks for a minute and gets what is left of 100 ms.
+    let error = slow.through().timeout(Duration::from_millis(100)).await;
+    // ANCHOR_END: deadline
+    assert!(error.is_err());
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_send_does_not_wait() {
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    let stock = node.spawn::<Stock>();
+    // ANCHOR: send
+    stock
+        .fill("tea", 5)
+        .send()
+        .await
+        .expect("it is in the mailbox");
+    // From one sender to one target, what was sent first runs first.
+    assert_eq!(stock.count("tea").await, Ok(5));
+    // ANCHOR_END: send
+    node.stop().await;
+}
+
+// ANCHOR: streams
+#[derive(Default, Service)]
+pub struct Numbers;
+
+#[handlers]
+impl Numbers {
+    /// Streams to the caller.
+    pub fn up_to(&self, last: u32) -> impl Stream<Item = u32> + use<> {
+        stream::iter(1..=last)
+    }
+
+    /// Streams from the caller.
+    pub async fn sum(&self, mut numbers: Inbound<u32>) -> Result<u64, CallError> {
+        let mut sum = 0;
+        while let Some(number) = numbers.next().await {
+            sum += u64::from(number?);
+        }
+        Ok(sum)
+    }
+
+    /// Both at once.
+    pub fn doubled(&self, numbers: Inbound<u32>) -> impl Stream<Item = u32> + use<> {
+        numbers.filter_map(|number| async move { Some(number.ok()? * 2) })
+    }
+}
+// ANCHOR_END: streams
+
+#[tokio::test]
+async fn numbers_flow_in_and_out() -> Result<(), CallError> {
+    let town = Town::new();
+    let node = town.node("n1").host::<Numbers>().start().await.expect("n1");
+    let numbers = node.service::<Numbers>();
+    // ANCHOR: streaming
+    let mut counted = numbers.up_to(3).await?;
+    while let Some(number) = counted.next().await {
+        println!("{}", number?);
+    }
+    let sum = numbers.sum(stream::iter([1, 2, 3])).await?;
+    assert_eq!(sum, 6);
+    let doubled = numbers.doubled(stream::iter([1, 2, 3])).await?;
+    let doubled: Vec<_> = doubled.collect().await;
+    assert_eq!(doubled, [Ok(2), Ok(4), Ok(6)]);
+    // ANCHOR_END: streaming
+    node.stop().await;
+    Ok(())
+}
+
+// ANCHOR: contract
+/// What a thermometer can be asked. Callers need this and nothing of the implementation.
+#[contract(spawned)]
+pub trait Thermometers {
+    /// Returns degrees Celsius.
+    #[handler(idempotent)]
+    fn read(&self) -> f64;
+}
+// ANCHOR_END: contract
+
+// ANCHOR: implementation
+#[derive(Actor)]
+#[actor(contract = Thermometers)]
+struct Outside {
+    degrees: f64,
+}
+
+#[handlers(contract = Thermometers)]
+impl Outside {
+    pub fn read(&self) -> f64 {
+        self.degrees
+    }
+}
+// ANCHOR_END: implementation
+
+#[tokio::test]
+async fn a_contract_is_called_without_its_implementation() {
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    let thermometer: ThermometersRef = node.spawn_with(|_| Outside { degrees: 21.5 });
+    assert_eq!(thermometer.read().await, Ok(21.5));
+    node.stop().await;
+}
+
+// ANCHOR: timers
+/// Counts the seconds since it was asked to.
+#[derive(Default, Actor)]
+pub struct Clock {
+    ticks: u32,
+}
+
+#[handlers]
+impl Clock {
+    /// Begins to tick. The ticks come as messages, in the order of the mailbox.
+    pub fn start(&self, ctx: &Ctx<Self>, every: Duration) {
+        ctx.every(every, |clock| async move {
+            let _ = clock.tick().send().await;
+        });
+    }
+
+    pub fn tick(&mut self) {
+        self.ticks += 1;
+    }
+
+    pub fn ticks(&self) -> u32 {
+        self.ticks
+    }
+}
+// ANCHOR_END: timers
+
+#[tokio::test]
+async fn a_clock_ticks_by_itself() {
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    let clock = node.spawn::<Clock>();
+    clock
+        .start(Duration::from_millis(1))
+        .await
+        .expect("started");
+    loop {
+        if clock.ticks().await.expect("an answer") >= 3 {
+            break;
+        }
+    }
+    node.stop().await;
+}
+
+// ANCHOR: host_with
+/// Greets in the language that its node was configured with.
+#[derive(Service)]
+pub struct Polite {
+    greeting: String,
+}
+
+#[handlers]
+impl Polite {
+    pub fn greet(&self, name: String) -> String {
+        format!("{}, {name}!", self.greeting)
+    }
+}
+// ANCHOR_END: host_with
+
+#[tokio::test]
+async fn a_service_is_made_from_what_its_node_has() {
+    let town = Town::new();
+    let builder = town.node("n1");
+    // ANCHOR: hosting_with
+    let greeting = "Good morning".to_string();
+    let builder = builder.host_with(move |_ctx: &Ctx<Polite>| Polite {
+        greeting: greeting.clone(),
+    });
+    // ANCHOR_END: hosting_with
+    let node = builder.start().await.expect("starts");
+    let greeted = node.service::<Polite>().greet("Ada").await;
+    assert_eq!(greeted.as_deref(), Ok("Good morning, Ada!"));
+    node.stop().await;
+}
+
+#[derive(Actor)]
+#[actor(backoff = "1ms..5ms")]
+pub struct Part {
+    starts: Arc<AtomicU32>,
+}
+
+#[handlers]
+impl Part {
+    pub fn fail(&mut self) {
+        panic!("on purpose");
+    }
+
+    pub fn starts(&self) -> u32 {
+        self.starts.load(Ordering::SeqCst)
+    }
+}
+
+fn part(starts: &Arc<AtomicU32>) -> impl Fn(&Ctx<Part>) -> Part + Send + Sync + 'static {
+    let starts = starts.clone();
+    move |_| {
+        starts.fetch_add(1, Ordering::SeqCst);
+        Part {
+            starts: starts.clone(),
+        }
+    }
+}
+
+#[tokio::test]
+async fn those_after_the_failed_one_are_restarted_too() {
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    let counts: [Arc<AtomicU32>; 3] = Default::default();
+    let [one, two, three] = &counts;
+    // ANCHOR: strategy
+    let group = node.supervisor(Strategy::RestForOne);
+    let first = group.spawn_with(part(one));
+    let second = group.spawn_with(part(two));
+    let third = group.spawn_with(part(three));
+    // The second one fails: it and the third are restarted, the first goes on.
+    let error = second.fail().await.expect_err("it panics");
+    assert_eq!(error.code(), Code::Panicked);
+    // ANCHOR_END: strategy
+    eventually("two were restarted", || {
+        let starts = counts.each_ref().map(|count| count.load(Ordering::SeqCst));
+        starts == [1, 2, 2]
+    })
+    .await;
+    assert_eq!(first.starts().await, Ok(1));
+    assert_eq!(third.starts().await, Ok(2));
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn the_end_of_an_actor_is_told() {
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    let stock = node.spawn::<Stock>();
+    // ANCHOR: watch
+    let down = callboard::watch(&stock);
+    node.stop_actor(&stock, Duration::from_secs(1)).await;
+    println!("{}", down.await.reason);
+    let error = stock.count("tea").await.expect_err("it is stopped");
+    assert_eq!(error.code(), Code::ActorStopped);
+    // ANCHOR_END: watch
+    node.stop().await;
+}
+
+// ANCHOR: cycle
+/// Two of these that are told to ask each other would wait forever.
+#[derive(Default, Actor)]
+pub struct Asker;
+
+#[handlers]
+impl Asker {
+    pub async fn ask(&mut self, ctx: &Ctx<Self>, other: AskerRef) -> Result<(), CallError> {
+        match other.ask_back(ctx.this()).await {
+            Ok(()) => Ok(()),
+            Err(HandlerError::App(error) | HandlerError::Call(error)) => Err(error),
+        }
+    }
+
+    pub async fn ask_back(&mut self, first: AskerRef) -> Result<(), CallError> {
+        first.idle().await
+    }
+
+    pub fn idle(&mut self) {}
+}
+// ANCHOR_END: cycle
+
+#[tokio::test]
+async fn a_circle_of_calls_is_refused_and_named() {
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    let (one, two) = (node.spawn::<Asker>(), node.spawn::<Asker>());
+    let error = one.ask(two).await.expect_err("a circle");
+    let error = CallError::from(error);
+    assert_eq!(error.code(), Code::CallCycle);
+    assert!(error.detail().contains(" waits for "), "{error}");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn visits_are_counted_for_each_key() {
+    let town = Town::new();
+    let node = town.node("n1").host::<Visits>().start().await.expect("n1");
+    // ANCHOR: keyed_call
+    let said = node.actor::<Visits>("Ada").visit().await;
+    assert_eq!(said.as_deref(), Ok("Ada was here 1 times"));
+    // ANCHOR_END: keyed_call
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn the_settings_of_links_and_calls_are_plain_fields() {
+    let town = Town::new();
+    let builder = Node::builder().identity(town.identity("n1", PeerKind::Node));
+    // ANCHOR: settings
+    let mut links = callboard::net::Config::default();
+    links.peer_timeout = Duration::from_secs(5);
+    links.keep_alive = Duration::from_secs(2);
+    let mut calls = callboard::CallLimits::default();
+    calls.attempts_max = 2;
+    let builder = builder.config(links).call_limits(calls);
+    // ANCHOR_END: settings
+    let node = builder.start().await.expect("starts");
+    // ANCHOR: metrics
+    let text = node.metrics();
+    // ANCHOR_END: metrics
+    assert!(text.contains("callboard_links"), "{text}");
+    node.stop().await;
+}
+
+#[test]
+fn an_identity_is_read_from_three_files() {
+    let town = Authority::throw_away("shop".parse().expect("a name")).expect("made");
+    let folder = tempfile::tempdir().expect("made");
+    let issued = town
+        .issue_pem(NodeName::new("n1").expect("a name"), PeerKind::Node)
+        .expect("issued");
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("ca.pem"), town.certificate_pem()).expect("written");
+    std::fs::write(path("n1.pem"), issued.certificate).expect("written");
+    std::fs::write(path("n1.key"), issued.key).expect("written");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let loose = Identity::from_pem_files(path("ca.pem"), path("n1.pem"), path("n1.key"));
+        assert_eq!(loose.expect_err("loose").code(), Code::KeyReadable);
+        let mode = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(path("n1.key"), mode).expect("set");
+    }
+    let (ca, certificate, key) = (path("ca.pem"), path("n1.pem"), path("n1.key"));
+    // ANCHOR: identity
+    let identity = Identity::from_pem_files(&ca, &certificate, &key).expect("three PEM files");
+    let builder = Node::builder()
+        .identity(identity)
+        .listen(([0, 0, 0, 0], 4433).into())
+        .advertise(([192, 0, 2, 7], 4433).into());
+    // ANCHOR_END: identity
+    drop(builder);
+}

@@ -1,0 +1,19 @@
+//! Integration tests of Callboard, one binary with topics.
+#![allow(
+    missing_docs,
+    reason = "the definitions of tests are read where they are used"
+)]
+
+mod bodies;
+mod book;
+mod calls;
+mod errors;
+mod leaks;
+mod macros;
+mod processes;
+mod shapes;
+mod supervision;
+mod support;
+mod telemetry;
+mod tidy;
+mod ui;

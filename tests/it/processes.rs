@@ -1,0 +1,230 @@
+//! Real processes: what SIGSTOP and SIGKILL of a node look like to its callers.
+//!
+//! A test runs its own executable again as the node, by the test named in `CHILD`.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    net::SocketAddr,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use callboard::{
+    Code, NodeName, Ran,
+    net::{Authority, Config, Identity, PeerKind},
+    prelude::*,
+};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// The default time to notice a peer that says nothing, as `net::Config::peer_timeout` documents
+/// it, and what a loaded machine may take on top.
+const NOTICED: Duration = Duration::from_secs(3);
+const SLACK: Duration = Duration::from_secs(3);
+const DEADLINE: Duration = Duration::from_secs(60);
+
+const CHILD: &str = "processes::runs_a_node_for_the_tests_of_this_file";
+const FOLDER: &str = "CALLBOARD_TEST_FOLDER";
+const LISTEN: &str = "CALLBOARD_TEST_LISTEN";
+
+#[derive(Default, Service)]
+pub struct Worker;
+
+#[handlers]
+impl Worker {
+    pub async fn ping(&self) -> u32 {
+        std::process::id()
+    }
+
+    pub async fn hang(&self) {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// A node in a process of its own; killed when dropped.
+struct Process {
+    child: Child,
+    addr: SocketAddr,
+}
+
+impl Process {
+    fn start(folder: &Path, listen: &str) -> Self {
+        let mut child = Command::new(std::env::current_exe().expect("an executable"))
+            .args(["--exact", CHILD, "--nocapture", "--include-ignored"])
+            .env(FOLDER, folder)
+            .env(LISTEN, listen)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let stdout = child.stdout.take().expect("a pipe");
+        let mut lines = BufReader::new(stdout).lines();
+        let addr = lines
+            .find_map(|line| line.ok()?.split_once("listens on ")?.1.parse().ok())
+            .expect("the node says where it listens");
+        Self { child, addr }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id() as i32).expect("a process id");
+        kill_process(pid, signal).expect("the process is there");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn write_private(path: &Path, text: &str) {
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .expect("made");
+    file.write_all(text.as_bytes()).expect("written");
+}
+
+fn town() -> (TempDir, Identity) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cluster = callboard::ClusterName::new("processes").expect("a name");
+    let authority = Authority::throw_away(cluster).expect("an authority");
+    let name = NodeName::new("worker").expect("a name");
+    let issued = authority.issue_pem(name, PeerKind::Node).expect("issued");
+    write_private(&folder.path().join("ca.pem"), &authority.certificate_pem());
+    write_private(&folder.path().join("cert.pem"), &issued.certificate);
+    write_private(&folder.path().join("key.pem"), &issued.key);
+    let client = NodeName::new("caller").expect("a name");
+    (
+        folder,
+        authority.issue(client, PeerKind::Client).expect("issued"),
+    )
+}
+
+async fn connect(identity: Identity, seed: SocketAddr) -> Client {
+    let client = Client::builder()
+        .identity(identity)
+        .config(Config::default())
+        .seed(seed);
+    client.connect().await.expect("connects")
+}
+
+/// Not a test of its own: with the environment of this file's tests it is their node.
+#[tokio::test]
+async fn runs_a_node_for_the_tests_of_this_file() {
+    let (Ok(folder), Ok(listen)) = (std::env::var(FOLDER), std::env::var(LISTEN)) else {
+        return;
+    };
+    let file = |name: &str| Path::new(&folder).join(name);
+    let identity = Identity::from_pem_files(file("ca.pem"), file("cert.pem"), file("key.pem"));
+    let node = Node::builder()
+        .identity(identity.expect("an identity"))
+        .listen(listen.parse().expect("an address"))
+        .host::<Worker>()
+        .start()
+        .await
+        .expect("starts");
+    println!("listens on {}", node.local_addr());
+    // The parent holds the other end; it closes when the parent is gone, however it went.
+    let (gone, parent_gone) = tokio::sync::oneshot::channel::<()>();
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        drop(gone);
+    });
+    let _ = parent_gone.await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_peer_is_noticed_in_the_documented_time_and_its_calls_end() {
+    let (folder, identity) = town();
+    let process = Process::start(folder.path(), "127.0.0.1:0");
+    let client = connect(identity, process.addr).await;
+    let worker = client.service::<Worker>();
+    assert_eq!(worker.ping().await, Ok(process.child.id()));
+
+    process.signal(Signal::STOP);
+    let begun = Instant::now();
+    let error = worker.ping().timeout(DEADLINE).await.expect_err("frozen");
+    assert_eq!(
+        (error.code(), error.ran()),
+        (Code::PeerLost, Ran::MayHaveRun),
+        "{error}"
+    );
+    assert!(
+        begun.elapsed() < NOTICED + SLACK,
+        "noticed after {:?}",
+        begun.elapsed()
+    );
+    let begun = Instant::now();
+    let error = worker
+        .ping()
+        .timeout(DEADLINE)
+        .await
+        .expect_err("still frozen");
+    assert_eq!(error.ran(), Ran::NotSent, "{error}");
+    assert!(
+        begun.elapsed() < SLACK,
+        "refused after {:?}",
+        begun.elapsed()
+    );
+
+    process.signal(Signal::CONT);
+    answers_again(&worker).await;
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_to_a_killed_peer_end_and_its_next_life_answers() {
+    let (folder, identity) = town();
+    let process = Process::start(folder.path(), "127.0.0.1:0");
+    let addr = process.addr;
+    let client = connect(identity, addr).await;
+    let worker = client.service::<Worker>();
+    assert!(worker.ping().await.is_ok());
+    let hanging = tokio::spawn({
+        let worker = worker.clone();
+        async move { worker.hang().timeout(DEADLINE).await }
+    });
+    crate::support::eventually("the call is in flight", || {
+        client
+            .metrics()
+            .contains("callboard_calls_in_flight{method=\"Worker/hang\"} 1")
+    })
+    .await;
+    drop(process);
+    let begun = Instant::now();
+    let error = hanging.await.expect("joins").expect_err("killed");
+    assert_eq!(
+        (error.code(), error.ran()),
+        (Code::PeerLost, Ran::MayHaveRun),
+        "{error}"
+    );
+    assert!(
+        begun.elapsed() < NOTICED + SLACK,
+        "noticed after {:?}",
+        begun.elapsed()
+    );
+
+    let again = Process::start(folder.path(), &addr.to_string());
+    assert_eq!(answers_again(&worker).await, again.child.id());
+    client.close().await;
+}
+
+/// Waits until a call succeeds; the bound holds several tries of a lost link.
+async fn answers_again(worker: &WorkerRef) -> u32 {
+    let begun = Instant::now();
+    loop {
+        match worker.ping().timeout(Duration::from_secs(1)).await {
+            Ok(process) => return process,
+            Err(error) => assert!(begun.elapsed() < Duration::from_secs(15), "{error}"),
+        }
+        tokio::task::yield_now().await;
+    }
+}

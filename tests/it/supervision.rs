@@ -1,0 +1,876 @@
+//! Supervision, children, stops, timers and turns, as a user sees them.
+
+use std::{
+    collections::HashSet,
+    future::IntoFuture,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
+};
+
+use callboard::{Code, DownReason, Ran, Strategy, Supervisor, prelude::*};
+use futures_util::future::join_all;
+use tokio::sync::Semaphore;
+use tracing_subscriber::{Layer, layer::SubscriberExt};
+
+use crate::support::{Town, eventually};
+
+const LONG: Duration = Duration::from_secs(60);
+
+fn code<T: std::fmt::Debug>(result: Result<T, CallError>) -> Code {
+    result.expect_err("an error").code()
+}
+
+/// What a test sees of one actor from outside.
+#[derive(Clone)]
+pub struct Probe(Arc<Seen>);
+
+pub struct Seen {
+    name: &'static str,
+    made: Mutex<Vec<Instant>>,
+    started: AtomicU32,
+    gate: Semaphore,
+    log: Log,
+}
+
+type Log = Arc<Mutex<Vec<&'static str>>>;
+
+impl Probe {
+    fn new(name: &'static str, log: &Log) -> Self {
+        Self(Arc::new(Seen {
+            name,
+            made: Mutex::default(),
+            started: AtomicU32::new(0),
+            gate: Semaphore::new(0),
+            log: log.clone(),
+        }))
+    }
+
+    fn made(&self) -> usize {
+        self.0.made.lock().expect("made").len()
+    }
+
+    fn started(&self) -> u32 {
+        self.0.started.load(SeqCst)
+    }
+}
+
+/// Writes its name down when it is dropped.
+struct Mark(Probe);
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        self.0.0.log.lock().expect("log").push(self.0.0.name);
+    }
+}
+
+#[derive(Actor)]
+#[actor(backoff = "5ms..20ms", intensity = "3 in 1m")]
+pub struct Member {
+    mark: Mark,
+    count: u32,
+}
+
+impl Member {
+    fn new(probe: &Probe) -> Self {
+        probe.0.made.lock().expect("made").push(Instant::now());
+        Self {
+            mark: Mark(probe.clone()),
+            count: 0,
+        }
+    }
+}
+
+#[handlers]
+impl Member {
+    pub fn add(&mut self) -> u32 {
+        self.count += 1;
+        self.count
+    }
+
+    pub async fn wait(&mut self) {
+        let seen = self.mark.0.0.clone();
+        seen.started.fetch_add(1, SeqCst);
+        let _ = seen.gate.acquire().await.map(|permit| permit.forget());
+    }
+
+    pub fn crash(&mut self) {
+        panic!("on purpose");
+    }
+
+    pub fn this(&self, ctx: &Ctx<Self>) -> MemberRef {
+        ctx.this()
+    }
+}
+
+fn member(group: &Supervisor, probe: &Probe) -> MemberRef {
+    let probe = probe.clone();
+    group.spawn_with::<Member>(move |_| Member::new(&probe))
+}
+
+fn three(group: &Supervisor) -> ([Probe; 3], [MemberRef; 3]) {
+    let log = Log::default();
+    let probes = ["a", "b", "c"].map(|name| Probe::new(name, &log));
+    let members = [0, 1, 2].map(|index| member(group, &probes[index]));
+    (probes, members)
+}
+
+/// Lets each member count to two, so that a fresh state can be told from an old one.
+async fn count_to_two(members: &[MemberRef]) {
+    for member in members {
+        assert_eq!(member.add().await, Ok(1));
+        assert_eq!(member.add().await, Ok(2));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_for_one_restarts_the_one_that_failed() {
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    let (probes, members) = three(&node.supervisor(Strategy::OneForOne));
+    count_to_two(&members).await;
+    assert_eq!(code(members[1].crash().await), Code::Panicked);
+    assert_eq!(members[0].add().await, Ok(3));
+    assert_eq!(members[1].add().await, Ok(1));
+    assert_eq!(members[2].add().await, Ok(3));
+    assert_eq!(probes.map(|probe| probe.made()), [1, 2, 1]);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_for_all_restarts_the_siblings_and_keeps_their_queues() {
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    let (probes, members) = three(&node.supervisor(Strategy::OneForAll));
+    count_to_two(&members).await;
+    let running = tokio::spawn(members[1].wait().timeout(LONG).into_future());
+    eventually("it runs", || probes[1].started() == 1).await;
+    let queued = tokio::spawn({
+        let member = members[1].clone();
+        async move { join_all((0..3).map(|_| member.add().timeout(LONG).into_future())).await }
+    });
+    eventually("they wait", || {
+        node.metrics()
+            .contains("callboard_mailbox_depth{actor=\"Member\"} 3")
+    })
+    .await;
+    assert_eq!(code(members[0].crash().await), Code::Panicked);
+    let aborted = running.await.expect("joins").expect_err("aborted");
+    assert_eq!(
+        (aborted.code(), aborted.ran()),
+        (Code::TurnAborted, Ran::MayHaveRun)
+    );
+    assert_eq!(queued.await.expect("joins"), [Ok(1), Ok(2), Ok(3)]);
+    assert_eq!(members[0].add().await, Ok(1));
+    assert_eq!(members[2].add().await, Ok(1));
+    assert_eq!(probes.map(|probe| probe.made()), [2, 2, 2]);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rest_for_one_restarts_the_younger_siblings() {
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    let (probes, members) = three(&node.supervisor(Strategy::RestForOne));
+    count_to_two(&members).await;
+    assert_eq!(code(members[1].crash().await), Code::Panicked);
+    assert_eq!(members[0].add().await, Ok(3));
+    assert_eq!(members[1].add().await, Ok(1));
+    assert_eq!(members[2].add().await, Ok(1));
+    assert_eq!(probes.map(|probe| probe.made()), [1, 2, 2]);
+    node.stop().await;
+}
+
+/// Counts its incarnations.
+#[derive(Actor)]
+#[actor(backoff = "1ms..1ms", intensity = "50 in 1m")]
+pub struct Single {
+    alive: Arc<AtomicU32>,
+}
+
+impl Drop for Single {
+    fn drop(&mut self) {
+        self.alive.fetch_sub(1, SeqCst);
+    }
+}
+
+#[handlers]
+impl Single {
+    pub fn touch(&mut self) {}
+
+    pub fn crash(&mut self) {
+        panic!("on purpose");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_in_the_middle_of_a_start_leaves_one_incarnation() {
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    for _ in 0..20 {
+        let group = node.supervisor(Strategy::OneForAll);
+        let alive = Arc::new(AtomicU32::new(0));
+        let single = |pause: u64| {
+            let alive = alive.clone();
+            group.spawn_with::<Single>(move |_| {
+                // Takes its time, so that the sibling's failure finds it in the middle.
+                std::thread::sleep(Duration::from_millis(pause));
+                alive.fetch_add(1, SeqCst);
+                let alive = alive.clone();
+                Single { alive }
+            })
+        };
+        let (quick, slow) = (single(0), single(5));
+        assert_eq!(code(quick.crash().await), Code::Panicked);
+        assert_eq!(quick.touch().await, Ok(()));
+        assert_eq!(slow.touch().await, Ok(()));
+        eventually("each has one incarnation", || alive.load(SeqCst) == 2).await;
+        group.stop(LONG).await;
+        eventually("each has none", || alive.load(SeqCst) == 0).await;
+    }
+    node.stop().await;
+}
+
+/// Collects the messages of error events.
+#[derive(Clone, Default)]
+struct Errors(Arc<Mutex<Vec<String>>>);
+
+impl<S: tracing::Subscriber> Layer<S> for Errors {
+    fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        if *event.metadata().level() == tracing::Level::ERROR {
+            struct Text(String);
+            impl tracing::field::Visit for Text {
+                fn record_debug(
+                    &mut self,
+                    field: &tracing::field::Field,
+                    value: &dyn std::fmt::Debug,
+                ) {
+                    self.0 += &format!("{field}={value:?} ");
+                }
+            }
+            let mut text = Text(String::new());
+            event.record(&mut text);
+            self.0.lock().expect("errors").push(text.0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn giving_up_is_told_to_callers_watchers_metrics_and_the_log() {
+    let errors = Errors::default();
+    let subscriber = tracing_subscriber::registry().with(errors.clone());
+    let _default = tracing::subscriber::set_default(subscriber);
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    let client = town.client(node.local_addr()).await;
+    let (probes, members) = three(&node.supervisor(Strategy::OneForAll));
+    let remote = client.attach(members[2].clone());
+    assert_eq!(remote.add().await, Ok(1));
+    let watches: Vec<_> = [&members[0], &members[1], &remote]
+        .map(|member| {
+            let member = member.clone();
+            tokio::spawn(async move { callboard::watch(&member).await.reason })
+        })
+        .into();
+    for _ in 0..3 {
+        assert_eq!(code(members[0].crash().await), Code::Panicked);
+    }
+    let running = tokio::spawn(members[1].wait().timeout(LONG).into_future());
+    eventually("it runs", || probes[1].started() == 1).await;
+    let queued = members[1].add().timeout(LONG).into_future();
+    let (crashed, queued) = tokio::join!(members[0].crash().into_future(), queued);
+    assert_eq!(code(crashed), Code::Panicked);
+    assert_eq!(code(queued), Code::Quarantined);
+    assert_eq!(code(running.await.expect("joins")), Code::TurnAborted);
+    for watch in watches {
+        assert_eq!(watch.await.expect("joins"), DownReason::Failed);
+    }
+    for member in members.iter().chain([&remote]) {
+        let error = member.add().await.expect_err("given up");
+        assert_eq!(error.code(), Code::Quarantined);
+        assert_eq!(error.ran(), Ran::Refused);
+    }
+    let metrics = node.metrics();
+    assert!(
+        metrics.contains("callboard_actors_given_up_total{actor=\"Member\"} 3"),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains("callboard_actor_restarts_total{actor=\"Member\"} 9"),
+        "{metrics}"
+    );
+    let errors = errors.0.lock().expect("errors").clone();
+    let about = |text: &str| errors.iter().filter(|error| error.contains(text)).count();
+    assert_eq!(about("giving up"), 1, "{errors:?}");
+    assert_eq!(about("given up with the sibling"), 2, "{errors:?}");
+    client.close().await;
+    node.stop().await;
+}
+
+#[derive(Actor)]
+#[actor(backoff = "20ms..10s", intensity = "9 in 1m")]
+pub struct Patient;
+
+#[handlers]
+impl Patient {
+    pub fn crash(&mut self) {
+        panic!("on purpose");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_restart_waits_longer_than_the_one_before() {
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    let made = Arc::new(AtomicU32::new(0));
+    let given = made.clone();
+    let patient = node.spawn_with::<Patient>(move |_| {
+        given.fetch_add(1, SeqCst);
+        Patient
+    });
+    for restart in 0..5 {
+        assert_eq!(code(patient.crash().await), Code::Panicked);
+        let failed = Instant::now();
+        eventually("it is restarted", || made.load(SeqCst) == restart + 2).await;
+        let waited = failed.elapsed();
+        let full = Duration::from_millis(20) * 2_u32.pow(restart);
+        // Jitter takes away up to a half; the panic is reported a little before it is seen here.
+        assert!(
+            waited + Duration::from_millis(8) >= full / 2,
+            "{restart}: {waited:?}"
+        );
+        assert!(
+            waited < full + Duration::from_secs(5),
+            "{restart}: {waited:?}"
+        );
+    }
+    node.stop().await;
+}
+
+#[derive(Default, Actor)]
+#[actor(restart = "never")]
+pub struct Mortal;
+
+#[handlers]
+impl Mortal {
+    pub async fn crash(&mut self) {
+        panic!("on purpose");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_actor_that_is_never_restarted_fails_once() {
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    let mortal = node.spawn::<Mortal>();
+    let (first, queued) = tokio::join!(
+        mortal.crash().timeout(LONG).into_future(),
+        mortal.crash().timeout(LONG).into_future()
+    );
+    assert_eq!(code(first), Code::Panicked);
+    assert_eq!(code(queued), Code::Quarantined);
+    assert_eq!(callboard::watch(&mortal).await.reason, DownReason::Failed);
+    assert_eq!(code(mortal.crash().await), Code::Quarantined);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_factory_that_panics_is_tried_again_until_it_is_given_up() {
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    let log = Log::default();
+    for (failures, answer) in [(2, Ok(1)), (9, Err(Code::Quarantined))] {
+        let tries = AtomicU32::new(0);
+        let probe = Probe::new("a", &log);
+        let made = probe.clone();
+        let child_ends = Arc::new(AtomicU32::new(0));
+        let counted = child_ends.clone();
+        let member = node.spawn_with::<Member>(move |ctx| {
+            // What a failed start has begun must not stay.
+            let ended = Probe::new("child", &made.0.log);
+            let child = ctx.spawn_with::<Member>(move |_| Member::new(&ended));
+            let counted = counted.clone();
+            tokio::spawn(async move {
+                callboard::watch(&child).await;
+                counted.fetch_add(1, SeqCst);
+            });
+            assert!(tries.fetch_add(1, SeqCst) >= failures, "no resources yet");
+            Member::new(&made)
+        });
+        let answered = member
+            .add()
+            .timeout(LONG)
+            .await
+            .map_err(|error| error.code());
+        assert_eq!(answered, answer);
+        let failed = failures.min(4);
+        eventually("the children of failed starts end", || {
+            child_ends.load(SeqCst) == failed
+        })
+        .await;
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refs_survive_a_restart() {
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    let client = town.client(node.local_addr()).await;
+    let (_, [member, ..]) = three(&node.supervisor(Strategy::OneForOne));
+    let remote = client.attach(member.clone());
+    assert_eq!(remote.add().await, Ok(1));
+    assert_eq!(code(remote.crash().await), Code::Panicked);
+    assert_eq!(remote.add().await, Ok(1));
+    let again = remote.this().await.expect("a ref");
+    assert_eq!(again, member);
+    assert_eq!(HashSet::from([again, member, remote]).len(), 1);
+    client.close().await;
+    node.stop().await;
+}
+
+#[derive(Actor)]
+#[actor(backoff = "5ms..20ms")]
+pub struct Parent {
+    mark: Mark,
+    children: Vec<MemberRef>,
+}
+
+#[handlers]
+impl Parent {
+    pub fn raise(&mut self, ctx: &Ctx<Self>) -> Vec<MemberRef> {
+        for name in ["eldest", "middle", "youngest"] {
+            let probe = Probe::new(name, &self.mark.0.0.log);
+            let child = ctx.spawn_with::<Member>(move |_| Member::new(&probe));
+            self.children.push(child);
+        }
+        self.children.clone()
+    }
+
+    pub fn crash(&mut self) {
+        panic!("on purpose");
+    }
+
+    pub async fn ask(&mut self) -> Result<u32, CallError> {
+        self.children[0].add().await
+    }
+}
+
+fn parent(node: &Node, log: &Log) -> ParentRef {
+    let probe = Probe::new("parent", log);
+    node.spawn_with::<Parent>(move |_| Parent {
+        mark: Mark(probe.clone()),
+        children: Vec::new(),
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn children_end_before_their_parent_and_the_youngest_first() {
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    let log = Log::default();
+    let family = parent(&node, &log);
+    let children = family.raise().await.expect("raised");
+    count_to_two(&children).await;
+    assert_eq!(family.ask().await, Ok(3));
+    assert!(node.stop_actor(&family, LONG).await);
+    let order = ["youngest", "middle", "eldest", "parent"];
+    assert_eq!(*log.lock().expect("log"), order);
+
+    let log = Log::default();
+    let family = parent(&node, &log);
+    let children = family.raise().await.expect("raised");
+    count_to_two(&children).await;
+    node.stop().await;
+    assert_eq!(*log.lock().expect("log"), order);
+    assert_eq!(code(children[0].add().await), Code::NodeStopping);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_children_of_a_crashed_parent_end_with_it() {
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    let log = Log::default();
+    let family = parent(&node, &log);
+    let children = family.raise().await.expect("raised");
+    count_to_two(&children).await;
+    assert_eq!(code(family.crash().await), Code::Panicked);
+    for child in &children {
+        let down = callboard::watch(child).await.reason;
+        assert!(matches!(down, DownReason::Stopped | DownReason::Gone));
+        assert_eq!(code(child.add().await), Code::ActorStopped);
+    }
+    assert_eq!(family.raise().await.expect("raised").len(), 3);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_runs_what_waits_within_the_grace_and_refuses_the_rest() {
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    for grace in [LONG, Duration::from_millis(50)] {
+        let (probes, [member, ..]) = three(&node.supervisor(Strategy::OneForOne));
+        let running = tokio::spawn(member.wait().timeout(LONG).into_future());
+        eventually("it runs", || probes[0].started() == 1).await;
+        let mut waiting = Vec::new();
+        for queued in 1..=3 {
+            waiting.push(tokio::spawn(member.add().timeout(LONG).into_future()));
+            eventually("it waits", || {
+                let depth = format!("callboard_mailbox_depth{{actor=\"Member\"}} {queued}");
+                node.metrics().contains(&depth)
+            })
+            .await;
+        }
+        let mut stopping = std::pin::pin!(node.stop_actor(&member, grace));
+        assert!(futures_util::poll!(stopping.as_mut()).is_pending());
+        assert_eq!(code(member.add().await), Code::ActorStopped);
+        if grace == LONG {
+            probes[0].0.gate.add_permits(1);
+        }
+        assert!(stopping.await);
+        let running = running.await.expect("joins");
+        let mut answers = Vec::new();
+        for call in waiting {
+            answers.push(call.await.expect("joins").map_err(|error| error.code()));
+        }
+        if grace == LONG {
+            assert_eq!(running, Ok(()));
+            assert_eq!(answers, [Ok(1), Ok(2), Ok(3)]);
+        } else {
+            assert_eq!(code(running), Code::TurnAborted);
+            assert_eq!(answers, [Err(Code::ActorStopped); 3]);
+        }
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_does_not_wait_for_a_backoff() {
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    let lazy = node.spawn::<Lazy>();
+    assert_eq!(code(lazy.crash().await), Code::Panicked);
+    let queued = tokio::spawn(lazy.crash().timeout(LONG).into_future());
+    eventually("it waits", || {
+        node.metrics()
+            .contains("callboard_mailbox_depth{actor=\"Lazy\"} 1")
+    })
+    .await;
+    let begun = Instant::now();
+    assert!(node.stop_actor(&lazy, LONG).await);
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    assert_eq!(code(queued.await.expect("joins")), Code::ActorStopped);
+    node.stop().await;
+}
+
+#[derive(Default, Actor)]
+#[actor(backoff = "40s..40s")]
+pub struct Lazy;
+
+#[handlers]
+impl Lazy {
+    pub fn crash(&mut self) {
+        panic!("on purpose");
+    }
+}
+
+/// Goes away after five idle milliseconds.
+#[derive(Actor)]
+#[actor(key = u32, idle = "5ms")]
+pub struct Brief {
+    seen: Arc<BriefSeen>,
+}
+
+#[derive(Default)]
+pub struct BriefSeen {
+    made: AtomicU32,
+    running: AtomicU32,
+    runs: AtomicU32,
+}
+
+#[handlers]
+impl Brief {
+    pub async fn touch(&mut self) {
+        assert_eq!(self.seen.running.fetch_add(1, SeqCst), 0, "two at once");
+        tokio::task::yield_now().await;
+        self.seen.runs.fetch_add(1, SeqCst);
+        self.seen.running.fetch_sub(1, SeqCst);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_in_the_moment_of_deactivation_works() {
+    let town = Town::new();
+    let seen = Arc::new(BriefSeen::default());
+    let given = seen.clone();
+    let node = town
+        .node("n1")
+        .host_with::<Brief>(move |_| {
+            given.made.fetch_add(1, SeqCst);
+            let seen = given.clone();
+            Brief { seen }
+        })
+        .start()
+        .await
+        .expect("starts");
+    let brief = node.actor::<Brief>(7_u32);
+    for round in 0..300_u64 {
+        let calls = (0..4).map(|_| brief.touch().timeout(LONG).into_future());
+        for answer in join_all(calls).await {
+            assert_eq!(answer, Ok(()), "round {round}");
+        }
+        // Around the idle time, a little before to a little after it: the pause is the subject.
+        tokio::time::sleep(Duration::from_micros(4_000 + round * 10)).await;
+    }
+    assert_eq!(seen.runs.load(SeqCst), 1200);
+    assert!(seen.made.load(SeqCst) > 5, "it was never deactivated");
+    eventually("the last one goes", || node.mailboxes().len() == 1).await;
+    node.stop().await;
+}
+
+#[derive(Actor)]
+#[actor(backoff = "5ms..20ms")]
+pub struct Clock {
+    number: u32,
+    seen: Arc<Mutex<Vec<(u32, &'static str)>>>,
+}
+
+#[handlers]
+impl Clock {
+    pub fn start(&mut self, ctx: &Ctx<Self>) {
+        let number = self.number;
+        let seen = self.seen.clone();
+        ctx.after(Duration::from_millis(1), move |this| async move {
+            seen.lock().expect("seen").push((number, "once"));
+            let _ = this.note().await;
+        });
+        let seen = self.seen.clone();
+        ctx.every(Duration::from_millis(2), move |_| {
+            seen.lock().expect("seen").push((number, "tick"));
+            async {}
+        });
+        let seen = self.seen.clone();
+        ctx.after(Duration::from_secs(3600), move |_| async move {
+            seen.lock().expect("seen").push((number, "late"));
+        });
+    }
+
+    pub fn note(&mut self) {
+        let number = self.number;
+        self.seen.lock().expect("seen").push((number, "noted"));
+    }
+
+    pub fn crash(&mut self) {
+        panic!("on purpose");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn timers_fire_and_end_with_their_incarnation() {
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (given, made) = (seen.clone(), AtomicU32::new(0));
+    let clock = node.spawn_with::<Clock>(move |_| Clock {
+        number: made.fetch_add(1, SeqCst),
+        seen: given.clone(),
+    });
+    let count = |what: (u32, &'static str)| {
+        let seen = seen.lock().expect("seen");
+        seen.iter().filter(|event| **event == what).count()
+    };
+    clock.start().await.expect("started");
+    eventually("they fire", || {
+        count((0, "tick")) >= 10 && count((0, "noted")) == 1
+    })
+    .await;
+    assert_eq!(code(clock.crash().await), Code::Panicked);
+    clock.start().await.expect("started");
+    let old = count((0, "tick"));
+    eventually("the new ones fire", || {
+        count((1, "tick")) >= 20 && count((1, "noted")) == 1
+    })
+    .await;
+    assert_eq!(count((0, "tick")), old, "an old timer fired");
+    assert_eq!((count((0, "once")), count((1, "once"))), (1, 1));
+    assert!(node.stop_actor(&clock, LONG).await);
+    let ticks = count((1, "tick"));
+    // Another clock ticks on, so time has passed for this one too.
+    let given = seen.clone();
+    let other = node.spawn_with::<Clock>(move |_| Clock {
+        number: 2,
+        seen: given.clone(),
+    });
+    other.start().await.expect("started");
+    eventually("the other one ticks", || count((2, "tick")) >= 10).await;
+    assert_eq!(count((1, "tick")), ticks, "a timer outlived its actor");
+    node.stop().await;
+}
+
+#[derive(Actor)]
+pub struct Shelf {
+    seen: Arc<ShelfSeen>,
+}
+
+pub struct ShelfSeen {
+    readers: AtomicU32,
+    writers: AtomicU32,
+    order: Mutex<Vec<u32>>,
+    gate: Semaphore,
+}
+
+impl ShelfSeen {
+    async fn pass(&self) {
+        let _ = self.gate.acquire().await.map(|permit| permit.forget());
+    }
+}
+
+#[handlers]
+impl Shelf {
+    pub async fn read(&self, who: u32) {
+        self.seen.order.lock().expect("order").push(who);
+        self.seen.readers.fetch_add(1, SeqCst);
+        assert_eq!(
+            self.seen.writers.load(SeqCst),
+            0,
+            "a writer beside a reader"
+        );
+        self.seen.pass().await;
+        self.seen.readers.fetch_sub(1, SeqCst);
+    }
+
+    pub async fn write(&mut self, who: u32) {
+        self.seen.order.lock().expect("order").push(who);
+        assert_eq!(self.seen.writers.fetch_add(1, SeqCst), 0, "two writers");
+        assert_eq!(
+            self.seen.readers.load(SeqCst),
+            0,
+            "a reader beside a writer"
+        );
+        self.seen.pass().await;
+        self.seen.writers.fetch_sub(1, SeqCst);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_run_beside_each_other_and_a_waiting_writer_bars_later_ones() {
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    let seen = Arc::new(ShelfSeen {
+        readers: AtomicU32::new(0),
+        writers: AtomicU32::new(0),
+        order: Mutex::default(),
+        gate: Semaphore::new(0),
+    });
+    let given = seen.clone();
+    let shelf = node.spawn_with::<Shelf>(move |_| Shelf {
+        seen: given.clone(),
+    });
+    let depth = |waiting: usize| {
+        let metrics = node.metrics();
+        let line = format!("callboard_mailbox_depth{{actor=\"Shelf\"}} {waiting}\n");
+        metrics.contains(&line)
+    };
+    let mut calls = Vec::new();
+    for who in 0..65 {
+        calls.push(tokio::spawn(shelf.read(who).timeout(LONG).into_future()));
+    }
+    eventually("64 run", || seen.readers.load(SeqCst) == 64 && depth(1)).await;
+    seen.gate.add_permits(65);
+    for call in calls {
+        assert_eq!(call.await.expect("joins"), Ok(()));
+    }
+    seen.order.lock().expect("order").clear();
+
+    let mut calls = vec![
+        tokio::spawn(shelf.read(0).timeout(LONG).into_future()),
+        tokio::spawn(shelf.read(1).timeout(LONG).into_future()),
+    ];
+    eventually("both read", || seen.readers.load(SeqCst) == 2).await;
+    for who in 2..8_u32 {
+        // 2 and 5 write.
+        calls.push(if who % 3 == 2 {
+            tokio::spawn(shelf.write(who).timeout(LONG).into_future())
+        } else {
+            tokio::spawn(shelf.read(who).timeout(LONG).into_future())
+        });
+        eventually("it waits", || depth(who as usize - 1)).await;
+    }
+    seen.gate.add_permits(1);
+    eventually("one reader is left", || seen.readers.load(SeqCst) == 1).await;
+    assert!(depth(6), "a reader overtook a writer");
+    seen.gate.add_permits(7);
+    for call in calls {
+        assert_eq!(call.await.expect("joins"), Ok(()));
+    }
+    let order = seen.order.lock().expect("order").clone();
+    assert_eq!(order[2..], [2, 3, 4, 5, 6, 7]);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_incarnation_that_never_awaits_leaves_the_queue_to_the_next() {
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    let (_, members) = three(&node.supervisor(Strategy::OneForAll));
+    // Sends keep the mailbox full of turns that never wait, while a sibling fails.
+    let feeding = tokio::spawn({
+        let member = members[1].clone();
+        async move {
+            loop {
+                let _ = member.add().send().await;
+                tokio::task::consume_budget().await;
+            }
+        }
+    });
+    assert_eq!(code(members[0].crash().await), Code::Panicked);
+    eventually("all are restarted", || {
+        node.metrics()
+            .contains("callboard_actor_restarts_total{actor=\"Member\"} 3")
+    })
+    .await;
+    feeding.abort();
+    assert_eq!(members[0].add().await, Ok(1));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_fires_when_the_node_is_lost() {
+    let town = Town::new();
+    let watcher = town.node("watcher").start().await.expect("starts");
+    let (give, given) = tokio::sync::oneshot::channel();
+    let (lose, lost) = tokio::sync::oneshot::channel::<()>();
+    let builder = town.node("lost").seed(watcher.local_addr());
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async move {
+            let node = builder.start().await.expect("starts");
+            let mortal = node.spawn::<Mortal>();
+            assert!(give.send(mortal).is_ok());
+            let _ = lost.await;
+            // Neither stopped nor dropped: as if its process were killed, it says nothing.
+            std::mem::forget(node);
+        });
+        runtime.shutdown_background();
+    });
+    let mortal = watcher.attach(given.await.expect("a ref"));
+    eventually("linked", || watcher.members().len() == 1).await;
+    let held = |what: &str| {
+        let usage = watcher.usage();
+        usage
+            .iter()
+            .find(|held| held.what == what)
+            .map(|held| held.now)
+    };
+    let watch = tokio::spawn(async move { callboard::watch(&mortal).await.reason });
+    eventually("it is watched", || held("watches on a peer") == Some(1)).await;
+    lose.send(()).expect("told");
+    thread.join().expect("joins");
+    assert_eq!(watch.await.expect("joins"), DownReason::NodeLost);
+    watcher.stop().await;
+}

@@ -1,0 +1,16 @@
+use callboard::prelude::*;
+
+// ANCHOR: wrong
+#[derive(Default, Service)]
+pub struct Greeter;
+
+#[handlers]
+impl Greeter {
+    #[handler(abort)]
+    pub fn hello(&self) -> u32 {
+        1
+    }
+}
+// ANCHOR_END: wrong
+
+fn main() {}

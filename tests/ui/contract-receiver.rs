@@ -1,0 +1,21 @@
+use callboard::prelude::*;
+
+// ANCHOR: wrong
+#[contract(key = String)]
+pub trait Carts {
+    fn items(&self) -> u32;
+}
+
+#[derive(Default, Actor)]
+#[actor(contract = Carts)]
+pub struct Cart;
+
+#[handlers(contract = Carts)]
+impl Cart {
+    pub fn items(&mut self) -> u32 {
+        1
+    }
+}
+// ANCHOR_END: wrong
+
+fn main() {}

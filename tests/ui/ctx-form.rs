@@ -1,0 +1,15 @@
+use callboard::prelude::*;
+
+// ANCHOR: wrong
+#[derive(Default, Service)]
+pub struct Greeter;
+
+#[handlers]
+impl Greeter {
+    pub fn hello(&self, _ctx: Ctx<Self>, name: String) -> String {
+        name
+    }
+}
+// ANCHOR_END: wrong
+
+fn main() {}

@@ -1,0 +1,15 @@
+use callboard::prelude::*;
+
+// ANCHOR: wrong
+#[derive(Default, Service)]
+pub struct Greeter;
+
+#[handlers]
+impl Greeter {
+    pub fn hello(self: std::sync::Arc<Self>) -> u32 {
+        1
+    }
+}
+// ANCHOR_END: wrong
+
+fn main() {}

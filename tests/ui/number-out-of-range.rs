@@ -1,0 +1,16 @@
+use callboard::prelude::*;
+
+// ANCHOR: wrong
+#[derive(Default, Service)]
+#[service(mailbox = 0)]
+pub struct Greeter;
+
+#[handlers]
+impl Greeter {
+    pub fn hello(&self) -> u32 {
+        1
+    }
+}
+// ANCHOR_END: wrong
+
+fn main() {}

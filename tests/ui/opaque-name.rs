@@ -1,0 +1,9 @@
+use callboard::prelude::*;
+
+// ANCHOR: wrong
+#[derive(Wire, serde::Serialize, serde::Deserialize)]
+#[wire(opaque = "money")]
+pub struct Money(u64);
+// ANCHOR_END: wrong
+
+fn main() {}

@@ -1,0 +1,10 @@
+use callboard::prelude::*;
+
+// ANCHOR: wrong
+#[derive(Wire)]
+pub struct Tree {
+    children: Vec<Tree>,
+}
+// ANCHOR_END: wrong
+
+fn main() {}

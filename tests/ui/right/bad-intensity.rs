@@ -1,0 +1,14 @@
+use callboard::prelude::*;
+
+// ANCHOR: right
+#[derive(Default, Actor)]
+#[actor(intensity = "5 in 10s")]
+pub struct Room;
+
+#[handlers]
+impl Room {
+    pub fn hello(&self) -> u32 {
+        1
+    }
+}
+// ANCHOR_END: right

@@ -1,0 +1,20 @@
+use callboard::prelude::*;
+
+// ANCHOR: right
+#[contract(key = String)]
+pub trait Carts {
+    #[handler(idempotent)]
+    fn items(&self) -> u32;
+}
+
+#[derive(Default, Actor)]
+#[actor(contract = Carts)]
+pub struct Cart;
+
+#[handlers(contract = Carts)]
+impl Cart {
+    pub fn items(&self) -> u32 {
+        1
+    }
+}
+// ANCHOR_END: right

@@ -1,0 +1,22 @@
+use callboard::prelude::*;
+
+// ANCHOR: right
+#[contract(key = String)]
+pub trait Carts {
+    fn items(&self) -> u32;
+    fn clear(&mut self);
+}
+
+#[derive(Default, Actor)]
+#[actor(contract = Carts)]
+pub struct Cart;
+
+#[handlers(contract = Carts)]
+impl Cart {
+    pub fn items(&self) -> u32 {
+        1
+    }
+
+    pub fn clear(&mut self) {}
+}
+// ANCHOR_END: right

@@ -1,0 +1,16 @@
+use callboard::prelude::*;
+
+// ANCHOR: right
+#[derive(Wire)]
+pub struct Name(String);
+
+#[derive(Default, Service)]
+pub struct Greeter;
+
+#[handlers]
+impl Greeter {
+    pub fn hello(&self, name: Name) -> String {
+        name.0
+    }
+}
+// ANCHOR_END: right

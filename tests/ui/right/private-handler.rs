@@ -1,0 +1,14 @@
+use callboard::prelude::*;
+
+// ANCHOR: right
+#[derive(Default, Service)]
+pub struct Greeter;
+
+#[handlers]
+impl Greeter {
+    #[handler(idempotent)]
+    pub fn hello(&self) -> u32 {
+        1
+    }
+}
+// ANCHOR_END: right

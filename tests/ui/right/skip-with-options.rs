@@ -1,0 +1,16 @@
+use callboard::prelude::*;
+
+// ANCHOR: right
+#[derive(Default, Service)]
+pub struct Greeter;
+
+#[handlers]
+impl Greeter {
+    #[handler(skip)]
+    pub fn helper(&self) {}
+
+    pub fn hello(&self) -> u32 {
+        1
+    }
+}
+// ANCHOR_END: right

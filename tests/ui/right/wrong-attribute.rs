@@ -1,0 +1,14 @@
+use callboard::prelude::*;
+
+// ANCHOR: right
+#[derive(Default, Service)]
+#[service(mailbox = 16)]
+pub struct Greeter;
+
+#[handlers]
+impl Greeter {
+    pub fn hello(&self) -> u32 {
+        1
+    }
+}
+// ANCHOR_END: right

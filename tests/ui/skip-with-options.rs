@@ -1,0 +1,18 @@
+use callboard::prelude::*;
+
+// ANCHOR: wrong
+#[derive(Default, Service)]
+pub struct Greeter;
+
+#[handlers]
+impl Greeter {
+    #[handler(skip, timeout = "2s")]
+    pub fn helper(&self) {}
+
+    pub fn hello(&self) -> u32 {
+        1
+    }
+}
+// ANCHOR_END: wrong
+
+fn main() {}

@@ -1,0 +1,16 @@
+use callboard::prelude::*;
+
+// ANCHOR: wrong
+#[derive(Default, Actor)]
+#[actor(mailbxo = 16)]
+pub struct Room;
+
+#[handlers]
+impl Room {
+    pub fn hello(&self) -> u32 {
+        1
+    }
+}
+// ANCHOR_END: wrong
+
+fn main() {}

@@ -1,0 +1,10 @@
+use callboard::prelude::*;
+
+// ANCHOR: wrong
+#[derive(Wire)]
+pub struct Greeting<'a> {
+    name: &'a str,
+}
+// ANCHOR_END: wrong
+
+fn main() {}
