@@ -148,6 +148,7 @@ impl AsyncTimer for Timer {
     }
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.sleep.as_mut().poll(cx)
+        // Named in full: with quinn's own tokio runtime in the build, a `Sleep` is an `AsyncTimer` too.
+        Future::poll(self.sleep.as_mut(), cx)
     }
 }
