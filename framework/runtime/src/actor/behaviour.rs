@@ -3,6 +3,8 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
+use tokio_util::sync::CancellationToken;
+
 /// How a turn ended, as far as the actor has to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TurnEnd {
@@ -36,16 +38,18 @@ pub(crate) trait Behaviour: Sized + Send + Sync + 'static {
     fn refuse(world: &Self::World, item: Self::Item, why: Unrun);
     /// Returns the message if it is still worth running; otherwise answers it.
     fn admit(world: &Self::World, item: Self::Item) -> Option<Self::Item>;
-    /// Runs a turn beside others.
+    /// Runs a turn beside others; `life` ends with the incarnation.
     fn run_shared<'a>(
         &'a self,
         world: &'a Arc<Self::World>,
+        life: &'a Arc<CancellationToken>,
         item: Self::Item,
     ) -> impl Future<Output = TurnEnd> + Send + 'a;
     /// Runs a turn alone.
     fn run_exclusive<'a>(
         &'a mut self,
         world: &'a Arc<Self::World>,
+        life: &'a Arc<CancellationToken>,
         item: Self::Item,
     ) -> impl Future<Output = TurnEnd> + Send + 'a;
     /// Is told that an incarnation ended: what it started ends too.

@@ -1,7 +1,10 @@
 //! The part of an actor that stays: its address, its mailbox and what became of it. Refs and calls
 //! hold it; incarnations of the state come and go behind it.
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use callboard_protocol::id::ActorAddr;
 use ractor::ActorCell;
@@ -55,7 +58,7 @@ pub(super) struct Residence {
     /// The ractor actor that runs the turns.
     pub(super) actor: Option<ActorCell>,
     /// Ends what the incarnation started: its streams and timers.
-    pub(super) token: CancellationToken,
+    pub(super) token: Arc<CancellationToken>,
 }
 
 impl<T> Cell<T> {
@@ -121,7 +124,7 @@ impl<T> Cell<T> {
     }
 
     /// Returns the token of the current incarnation.
-    pub(crate) fn token(&self) -> CancellationToken {
+    pub(crate) fn token(&self) -> Arc<CancellationToken> {
         self.residence().token.clone()
     }
 

@@ -81,7 +81,7 @@ impl<B: Behaviour> Job<B> {
     fn incarnation_over(&self) {
         let mut residence = self.cell.residence();
         residence.token.cancel();
-        residence.token = tokio_util::sync::CancellationToken::new();
+        residence.token = Arc::default();
         drop(residence);
         B::incarnation_ended(&self.world);
     }

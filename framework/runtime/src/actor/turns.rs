@@ -5,9 +5,10 @@
 
 use std::{
     future::{Future, poll_fn},
-    pin::pin,
+    mem,
+    pin::{Pin, pin},
     sync::Arc,
-    task::Poll,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -63,7 +64,7 @@ pub(super) async fn run<B: Behaviour>(
             continue;
         };
         let end = if B::exclusive(&item) {
-            B::run_exclusive(state, world, item).await
+            B::run_exclusive(state, world, &life, item).await
         } else {
             run_readers(state, cell, world, item, &life).await
         };
@@ -74,43 +75,99 @@ pub(super) async fn run<B: Behaviour>(
 }
 
 /// Runs readers beside each other until none runs and a writer, or nothing, waits.
+///
+/// Most handlers return without waiting. So a turn is polled once in a place that the next turn
+/// uses again, and joins those that wait, each with a waker of its own, only if it has to.
 async fn run_readers<B: Behaviour>(
     state: &B,
     cell: &Cell<B::Item>,
     world: &Arc<B::World>,
     first: B::Item,
-    life: &CancellationToken,
+    life: &Arc<CancellationToken>,
 ) -> TurnEnd {
-    let mut running = FuturesUnordered::new();
-    running.push(state.run_shared(world, first));
+    let mut waiting = Waiting::default();
+    let mut place = Box::pin(None);
+    let mut admitted = Some(first);
     loop {
+        if let Some(item) = admitted.take() {
+            place.set(Some(state.run_shared(world, life, item)));
+            match poll_once(place.as_mut()).await {
+                Poll::Ready(TurnEnd::Done) => place.set(None),
+                Poll::Ready(TurnEnd::Aborted) => return TurnEnd::Aborted,
+                Poll::Pending => waiting.push(mem::replace(&mut place, Box::pin(None))),
+            }
+        }
         tokio::task::consume_budget().await;
         let step = poll_fn(|cx| {
-            if let Poll::Ready(Some(end)) = running.poll_next_unpin(cx) {
+            if let Poll::Ready(Some(end)) = waiting.poll_next(cx) {
                 return Poll::Ready(Step::Ended(end));
             }
-            if running.len() < cell.settings().readers && !life.is_cancelled() {
+            if waiting.len() < cell.settings().readers && !life.is_cancelled() {
                 let popped = cell.mailbox.poll_pop(cx, |item| !B::exclusive(item));
                 if let Poll::Ready(Popped::Message(item)) = popped {
                     return Poll::Ready(Step::Admitted(item));
                 }
             }
-            if running.is_empty() {
+            if waiting.len() == 0 {
                 Poll::Ready(Step::Over)
             } else {
                 Poll::Pending
             }
         });
         match step.await {
-            Step::Admitted(item) => {
-                if let Some(item) = B::admit(world, item) {
-                    running.push(state.run_shared(world, item));
-                }
-            }
+            Step::Admitted(item) => admitted = B::admit(world, item),
             Step::Ended(TurnEnd::Done) => {}
             Step::Ended(TurnEnd::Aborted) => return TurnEnd::Aborted,
             Step::Over => return TurnEnd::Done,
         }
+    }
+}
+
+/// Turns that wait for something. It takes no memory before the first one.
+struct Waiting<F>(Option<FuturesUnordered<Present<F>>>);
+
+impl<F: Future> Waiting<F> {
+    fn push(&mut self, turn: Pin<Box<Option<F>>>) {
+        self.0.get_or_insert_default().push(Present(turn));
+    }
+
+    fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, FuturesUnordered::len)
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
+        match &mut self.0 {
+            Some(turns) => turns.poll_next_unpin(cx),
+            None => Poll::Ready(None),
+        }
+    }
+}
+
+impl<F> Default for Waiting<F> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+/// A turn in its place.
+struct Present<F>(Pin<Box<Option<F>>>);
+
+impl<F: Future> Future for Present<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        poll_place(self.0.as_mut(), cx)
+    }
+}
+
+async fn poll_once<F: Future>(mut place: Pin<&mut Option<F>>) -> Poll<F::Output> {
+    poll_fn(|cx| Poll::Ready(poll_place(place.as_mut(), cx))).await
+}
+
+fn poll_place<F: Future>(place: Pin<&mut Option<F>>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    match place.as_pin_mut() {
+        Some(turn) => turn.poll(cx),
+        None => Poll::Pending,
     }
 }
 
@@ -137,7 +194,7 @@ pub(super) async fn run_service<B: Behaviour>(
         let (state, world, life) = (state.clone(), world.clone(), life.clone());
         tasks.spawn("service-call", async move {
             // The caller was answered before the panic came here; the task must not die loudly.
-            let turn = std::panic::AssertUnwindSafe(state.run_shared(&world, item));
+            let turn = std::panic::AssertUnwindSafe(state.run_shared(&world, &life, item));
             let turn = pin!(turn.catch_unwind());
             let _ = select(turn, pin!(life.cancelled())).await;
             drop(place);

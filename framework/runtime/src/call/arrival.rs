@@ -12,7 +12,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    task::Poll,
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
@@ -107,15 +107,17 @@ impl Arrival {
 
     /// Ends when the caller does not wait any more.
     pub(crate) async fn cancelled(&self) {
-        poll_fn(|cx| {
-            self.0.waker.register(cx.waker());
-            if self.is_cancelled() {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
+        poll_fn(|cx| self.poll_cancelled(cx)).await;
+    }
+
+    /// Becomes ready when the caller does not wait any more.
+    pub(crate) fn poll_cancelled(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.waker.register(cx.waker());
+        if self.is_cancelled() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 
     pub(crate) fn decode<T: Wire>(&self, body: &[u8], method: &FaceMethod) -> Result<T, CallError> {

@@ -151,22 +151,19 @@ impl<M: Method> Call<M> {
         let hub = self.target.hub(spec)?.clone();
         let face = hub.face::<M::Interface>()?;
         let now = hub.now();
-        let turn = scope::current();
         let own = now + self.timeout.unwrap_or_else(|| spec.default_timeout());
-        let deadline = turn
-            .as_ref()
-            .filter(|_| wants_reply)
-            .map_or(own, |turn| own.min(turn.deadline));
-        let chain = match &turn {
-            Some(turn) if wants_reply => turn.chain.clone(),
-            _ => Chain::default(),
-        };
+        let (deadline, chain, trace, actor) = scope::with_current(|turn| match turn {
+            Some(turn) if wants_reply => {
+                let deadline = own.min(turn.deadline());
+                (deadline, turn.chain(), turn.trace(), turn.actor())
+            }
+            Some(turn) => (own, Chain::default(), turn.trace(), turn.actor()),
+            None => {
+                let trace = hub.metrics().sample(|| hub.random());
+                (own, Chain::default(), trace, None)
+            }
+        });
         scope::check_length(&chain, spec)?;
-        let trace = match &turn {
-            Some(turn) => turn.trace,
-            None => hub.metrics().sample(|| hub.random()),
-        };
-        let actor = turn.as_ref().and_then(|turn| turn.actor);
         let caller = Caller {
             node: hub.me().id,
             actor,

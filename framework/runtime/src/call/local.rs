@@ -1,6 +1,9 @@
 //! A call to an actor of this process: the value moves, nothing is encoded.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use callboard_protocol::{
     code::{CallError, Code},
@@ -43,7 +46,7 @@ pub(super) async fn call<M: Method>(
     let inbound = items.map(|items| Inbound::local(items, broken, plan.spec));
     let message = M::message(Envelope::new(args, inbound, port));
     let mut queued = Queued {
-        meta: plan.meta.clone(),
+        meta: Arc::new(plan.meta.clone()),
         message,
     };
     let key = loop {

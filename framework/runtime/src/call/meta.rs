@@ -1,5 +1,7 @@
 //! What travels with a call besides its arguments.
 
+use std::sync::Arc;
+
 use callboard_protocol::{
     id::{ActorAddr, NodeId},
     time::Time,
@@ -33,6 +35,6 @@ pub(crate) struct Meta {
 /// A message in a mailbox.
 #[derive(Debug)]
 pub(crate) struct Queued<M> {
-    pub(crate) meta: Meta,
+    pub(crate) meta: Arc<Meta>,
     pub(crate) message: M,
 }

@@ -6,8 +6,10 @@
 use std::{
     any::Any,
     fmt,
-    future::Future,
-    panic::{AssertUnwindSafe, resume_unwind},
+    future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    pin::{Pin, pin},
+    task::{Context, Poll},
 };
 
 use callboard_protocol::{
@@ -15,10 +17,6 @@ use callboard_protocol::{
     wire::Wire,
 };
 use futures_core::Stream;
-use futures_util::{
-    FutureExt,
-    future::{Either, select},
-};
 use tokio::sync::oneshot;
 
 use crate::actor::TurnEnd;
@@ -216,17 +214,19 @@ impl<A> Port<A> {
         }
     }
 
-    async fn gone(&mut self) {
+    /// Becomes ready when nobody waits for the answer any more.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.sink {
-            Sink::Local(caller) => caller.closed().await,
-            Sink::Remote(arrival) => arrival.cancelled().await,
-            Sink::Discard | Sink::Answered => std::future::pending().await,
+            Sink::Local(caller) => caller.poll_closed(cx),
+            Sink::Remote(arrival) => arrival.poll_cancelled(cx),
+            Sink::Discard | Sink::Answered => Poll::Pending,
         }
     }
 
     async fn finish<T>(&mut self, turn: impl Future<Output = T> + Send) -> T {
         self.started = true;
-        match AssertUnwindSafe(turn).catch_unwind().await {
+        let mut turn = pin!(turn);
+        match poll_fn(|cx| poll_caught(turn.as_mut(), cx)).await {
             Ok(value) => value,
             Err(panic) => self.crash(panic),
         }
@@ -236,18 +236,20 @@ impl<A> Port<A> {
     /// polled first, so that a value that is there is never thrown away.
     async fn race<T>(&mut self, turn: impl Future<Output = T> + Send) -> Option<T> {
         self.started = true;
-        let turn = std::pin::pin!(AssertUnwindSafe(turn).catch_unwind());
-        let outcome = {
-            let gone = std::pin::pin!(self.gone());
-            match select(turn, gone).await {
-                Either::Left((outcome, _)) => Some(outcome),
-                Either::Right(((), _)) => None,
+        let mut turn = pin!(Some(turn));
+        let outcome = poll_fn(|cx| {
+            let running = turn.as_mut().as_pin_mut();
+            match running.map(|turn| poll_caught(turn, cx)) {
+                Some(Poll::Ready(outcome)) => Poll::Ready(Some(outcome)),
+                Some(Poll::Pending) => self.poll_gone(cx).map(|()| None),
+                None => Poll::Ready(None),
             }
-        };
-        match outcome {
+        });
+        match outcome.await {
             Some(Ok(value)) => Some(value),
             Some(Err(panic)) => self.crash(panic),
             None => {
+                turn.set(None);
                 self.sink = Sink::Answered;
                 None
             }
@@ -317,6 +319,17 @@ impl<A> Drop for Port<A> {
             Code::ActorStopped
         };
         self.fail(self.spec.error(code));
+    }
+}
+
+/// Polls a handler; a panic is a value.
+fn poll_caught<F: Future>(
+    turn: Pin<&mut F>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<F::Output, Box<dyn Any + Send>>> {
+    match catch_unwind(AssertUnwindSafe(|| turn.poll(cx))) {
+        Ok(polled) => polled.map(Ok),
+        Err(panic) => Poll::Ready(Err(panic)),
     }
 }
 

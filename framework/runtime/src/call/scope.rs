@@ -1,9 +1,15 @@
 //! What a running turn hands on to the calls it makes: its chain, its deadline, its trace.
 //!
-//! It is task-local, so that any ref used inside a handler takes part, however it came there. A
-//! task that a handler spawns by itself starts anew.
+//! It is in a slot of the thread while the turn is polled, so that any ref used inside a handler
+//! takes part, however it came there. A task that a handler spawns by itself starts anew.
 
-use std::{future::Future, sync::Arc};
+use std::{
+    cell::{Cell, RefCell},
+    future::{Future, poll_fn},
+    mem,
+    pin::pin,
+    sync::Arc,
+};
 
 use callboard_protocol::{
     code::{CallError, Code},
@@ -12,6 +18,7 @@ use callboard_protocol::{
     wire::header::{CHAIN_MAX, Chain as WireChain, ChainLink, TraceContext},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use super::{client::Plan, hub::Hub, interface::MethodSpec, meta::Meta};
 
@@ -26,15 +33,16 @@ pub(crate) struct Chain {
 /// The turn that the current task runs.
 #[derive(Debug)]
 pub(crate) struct Turn {
-    pub(crate) hub: Arc<Hub>,
+    hub: Arc<Hub>,
     /// The actor whose turn it is; nothing for a service.
-    pub(crate) actor: Option<ActorAddr>,
-    pub(crate) deadline: Time,
-    /// The chain with this actor as its last.
-    pub(crate) chain: Chain,
-    pub(crate) trace: Option<TraceContext>,
+    actor: Option<ChainLink>,
+    meta: Arc<Meta>,
+    /// The root of the turn's own calls, once one was made; 0 before.
+    root: Cell<u64>,
     /// Ends with the actor's incarnation.
-    pub(crate) life: CancellationToken,
+    life: Arc<CancellationToken>,
+    /// Of a turn whose call is sampled.
+    span: Option<Span>,
 }
 
 impl Chain {
@@ -57,10 +65,10 @@ impl Chain {
     }
 
     /// Returns the chain with one more actor.
-    fn with(&self, link: ChainLink) -> Self {
+    fn with(&self, root: u64, link: ChainLink) -> Self {
         let links = self.links().iter().copied().chain([link]).collect();
         Self {
-            root: self.root,
+            root,
             links: Some(links),
         }
     }
@@ -71,30 +79,77 @@ impl Turn {
     pub(crate) fn new(
         hub: Arc<Hub>,
         actor: Option<ChainLink>,
-        meta: &Meta,
-        life: CancellationToken,
+        meta: Arc<Meta>,
+        life: Arc<CancellationToken>,
+        span: Option<Span>,
     ) -> Self {
-        let mut chain = meta.chain.clone();
-        if let Some(link) = actor {
-            chain = chain.with(link);
-            if chain.root == 0 {
-                chain.root = hub.random() | 1;
-            }
-        }
-        let actor = actor.map(|link| link.actor);
+        let root = Cell::new(meta.chain.root);
         Self {
             hub,
             actor,
-            deadline: meta.deadline,
-            chain,
-            trace: meta.trace,
+            meta,
+            root,
             life,
+            span,
         }
+    }
+
+    /// Returns the actor whose turn it is.
+    pub(super) fn actor(&self) -> Option<ActorAddr> {
+        self.actor.map(|link| link.actor)
+    }
+
+    /// Returns when the turn's caller stops waiting.
+    pub(super) fn deadline(&self) -> Time {
+        self.meta.deadline
+    }
+
+    pub(super) fn trace(&self) -> Option<TraceContext> {
+        self.meta.trace
+    }
+
+    /// Returns the chain of a call that this turn waits for.
+    pub(super) fn chain(&self) -> Chain {
+        let Some(link) = self.actor else {
+            return self.meta.chain.clone();
+        };
+        if self.root.get() == 0 {
+            self.root.set(self.hub.random() | 1);
+        }
+        self.meta.chain.with(self.root.get(), link)
     }
 
     /// Runs a handler as this turn.
     pub(crate) async fn run<F: Future>(self, handler: F) -> F::Output {
-        TURN.scope(Arc::new(self), handler).await
+        let mut handler = pin!(handler);
+        let mut turn = Some(self);
+        poll_fn(|cx| {
+            let entered = Entered::new(&mut turn);
+            let span = entered.span();
+            let _in_span = span.as_ref().map(Span::enter);
+            handler.as_mut().poll(cx)
+        })
+        .await
+    }
+}
+
+/// Puts a turn into the thread's slot, and back at the end of the poll.
+struct Entered<'a>(&'a mut Option<Turn>);
+
+impl<'a> Entered<'a> {
+    fn new(turn: &'a mut Option<Turn>) -> Self {
+        TURN.with_borrow_mut(|current| mem::swap(current, turn));
+        Self(turn)
+    }
+
+    fn span(&self) -> Option<Span> {
+        TURN.with_borrow(|turn| turn.as_ref()?.span.clone())
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        TURN.with_borrow_mut(|current| mem::swap(current, self.0));
     }
 }
 
@@ -123,17 +178,17 @@ pub(super) fn check_length(chain: &Chain, spec: &MethodSpec) -> Result<(), CallE
     Err(spec.error(Code::ChainTooLong).with_detail(detail))
 }
 
-/// Returns the turn that the current task runs, if it runs one.
-pub(crate) fn current() -> Option<Arc<Turn>> {
-    TURN.try_with(Clone::clone).ok()
+/// Gives the turn that the current task runs, if it runs one, to `look`.
+pub(super) fn with_current<T>(look: impl FnOnce(Option<&Turn>) -> T) -> T {
+    TURN.with_borrow(|turn| look(turn.as_ref()))
 }
 
 /// Spawns a task that ends with the actor of the current turn. Outside a turn, nothing is spawned:
 /// answers are only given inside one.
 pub(crate) fn spawn(name: &'static str, future: impl Future<Output = ()> + Send + 'static) {
-    let Some(turn) = current() else { return };
-    let life = turn.life.clone();
-    turn.hub.tasks().spawn(name, async move {
+    let turn = with_current(|turn| turn.map(|turn| (turn.hub.clone(), turn.life.clone())));
+    let Some((hub, life)) = turn else { return };
+    hub.tasks().spawn(name, async move {
         tokio::select! {
             biased;
             () = life.cancelled() => {}
@@ -142,6 +197,6 @@ pub(crate) fn spawn(name: &'static str, future: impl Future<Output = ()> + Send 
     });
 }
 
-tokio::task_local! {
-    static TURN: Arc<Turn>;
+thread_local! {
+    static TURN: RefCell<Option<Turn>> = const { RefCell::new(None) };
 }

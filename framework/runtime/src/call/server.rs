@@ -43,8 +43,12 @@ pub(crate) trait Hosted: Send + Sync + fmt::Debug + 'static {
     ///
     /// # Errors
     /// Why it was not put there; the handler does not run.
-    fn accept(&self, method: MethodId, incoming: Incoming<'_>, meta: Meta)
-    -> Result<(), CallError>;
+    fn accept(
+        &self,
+        method: MethodId,
+        incoming: Incoming<'_>,
+        meta: Arc<Meta>,
+    ) -> Result<(), CallError>;
     /// Returns the interface.
     fn interface(&self) -> InterfaceId;
     /// Returns the typed cell, for callers in this process.
@@ -79,7 +83,7 @@ pub(super) struct Arrived {
     method: MethodId,
     /// What the caller takes the method's types for, if the hello did not settle it.
     shape: Option<u64>,
-    meta: Meta,
+    meta: Arc<Meta>,
     /// Nothing while the body is still on its stream.
     body: Option<Bytes>,
     arrival: Arrival,
@@ -238,7 +242,7 @@ impl Receiver {
                 Target::Spawned { shape, .. } => Some(shape),
                 Target::Service | Target::Keyed(_) => None,
             },
-            meta: meta(session, call),
+            meta: Arc::new(meta(session, call)),
             body,
             arrival,
         };

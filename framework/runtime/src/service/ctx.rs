@@ -17,7 +17,7 @@ pub struct Ctx<A: Definition>(Inner<A>);
 enum Inner<A: Definition> {
     Resident {
         world: Arc<dyn Residence<A>>,
-        meta: Option<Meta>,
+        meta: Option<Arc<Meta>>,
     },
     Test {
         key: A::Key,
@@ -31,7 +31,7 @@ trait Residence<A: Definition>: Send + Sync {
     fn key(&self) -> &A::Key;
     fn children(&self) -> crate::actor::Guardian;
     fn new_group(&self, strategy: Strategy) -> crate::actor::Guardian;
-    fn life(&self) -> tokio_util::sync::CancellationToken;
+    fn life(&self) -> Arc<tokio_util::sync::CancellationToken>;
 }
 
 impl<A: Definition> Ctx<A> {
@@ -201,7 +201,7 @@ impl<A: Definition> Ctx<A> {
 
     fn meta(&self) -> Option<&Meta> {
         match &self.0 {
-            Inner::Resident { meta, .. } => meta.as_ref(),
+            Inner::Resident { meta, .. } => meta.as_deref(),
             Inner::Test { .. } => None,
         }
     }
@@ -218,7 +218,7 @@ impl<A: Definition> Ctx<A> {
 }
 
 impl<A: Handlers> Ctx<A> {
-    pub(crate) fn resident(world: Arc<World<A>>, meta: Option<Meta>) -> Self {
+    pub(crate) fn resident(world: Arc<World<A>>, meta: Option<Arc<Meta>>) -> Self {
         Self(Inner::Resident { world, meta })
     }
 }
@@ -244,7 +244,7 @@ impl<A: Handlers> Residence<A> for World<A> {
         World::new_group(self, strategy)
     }
 
-    fn life(&self) -> tokio_util::sync::CancellationToken {
+    fn life(&self) -> Arc<tokio_util::sync::CancellationToken> {
         self.cell.token()
     }
 }

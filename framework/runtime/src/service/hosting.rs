@@ -142,7 +142,7 @@ impl<I: Interface> Hosted for CellHost<I> {
         &self,
         method: MethodId,
         incoming: Incoming<'_>,
-        meta: Meta,
+        meta: Arc<Meta>,
     ) -> Result<(), CallError> {
         let index = I::METHODS.iter().position(|spec| spec.id == method);
         let Some((index, spec)) = index.and_then(|index| Some((index, I::METHODS.get(index)?)))

@@ -1,7 +1,6 @@
 //! A user's type as an actor: joins `actor` (turns) with `call` (messages) and the context.
 
 use std::{
-    future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -11,7 +10,8 @@ use callboard_protocol::{
     supervision::Strategy,
     wire::header::ChainLink,
 };
-use tracing::{Instrument, Span};
+use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use crate::{
     actor::{Behaviour, Cell, Child, Ended, Guardian, Job, TurnEnd, Unrun},
@@ -160,24 +160,24 @@ impl<A: Handlers> Behaviour for Instance<A> {
         Some(item)
     }
 
-    fn run_shared<'a>(
+    async fn run_shared<'a>(
         &'a self,
         world: &'a Arc<World<A>>,
+        life: &'a Arc<CancellationToken>,
         item: Self::Item,
-    ) -> impl Future<Output = TurnEnd> + Send + 'a {
-        let span = turn_span::<A>(world, &item);
-        let (turn, ctx, message) = prepare(world, item);
-        async move { turn.run(self.0.run_shared(&ctx, message)).await }.instrument(span)
+    ) -> TurnEnd {
+        let (turn, ctx, message) = prepare(world, life, item);
+        turn.run(self.0.run_shared(&ctx, message)).await
     }
 
-    fn run_exclusive<'a>(
+    async fn run_exclusive<'a>(
         &'a mut self,
         world: &'a Arc<World<A>>,
+        life: &'a Arc<CancellationToken>,
         item: Self::Item,
-    ) -> impl Future<Output = TurnEnd> + Send + 'a {
-        let span = turn_span::<A>(world, &item);
-        let (turn, ctx, message) = prepare(world, item);
-        async move { turn.run(self.0.run_exclusive(&ctx, message)).await }.instrument(span)
+    ) -> TurnEnd {
+        let (turn, ctx, message) = prepare(world, life, item);
+        turn.run(self.0.run_exclusive(&ctx, message)).await
     }
 
     fn ended(world: &World<A>, why: Ended) {
@@ -227,36 +227,30 @@ impl Drop for KillOnDrop {
 
 fn prepare<A: Handlers>(
     world: &Arc<World<A>>,
+    life: &Arc<CancellationToken>,
     item: ItemOf<A>,
 ) -> (Turn, Ctx<A>, <A::Interface as Interface>::Msg) {
+    let span = turn_span::<A>(world, &item);
     let Queued { meta, message } = item;
-    let turn = Turn::new(
-        world.hub.clone(),
-        (A::KIND != Kind::Service).then(|| world.link()),
-        &meta,
-        world.cell.token(),
-    );
+    let actor = (A::KIND != Kind::Service).then(|| world.link());
+    let turn = Turn::new(world.hub.clone(), actor, meta.clone(), life.clone(), span);
     (turn, Ctx::resident(world.clone(), Some(meta)), message)
 }
 
 /// Makes the span of a turn whose call is sampled. It has no parent here: the caller's span is named
 /// by its id, and may be on another node.
-fn turn_span<A: Handlers>(world: &World<A>, item: &ItemOf<A>) -> Span {
-    let Some(trace) = item.meta.trace.filter(|trace| trace.flags & 1 == 1) else {
-        return Span::none();
-    };
+fn turn_span<A: Handlers>(world: &World<A>, item: &ItemOf<A>) -> Option<Span> {
+    let trace = item.meta.trace.filter(|trace| trace.flags & 1 == 1)?;
     let index = <A::Interface as Interface>::index(&item.message);
-    let Some(spec) = <A::Interface as Interface>::METHODS.get(index) else {
-        return Span::none();
-    };
-    tracing::info_span!(
+    let spec = <A::Interface as Interface>::METHODS.get(index)?;
+    Some(tracing::info_span!(
         parent: None,
         "turn",
         method = %spec.path(),
         node = %world.hub.me().name,
         trace_id = format_args!("{:032x}", trace.trace_id),
         parent_id = format_args!("{:016x}", trace.span_id),
-    )
+    ))
 }
 
 /// How long the children of an incarnation that ended may take for what waits in their mailboxes.
