@@ -16,6 +16,7 @@ pub(crate) enum Event {
         deadline: Duration,
         /// The author of the method says that running it twice is harmless.
         is_idempotent: bool,
+        work: Work,
     },
     /// The streamed reply of a call has begun; the call ends with its stream.
     Opened { token: Token },
@@ -73,6 +74,17 @@ pub(crate) enum Event {
         machine: MachineNumber,
         usage: Usage,
     },
+}
+
+/// When the turn of a call ends if its caller does not wait for it any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// In the middle.
+    EndsWithCaller,
+    /// When it is done: it has its actor for itself. It does not begin without its caller.
+    RunsToItsEnd,
+    /// When it is done: nobody has ever waited for it. It does not begin after its deadline.
+    Sent,
 }
 
 /// How a call ended.
