@@ -3,6 +3,7 @@
 use super::Court;
 use crate::ledger::{Event, Ledger, Outcome, Usage, Work};
 use callboard_protocol::code::Code;
+use callboard_protocol::supervision::Strategy;
 use std::time::Duration;
 
 fn ms(ms: u64) -> Duration {
@@ -344,6 +345,63 @@ fn a_turn_that_begins_after_the_machine_of_its_caller_was_lost_is_found() {
     assert_eq!(
         broken_by(&begins(5003), 5100).as_deref(),
         Some("dropped-work-stops")
+    );
+}
+
+/// An incarnation of an actor that is in the place of its number.
+fn began(actor: u64, strategy: Strategy) -> Event {
+    Event::Began {
+        actor,
+        on: 0,
+        place: usize::try_from(actor).unwrap_or(usize::MAX),
+        strategy,
+    }
+}
+
+/// Lets the second of three actors fail, and those begin anew that are named.
+fn broken_by_restart(strategy: Strategy, restarted: &[u64]) -> Option<String> {
+    let mut events: Vec<_> = (1..4).map(|actor| (1, began(actor, strategy))).collect();
+    events.push((50, Event::Failing { actor: 2 }));
+    events.extend(restarted.iter().map(|&actor| (60, began(actor, strategy))));
+    broken_by(&events, 301)
+}
+
+#[test]
+fn a_sibling_that_is_not_restarted_and_one_that_should_not_be_are_found() {
+    let restarts = [
+        (Strategy::OneForOne, vec![2]),
+        (Strategy::OneForAll, vec![1, 2, 3]),
+        (Strategy::RestForOne, vec![2, 3]),
+    ];
+    for (strategy, right) in restarts {
+        assert_eq!(broken_by_restart(strategy, &right), None, "{strategy:?}");
+        let one_less = &right[..right.len() - 1];
+        let one_more: Vec<_> = right.iter().copied().chain([right[0]]).collect();
+        for wrong in [one_less, &one_more] {
+            assert_eq!(
+                broken_by_restart(strategy, wrong).as_deref(),
+                Some("a-group-restarts-together"),
+                "{strategy:?} {wrong:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_aborted_turn_restarts_its_actor_alone() {
+    let strategy = Strategy::OneForAll;
+    let aborted = |again: u64| {
+        [
+            (1, began(1, strategy)),
+            (1, began(2, strategy)),
+            (50, Event::Aborted { actor: 1 }),
+            (50, began(again, strategy)),
+        ]
+    };
+    assert_eq!(broken_by(&aborted(1), 301), None);
+    assert_eq!(
+        broken_by(&aborted(2), 301).as_deref(),
+        Some("a-group-restarts-together")
     );
 }
 

@@ -188,6 +188,16 @@ impl Caller {
         )
     }
 
+    pub(super) fn halt(&self, log: LogRef, terms: Terms, ms: u64) -> Operation {
+        self.watch(
+            "Log/halt",
+            Work::EndsWithCaller,
+            false,
+            terms,
+            move |token| async move { log.halt(token, ms).timeout(terms.timeout).await },
+        )
+    }
+
     /// Lets actors call each other along a path.
     pub(super) fn visit(&self, mut path: Vec<LogRef>, terms: Terms) -> Option<Operation> {
         let first = path.pop()?;
