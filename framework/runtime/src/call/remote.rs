@@ -38,6 +38,7 @@ use super::{
     session::Session,
     stream::{RemoteSink, pump},
     streams::Halves,
+    turnstile::{Turn, Turnstile},
 };
 
 /// Makes one attempt of a call at a peer.
@@ -216,8 +217,8 @@ async fn announce<M: Method>(
     let turnstile = session.turnstile(open.lane);
     let mut front = None;
     loop {
-        if front.is_none() && !turnstile.is_free() {
-            front = Some(turnstile.enter().await);
+        if front.is_none() {
+            front = queue_up(plan, turnstile).await;
         }
         frame.deadline_left = plan.meta.deadline.saturating_since(plan.hub.now());
         let appended = link.append(open.lane, |buffer| match &apart {
@@ -264,6 +265,19 @@ async fn announce<M: Method>(
             Err(error) => return Err(not_announced(plan, session, error)),
         }
     }
+}
+
+/// Waits behind those who wait for room on the lane, if there are any.
+async fn queue_up<'a>(plan: &Plan, turnstile: &'a Turnstile) -> Option<Turn<'a>> {
+    if plan.hub.env().plant.buggify("a-call-waits-for-room") {
+        let front = turnstile.enter().await;
+        tokio::task::yield_now().await;
+        return Some(front);
+    }
+    if turnstile.is_free() {
+        return None;
+    }
+    Some(turnstile.enter().await)
 }
 
 /// Makes the part of a frame that the plan knows.
