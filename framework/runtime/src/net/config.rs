@@ -43,7 +43,8 @@ pub struct Config {
 
     /// The most linked peers, nodes and clients together; default 1024.
     ///
-    /// Worst case, each costs the windows and the buffers below.
+    /// Worst case, each costs the windows and the buffers below, and its list of the nodes that it
+    /// is linked with, of up to `limits.members_max`.
     pub peers_max: usize,
     /// The most connections between their first packet and their accepted hello; default 256.
     /// More are refused.
@@ -87,8 +88,8 @@ pub struct Config {
     pub reconnect_min: Duration,
     /// The longest wait between two tries; default 5 s. The waits double, with jitter.
     pub reconnect_max: Duration,
-    /// After this long without a link to a member and without news of it from another, it is
-    /// dropped; default 60 s. Seeds are never dropped.
+    /// After this long without a link to a member, here or at any linked node, it is dropped;
+    /// default 60 s. Seeds are never dropped.
     pub member_forget: Duration,
 }
 
