@@ -323,6 +323,29 @@ async fn closing_sends_what_is_in_the_lanes_first() {
     );
 }
 
+#[tokio::test]
+async fn closing_waits_for_no_peer_that_does_not_answer() {
+    // Nothing is read from it.
+    let silent = std::net::UdpSocket::bind(loopback(0)).expect("a port");
+    let seed = [silent.local_addr().expect("its address")];
+    let config = Config {
+        // What a peer that stood still does to the measured one.
+        initial_rtt: Duration::from_secs(5),
+        dial_timeout: PATIENCE,
+        ..quick()
+    };
+    let a = Start {
+        config,
+        ..Start::new(node(&authority("shop"), "a"))
+    };
+    let a = a.seeds(&seed).go();
+    let dialled = tokio::task::spawn_blocking(move || silent.recv(&mut [0; 2000]));
+    dialled.await.expect("joins").expect("a packet");
+    let begun = std::time::Instant::now();
+    a.net.close("done", PATIENCE).await;
+    assert!(begun.elapsed() < PATIENCE / 2, "{:?}", begun.elapsed());
+}
+
 fn put(out: &mut Vec<u8>, body: &[u8]) -> Result<(), std::convert::Infallible> {
     out.extend_from_slice(body);
     Ok(())
