@@ -24,8 +24,10 @@ pub struct Config {
 
     /// After this long without a packet from a peer its link is down; default 3 s, 100 ms to 1 h.
     ///
-    /// It is the time to notice a killed peer, because a killed process says no goodbye. Smaller
-    /// values take a busy or paused peer for a dead one.
+    /// It is the time to notice a killed peer, because a killed process says no goodbye, and up to
+    /// `keep_alive` more: the time runs from the last probe. One that is started again on its port
+    /// is noticed sooner: at once if it dials, else at the next packet that it is sent, at the
+    /// latest after `keep_alive`. Smaller values take a busy or paused peer for a dead one.
     pub peer_timeout: Duration,
     /// How often an idle link is probed; default 1 s, below half of `peer_timeout`.
     ///
