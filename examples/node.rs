@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use callboard::{net::Identity, prelude::*};
 use clap::Parser;
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
 /// Runs a Callboard node that hosts a Greeter, or with --call calls one.
 #[derive(Debug, Parser)]
@@ -70,12 +71,26 @@ impl Greeter {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    show_log();
     let args = Args::parse();
     match &args.call {
         Some(name) => call(&args, name).await,
         None => serve(&args).await,
     }
 }
+
+// ANCHOR: logs
+/// Writes warnings to stderr, or what `RUST_LOG` asks for.
+fn show_log() {
+    let filter = EnvFilter::builder()
+        .with_default_directive(LevelFilter::WARN.into())
+        .from_env_lossy();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+}
+// ANCHOR_END: logs
 
 // ANCHOR: serve
 /// Hosts the Greeter until Ctrl-C.

@@ -4,6 +4,7 @@
 use std::{env, error::Error, net::SocketAddr};
 
 use callboard::prelude::*;
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
 // ANCHOR: messages
 /// What hangs on a board.
@@ -74,6 +75,7 @@ impl Hall {
 // ANCHOR: main
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    show_log();
     let args: Vec<String> = env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
@@ -93,6 +95,19 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 // ANCHOR_END: main
+
+// ANCHOR: logs
+/// Writes warnings to stderr, or what `RUST_LOG` asks for.
+fn show_log() {
+    let filter = EnvFilter::builder()
+        .with_default_directive(LevelFilter::WARN.into())
+        .from_env_lossy();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+}
+// ANCHOR_END: logs
 
 // ANCHOR: host
 /// Hosts the hall, with one board, until Ctrl-C.

@@ -16,5 +16,6 @@ mod shapes;
 mod supervision;
 mod support;
 mod telemetry;
+mod texts;
 mod tidy;
 mod ui;

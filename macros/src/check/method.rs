@@ -29,10 +29,11 @@ pub(super) fn method<'a>(
     place: Place<'_>,
     problems: &Problems,
 ) -> Option<Handler<'a>> {
-    options(method, problems);
-    let before = problems.len();
     let sig = &method.sig;
+    options(method, problems);
+    // Reported and emitted all the same: the calls of the ref that were meant for it then find it.
     name(&sig.ident, problems);
+    let before = problems.len();
     function_kind(method, problems);
     generics(method, problems);
     let receiver = receiver(method, problems);

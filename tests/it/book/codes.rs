@@ -53,6 +53,24 @@ fn the_pages_of_calls_links_and_starts_begin_with_the_facts_of_the_table() {
 }
 
 #[test]
+fn the_names_that_no_handler_may_have_are_in_the_book() {
+    let rules = read("macros/src/check/method.rs");
+    let (_, table) = rules.split_once("const RESERVED").expect("the table");
+    let (table, _) = table.split_once("];").expect("its end");
+    let names = table.lines().filter_map(|line| {
+        let name = line.trim().strip_prefix("(\"")?;
+        name.split('"').next()
+    });
+    let page = read("book/src/concepts/refs.md");
+    let mut count = 0;
+    for name in names {
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+        count += 1;
+    }
+    assert_eq!(count, 7, "the page says how many");
+}
+
+#[test]
 fn the_index_lists_every_code_with_its_facts() {
     let mistakes = MISTAKES.iter().map(|row| {
         format!(

@@ -5,6 +5,7 @@
 //! | `console` | each command runs to its end |
 //! | `console,terminal-1` | a process that goes on until `^C`; a later block of the same terminal shows more of its output |
 //! | `console,outside` | commands beside the repository, such as `cargo new`, with or without a terminal; an ignored test, as it builds all crates once more |
+//! | `console,openssl` | as without the word, also with a terminal; left out where there is no OpenSSL 3 |
 //! | `console,by-hand` | nothing: commands for a person, from a short list |
 //!
 //! In what is shown, `…` in a line stands for any text and a line of `…` for any lines. Addresses
@@ -75,7 +76,7 @@ fn commands_that_nothing_replays_are_from_a_short_list() {
                 continue;
             }
             let known = match fence.info.get(1).map(String::as_str) {
-                None | Some("outside" | "by-hand") => true,
+                None | Some("outside" | "openssl" | "by-hand") => true,
                 Some(other) => other.starts_with("terminal-"),
             };
             assert!(known, "{}:{}: {:?}", page.path, fence.line, fence.info);
@@ -138,6 +139,8 @@ impl Stage {
             let kind = match (self.outside, &info[..]) {
                 (true, ["console", "outside", kind @ ..]) => kind,
                 (false, ["console", "outside" | "by-hand", ..]) => continue,
+                (false, ["console", "openssl", kind @ ..]) if has_openssl() => kind,
+                (false, ["console", "openssl", ..]) => continue,
                 (false, ["console", kind @ ..]) => kind,
                 _ => continue,
             };
@@ -174,7 +177,10 @@ impl Stage {
             while let Some(line) = running.next_line()? {
                 printed.push(line);
             }
-            running.child.wait().map_err(|error| error.to_string())?;
+            let status = running.child.wait().map_err(|error| error.to_string())?;
+            if command.starts_with(OPENSSL) && !status.success() {
+                return Err(format!("`{command}`: {status}\n{}", printed.join("\n")));
+            }
             if !matches_all(&shown, &printed) {
                 return Err(format!(
                     "`{command}` printed\n{}\nand the book shows\n{}",
@@ -244,10 +250,16 @@ impl Stage {
         command
     }
 
-    /// Returns the command of `cargo run --example NAME -- ARGUMENTS` on the built example.
+    /// Returns the command of `cargo run --example NAME -- ARGUMENTS` on the built example, or an
+    /// `openssl` command as it is.
     fn example(&self, command: &str) -> Result<Command, String> {
         let words = words(command);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        if let ["openssl", arguments @ ..] = &words[..] {
+            let mut command = Command::new("openssl");
+            command.args(arguments).current_dir(self.folder.path());
+            return Ok(command);
+        }
         let ["cargo", "run", "--example", name, arguments @ ..] = &words[..] else {
             return Err(format!("only `cargo run --example` is replayed: {command}"));
         };
@@ -355,6 +367,17 @@ fn pass_on(stream: Option<impl std::io::Read + Send + 'static>, to: Sender<Strin
     });
 }
 
+/// Whether the machine has an OpenSSL whose commands are those of the book.
+fn has_openssl() -> bool {
+    let version = Command::new("openssl").arg("version").output();
+    let version = version.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let major = version.ok().and_then(|version| {
+        let number = version.strip_prefix("OpenSSL ")?.split('.').next()?;
+        number.parse::<u32>().ok()
+    });
+    major.is_some_and(|major| major >= 3)
+}
+
 /// Whether the lines printed are those shown.
 fn matches_all(shown: &[&str], printed: &[String]) -> bool {
     match (shown.split_first(), printed.split_first()) {
@@ -454,6 +477,7 @@ fn free_port() -> String {
     socket.local_addr().expect("bound").port().to_string()
 }
 
+const OPENSSL: &str = "openssl ";
 const LOOPBACK: &str = "127.0.0.1:";
 
 #[test]

@@ -140,7 +140,9 @@ async fn an_order_is_taken_on_another_node() -> Result<(), Box<dyn std::error::E
     while one.members().is_empty() {
         tokio::task::yield_now().await;
     }
+    // ANCHOR: ref_passed
     let left = one.service::<Shop>().buy(stock, "tea", 2).await?;
+    // ANCHOR_END: ref_passed
     assert_eq!(left, 1);
 
     two.stop().await;
@@ -179,7 +181,8 @@ impl From<HandlerError<OutOfStock>> for NotBought {
 
 #[handlers]
 impl Shop {
-    /// A ref is an argument like any other.
+    // ANCHOR: ref_argument
+    /// A ref is an argument like any other: the handler calls the actor, wherever it lives.
     pub async fn buy(&self, stock: StockRef, sku: String, count: u32) -> Result<u32, NotBought> {
         let order = Order {
             sku,
@@ -188,6 +191,7 @@ impl Shop {
         };
         Ok(stock.take(order).await?)
     }
+    // ANCHOR_END: ref_argument
 }
 // ANCHOR_END: shop
 

@@ -99,9 +99,10 @@ impl fmt::Display for CallError {
     }
 }
 
+/// The text, and what to do about it: `main` prints errors with `Debug`.
 impl fmt::Debug for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CallError({self})")
+        write!(f, "{self}; {}", self.code().advice())
     }
 }
 
@@ -124,7 +125,7 @@ impl<'de> Deserialize<'de> for CallError {
 ///
 /// `?` turns a [`CallError`] into it, so that one function can mix calls to fallible and
 /// infallible handlers.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum HandlerError<E> {
     /// The handler ran and returned this error.
     App(E),
@@ -159,6 +160,16 @@ impl From<HandlerError<CallError>> for CallError {
 }
 
 impl<E: fmt::Display> fmt::Display for HandlerError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::App(error) => error.fmt(f),
+            Self::Call(error) => error.fmt(f),
+        }
+    }
+}
+
+/// That of the error inside, so that `main` prints the advice of a [`CallError`] here too.
+impl<E: fmt::Debug> fmt::Debug for HandlerError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::App(error) => error.fmt(f),

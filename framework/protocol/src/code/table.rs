@@ -132,7 +132,7 @@ codes! {
         "send smaller arguments, state a larger depth for the type, or raise the decode limits";
     BodyTooLarge = 1011 "body-too-large", Caller, NotSent, Never,
         "the encoded arguments are over the cap of a body",
-        "send smaller arguments, use a stream, or raise the cap on both nodes";
+        "send smaller arguments, use a stream, or raise `body_bytes_max` on both nodes";
     ReplyUndecodable = 1012 "reply-undecodable", Peer, MayHaveRun, Never,
         "the reply could not be decoded by this node",
         "check the serde implementations of the reply type for symmetry";
@@ -162,7 +162,7 @@ codes! {
         "get a fresh ref";
     Quarantined = 1021 "quarantined", Peer, Refused, Never,
         "the actor failed too often and is not restarted any more",
-        "find the cause in the node's log, then restart or replace the actor";
+        "find the cause in the detail and in the node's log; then spawn a new actor, or restart the node";
     CallCycle = 1022 "call-cycle", Caller, NotSent, Never,
         "the call would wait for an actor that waits for this very call",
         "use a send instead of a call, or change which actor asks which";
@@ -183,7 +183,7 @@ codes! {
         "make the call on a node that hosts the actor type";
     ReplyTooLarge = 1028 "reply-too-large", Peer, MayHaveRun, Never,
         "the encoded reply is over the cap of a body",
-        "reply with less, use a stream, or raise the cap on both nodes";
+        "reply with less, use a stream, or raise `body_bytes_max` on both nodes";
     BodyUnencodable = 1029 "body-unencodable", Caller, NotSent, Never,
         "the arguments have no encoding: their serialiser failed, or a sequence has no length",
         "check the serde implementations of the argument types";
@@ -239,7 +239,7 @@ codes! {
         "nothing: another node is used";
     PeerTimeout = 2014 "peer-timeout", Network, NotSent, Elsewhere,
         "nothing was heard from the peer for the peer timeout",
-        "look at the peer's health and the network";
+        "check that a node runs at that address and is well, and that UDP gets there";
 
     // Starting.
     BindFailed = 3001 "bind-failed", Us, NotSent, Never,
@@ -247,7 +247,7 @@ codes! {
         "choose a free address of this machine";
     CertificateInvalid = 3002 "certificate-invalid", Us, NotSent, Never,
         "the certificate, its key or the authority is missing, unreadable or does not fit",
-        "check the three files, and the name in the certificate";
+        "replace the file in question; a certificate has to fit its key and its authority, and name this node";
     KeyReadable = 3003 "key-readable", Us, NotSent, Never,
         "others on this machine can read the private key",
         "set the key file's mode to 0600";
@@ -274,5 +274,5 @@ codes! {
         "listen on 127.0.0.1 or ::1, or give the node an identity";
     Io = 3011 "io", Us, NotSent, Never,
         "a file could not be read or written",
-        "see the detail for the path and the cause";
+        "check that the path is right, that this user may use it, and that the disk has room";
 }

@@ -66,6 +66,29 @@ fn an_error_reads_as_code_name_subject_and_detail() {
 }
 
 #[test]
+fn debug_adds_what_to_do_since_main_prints_with_it() {
+    let error = CallError::new(Code::NoHost, "method Greeter/say_hello");
+    let advice = Code::NoHost.advice();
+    let text = format!("CB1005 no-host: method Greeter/say_hello; {advice}");
+    assert_eq!(format!("{error:?}"), text);
+    let wrapped = HandlerError::<std::io::Error>::Call(error);
+    assert_eq!(format!("{wrapped:?}"), text);
+    assert_eq!(
+        format!("{:?}", HandlerError::App("out of stock")),
+        "\"out of stock\""
+    );
+}
+
+#[test]
+fn advice_says_what_to_do_and_does_not_point_at_itself() {
+    for code in Code::ALL {
+        let advice = code.advice();
+        assert!(!advice.starts_with("see the detail"), "{code}: {advice}");
+        assert!(!advice.is_empty(), "{code}");
+    }
+}
+
+#[test]
 fn long_texts_are_cut_at_a_character() {
     let error = CallError::new(Code::Panicked, "ü".repeat(1000)).with_detail("€".repeat(1000));
     assert_eq!(error.subject(), "ü".repeat(SUBJECT_BYTES_MAX / 2));

@@ -1,7 +1,10 @@
 //! The part of an actor that stays: its address, its mailbox and what became of it. Refs and calls
 //! hold it; incarnations of the state come and go behind it.
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    sync::{Mutex, OnceLock},
+    time::Duration,
+};
 
 use callboard_protocol::id::ActorAddr;
 use ractor::ActorCell;
@@ -46,6 +49,7 @@ pub(crate) struct Cell<T> {
     idle: Option<Duration>,
     pub(crate) mailbox: Mailbox<T>,
     life: watch::Sender<Life>,
+    given_up: OnceLock<String>,
     residence: Mutex<Residence>,
 }
 
@@ -73,6 +77,7 @@ impl<T> Cell<T> {
             idle,
             mailbox: Mailbox::new(settings.mailbox),
             life: watch::Sender::new(Life::Alive),
+            given_up: OnceLock::new(),
             residence: Mutex::default(),
         }
     }
@@ -105,6 +110,11 @@ impl<T> Cell<T> {
         }
     }
 
+    /// Returns why it was given up, or an empty text.
+    pub(crate) fn given_up(&self) -> &str {
+        self.given_up.get().map_or("", String::as_str)
+    }
+
     /// Waits until it will not run again.
     ///
     /// # Cancel safety
@@ -123,6 +133,12 @@ impl<T> Cell<T> {
     /// Returns the token of the current incarnation.
     pub(crate) fn token(&self) -> CancellationToken {
         self.residence().token.clone()
+    }
+
+    /// Notes why it is given up, BEFORE it is ended, so that whoever sees the end sees the reason.
+    pub(super) fn set_given_up(&self, why: String) {
+        // It is given up once, so there is no earlier reason to lose.
+        let _ = self.given_up.set(why);
     }
 
     pub(super) fn set_ended(&self, why: Ended) {

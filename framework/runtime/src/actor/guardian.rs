@@ -47,6 +47,8 @@ pub(crate) trait Child: Send + Sync + 'static {
     fn kill_children(&self);
     /// Is told that an incarnation ended.
     fn incarnation_ended(&self);
+    /// Is told why it is given up, BEFORE it is told of its end.
+    fn given_up(&self, why: String);
     /// Is told once that it will not run again.
     fn ended(&self, why: Ended);
     /// Returns whether it will not run again.
@@ -285,6 +287,9 @@ impl Guardian {
                 failure,
                 "actor failed; its settings say not to restart"
             );
+            child.given_up(format!(
+                "it failed, and its settings say not to restart it: {failure}"
+            ));
             return self.ended(key, Ended::Failed);
         }
         let (now, random) = (self.0.surroundings.now(), self.0.surroundings.random());
@@ -296,8 +301,15 @@ impl Guardian {
             }
             Decision::GiveUp { children } => {
                 tracing::error!(actor = name, failure, "actor failed too often; giving up");
+                let Settings {
+                    intensity_restarts: restarts,
+                    intensity_within: within,
+                    ..
+                } = child.settings();
+                let why =
+                    format!("failed more than {restarts} times within {within:?}, last: {failure}");
                 for sibling in children.into_iter().rev() {
-                    self.give_up(sibling, key);
+                    self.give_up(sibling, key, name, &why);
                 }
             }
             Decision::Ignore => {}
@@ -351,13 +363,17 @@ impl Guardian {
         self.start(key, child);
     }
 
-    fn give_up(&self, key: u64, failed: u64) {
+    /// Ends a child for good; `name` is that of the one with the key `failed`.
+    fn give_up(&self, key: u64, failed: u64, name: &str, why: &str) {
         if let Some(child) = self.child(key) {
-            if key != failed {
+            if key == failed {
+                child.given_up(format!("it {why}"));
+            } else {
                 tracing::error!(
                     actor = child.name(),
                     "given up with the sibling that failed"
                 );
+                child.given_up(format!("its sibling {name} {why}"));
             }
             child.kill();
             child.incarnation_ended();

@@ -136,6 +136,10 @@ impl<B: Behaviour> Child for Job<B> {
         self.incarnation_over();
     }
 
+    fn given_up(&self, why: String) {
+        self.cell.set_given_up(why);
+    }
+
     fn ended(&self, why: super::Ended) {
         let unrun = match why {
             super::Ended::Stopped => super::Unrun::Stopped,

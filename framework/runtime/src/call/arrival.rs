@@ -122,6 +122,11 @@ impl Arrival {
         codec::decode_args(body, &self.0.session.hub, method)
     }
 
+    /// Returns this node as errors name it.
+    pub(crate) fn node_name(&self) -> String {
+        format!("node {}", self.hub().me().name)
+    }
+
     fn hub(&self) -> &Arc<Hub> {
         &self.0.session.hub
     }

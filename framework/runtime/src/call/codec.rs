@@ -145,21 +145,29 @@ pub(crate) fn stream_frame_bytes_max(hub: &Hub) -> usize {
 
 /// Says why arguments could not be encoded.
 pub(crate) fn encode_failed(spec: &'static MethodSpec, error: &EncodeError) -> CallError {
-    let code = if error.is_limit() {
-        Code::BodyTooLarge
-    } else {
-        Code::BodyUnencodable
-    };
-    spec.error(code).with_detail(error.to_string())
+    match error.is_limit() {
+        true => over_cap(spec, Code::BodyTooLarge, error),
+        false => spec
+            .error(Code::BodyUnencodable)
+            .with_detail(error.to_string()),
+    }
 }
 
 fn reply_encode_failed(spec: &'static MethodSpec, error: &EncodeError) -> CallError {
-    let code = if error.is_limit() {
-        Code::ReplyTooLarge
-    } else {
-        Code::ReplyUnencodable
-    };
-    spec.error(code).with_detail(error.to_string())
+    match error.is_limit() {
+        true => over_cap(spec, Code::ReplyTooLarge, error),
+        false => spec
+            .error(Code::ReplyUnencodable)
+            .with_detail(error.to_string()),
+    }
+}
+
+/// Names the setting whose bound a body is over, and what has none.
+fn over_cap(spec: &'static MethodSpec, code: Code, error: &EncodeError) -> CallError {
+    spec.error(code).with_detail(format!(
+        "{error}, the `body_bytes_max` of the two nodes' limits (the smaller one); a stream may be \
+         of any length"
+    ))
 }
 
 /// Puts the node into the thread's slot and the earlier one back at the end.

@@ -85,16 +85,15 @@ impl<'a> Incoming<'a> {
     /// Decodes the arguments of `M` and makes the port that answers over the wire.
     ///
     /// # Errors
-    /// `BodyUndecodable` or `BodyOverLimit`.
+    /// `SchemaMismatch`, `BodyUndecodable` or `BodyOverLimit`.
     pub fn open<M: Method>(self) -> Result<Envelope<M>, CallError> {
         let method = self
             .face
             .as_ref()
             .and_then(|face| face.methods.get(M::INDEX));
         let method = method.ok_or_else(|| M::spec().error(Code::UnknownMethod))?;
-        if self.shape.is_some_and(|theirs| theirs != method.shape()) {
-            let detail = "the caller was built from other types of this method";
-            return Err(M::spec().error(Code::SchemaMismatch).with_detail(detail));
+        if let Some(shape) = self.shape {
+            method.accepts(shape, &self.arrival.node_name())?;
         }
         let args = self.arrival.decode::<M::Args>(self.body, method)?;
         let streams = M::spec().options.streams_args;

@@ -129,30 +129,55 @@ impl FaceMethod {
         ]
     }
 
-    /// Checks that a peer that hosts the interface has this method with the same types.
+    /// Checks that a peer that hosts the interface has this method with the same types; `node`
+    /// names the peer.
     ///
     /// # Errors
     /// `UnknownMethod` or `SchemaMismatch`, which names what differs.
-    pub(crate) fn agrees(&self, theirs: Option<&HostedMethod>) -> Result<(), CallError> {
+    pub(crate) fn agrees(
+        &self,
+        theirs: Option<&HostedMethod>,
+        node: &str,
+    ) -> Result<(), CallError> {
         let Some(theirs) = theirs else {
-            return Err(self.spec.error(Code::UnknownMethod));
+            return Err(self.spec.error_on(Code::UnknownMethod, node));
         };
         let ours = self.hosted();
         let differing = [
-            ("arguments", ours.args, theirs.args),
-            ("streamed argument", ours.inbound, theirs.inbound),
-            ("reply", ours.reply, theirs.reply),
+            ("arguments have", ours.args, theirs.args),
+            ("streamed argument has", ours.inbound, theirs.inbound),
+            ("reply has", ours.reply, theirs.reply),
         ]
         .into_iter()
         .find(|(_, ours, theirs)| ours != theirs);
         let Some((what, ours, theirs)) = differing else {
             return Ok(());
         };
+        Err(self.mismatch(what, ours, theirs, node))
+    }
+
+    /// Refuses a call whose caller takes the method's types together for the shape `caller`;
+    /// `node` names this node.
+    ///
+    /// # Errors
+    /// `SchemaMismatch`, worded for the caller, who reads it.
+    pub(crate) fn accepts(&self, caller: u64, node: &str) -> Result<(), CallError> {
+        let here = self.shape();
+        if caller == here {
+            return Ok(());
+        }
+        Err(self.mismatch("arguments and the reply together have", caller, here, node))
+    }
+
+    /// Says how the types differ: `here` is the shape on the node that makes the call.
+    fn mismatch(&self, what: &str, here: u64, there: u64, node: &str) -> CallError {
         let detail = format!(
-            "the {what} have the shape {ours:016x} here and {theirs:016x} there; both sides must \
-             be built from the same types"
+            "the {what} the shape {here:016x} here and {there:016x} there; both sides must be \
+             built from the same types"
         );
-        Err(self.spec.error(Code::SchemaMismatch).with_detail(detail))
+        self.spec
+            .error_on(Code::SchemaMismatch, node)
+            .with_detail(detail)
     }
 }
 

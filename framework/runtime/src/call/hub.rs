@@ -14,13 +14,22 @@ use std::{
 
 use callboard_protocol::{
     code::{CallError, Code},
-    id::{ActorAddr, ActorId, Incarnation, InterfaceId, NodeId},
+    id::{ActorAddr, ActorId, Incarnation, InterfaceId, NodeId, NodeName},
     policy::{RetryBudget, RetrySettings},
     time::Time,
-    wire::{Limits, hello::HostedInterface},
+    wire::{
+        Limits,
+        hello::{HostedInterface, PeerKind},
+    },
 };
 
-use crate::{actor::Guardian, env::Env, net::Link, task::Tasks, telemetry::Metrics};
+use crate::{
+    actor::Guardian,
+    env::Env,
+    net::{Link, PeerInfo},
+    task::Tasks,
+    telemetry::Metrics,
+};
 
 use super::{
     deadline::Deadlines,
@@ -57,6 +66,8 @@ pub(crate) struct Hub {
     hosts: RwLock<BTreeMap<InterfaceId, Arc<dyn Hosted>>>,
     actors: RwLock<BTreeMap<ActorId, Arc<dyn Hosted>>>,
     sessions: RwLock<BTreeMap<NodeId, Arc<Session>>>,
+    /// The names of nodes that this one was linked with, for errors about those that are gone.
+    names: RwLock<BTreeMap<NodeId, NodeName>>,
     /// Groups of actors that the node stops with itself.
     groups: Mutex<Vec<Guardian>>,
 }
@@ -88,6 +99,7 @@ impl Hub {
             hosts: RwLock::default(),
             actors: RwLock::default(),
             sessions: RwLock::default(),
+            names: RwLock::default(),
             groups: Mutex::default(),
             tasks,
         });
@@ -241,12 +253,37 @@ impl Hub {
     /// Enters the session of a link that is up; it replaces an earlier one with the same peer.
     pub(crate) fn session_up(self: &Arc<Self>, link: &Arc<Link>) -> Arc<Session> {
         let session = Arc::new(Session::new(self.clone(), link.clone()));
+        self.note_name(link.peer());
         let mut sessions = self
             .sessions
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         sessions.insert(session.node(), session.clone());
         session
+    }
+
+    /// Keeps the name of a node. Clients host nothing, so no error is about one.
+    fn note_name(&self, peer: &PeerInfo) {
+        if peer.kind == PeerKind::Client {
+            return;
+        }
+        let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
+        if names.len() >= NAMES_MAX && !names.contains_key(&peer.id) {
+            names.pop_first();
+        }
+        names.insert(peer.id, peer.name.clone());
+    }
+
+    /// Returns a node as errors name it: by its name where that is known, else by its id.
+    pub(crate) fn node_name(&self, id: NodeId) -> String {
+        if id == self.me.id {
+            return format!("node {}", self.me.name);
+        }
+        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
+        match names.get(&id) {
+            Some(name) => format!("node {name}"),
+            None => format!("node {id}"),
+        }
     }
 
     /// Ends a session, unless a later one has taken its place already.
@@ -382,6 +419,9 @@ fn same_name<I: Interface>() -> CallError {
          `#[service(name = \"…\")]` or `#[actor(name = \"…\")]`",
     )
 }
+
+/// As many as a list of members names.
+const NAMES_MAX: usize = 4096;
 
 /// Tasks end at their next await once they are told to.
 const TASKS_GRACE: Duration = Duration::from_millis(500);

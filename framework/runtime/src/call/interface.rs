@@ -305,6 +305,11 @@ impl MethodSpec {
         CallError::new(code, format!("method {}", self.path()))
     }
 
+    /// Makes the error of this method as it is on a node, which `node` names: `node n2`.
+    pub(crate) fn error_on(&self, code: Code, node: &str) -> CallError {
+        CallError::new(code, format!("method {} on {node}", self.path()))
+    }
+
     /// Returns `"Interface/method"`, as errors, logs and metrics name it.
     #[must_use]
     pub fn path(&self) -> String {

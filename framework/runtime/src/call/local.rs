@@ -13,6 +13,7 @@ use crate::actor::{Cell, Ended, Refusal};
 use super::{
     client::{Items, Plan},
     envelope::Envelope,
+    hub::Hub,
     interface::{Answer, Definition, Interface, Kind, Method, MethodSpec, Port, Shape},
     meta::Queued,
     route::Place,
@@ -51,7 +52,7 @@ pub(super) async fn call<M: Method>(
             Ok(key) => break key,
             Err(refused) => refused,
         };
-        let error = refused(plan.spec, plan.hub.is_stopping(), cell.ended(), refusal);
+        let error = refused(plan.spec, &plan.hub, &cell, refusal);
         let next = if error.code() == Code::ActorStopped {
             place.again()
         } else {
@@ -108,17 +109,25 @@ impl<T> Drop for RemoveOnDrop<'_, T> {
     }
 }
 
-/// Says why a mailbox took no message.
-pub(crate) fn refused(
-    spec: &MethodSpec,
-    stopping: bool,
-    ended: Option<Ended>,
-    why: Refusal,
-) -> CallError {
-    spec.error(match (why, ended) {
-        (Refusal::Full, _) => Code::MailboxFull,
-        (Refusal::Closed, Some(Ended::Failed | Ended::GaveUp)) => Code::Quarantined,
-        (Refusal::Closed, _) if stopping => Code::NodeStopping,
-        (Refusal::Closed, _) => Code::ActorStopped,
-    })
+/// Says why the mailbox of an actor of this node took no message.
+pub(crate) fn refused<T>(spec: &MethodSpec, hub: &Hub, cell: &Cell<T>, why: Refusal) -> CallError {
+    match (why, cell.ended()) {
+        (Refusal::Full, _) => spec.error(Code::MailboxFull),
+        (Refusal::Closed, Some(Ended::Failed | Ended::GaveUp)) => quarantined(spec, hub, cell),
+        (Refusal::Closed, _) if hub.is_stopping() => spec.error(Code::NodeStopping),
+        (Refusal::Closed, _) => spec.error(Code::ActorStopped),
+    }
+}
+
+/// Says why an actor of this node does not run again, and what to do about it. The reason comes
+/// last: it ends with the actor's own words, which may be long.
+pub(crate) fn quarantined<T>(spec: &MethodSpec, hub: &Hub, cell: &Cell<T>) -> CallError {
+    let node = format!("node {}", hub.me().name);
+    spec.error_on(Code::Quarantined, &node).with_detail(format!(
+        "actor {}@{} is not restarted; once the cause is mended, spawn a new one or restart the \
+         node; {}",
+        cell.name(),
+        cell.addr(),
+        cell.given_up()
+    ))
 }

@@ -58,7 +58,7 @@ pub use interface::{
     Options, Reference, Streamed, Unary, flatten, shapes_of,
 };
 pub use limits::CallLimits;
-pub(crate) use local::refused;
+pub(crate) use local::{quarantined, refused};
 pub use meta::Caller;
 pub(crate) use meta::{Meta, Queued};
 pub use port::{finish, finish_stream, race, race_abort, race_abort_stream, race_stream};

@@ -402,16 +402,15 @@ fn not_opened(plan: &Plan, session: &Session, refusal: NotOpened) -> CallError {
     match refusal {
         NotOpened::Full => plan
             .spec
-            .error(Code::TooManyInFlight)
-            .with_detail(session.peer_name()),
+            .error_on(Code::TooManyInFlight, &session.peer_name()),
         NotOpened::Over => unreachable(plan, session),
     }
 }
 
 fn unreachable(plan: &Plan, session: &Session) -> CallError {
     plan.spec
-        .error(Code::PeerUnreachable)
-        .with_detail(session.peer_name())
+        .error_on(Code::PeerUnreachable, &session.peer_name())
+        .with_detail("its link has just ended")
 }
 
 /// Says whether a call whose session ended may have run: not if its bytes never left the buffer.
@@ -423,8 +422,8 @@ fn lost(plan: &Plan, session: &Session, ticket: &Ticket, why: &str) -> CallError
         Code::PeerUnreachable
     };
     plan.spec
-        .error(code)
-        .with_detail(format!("{}: {why}", session.peer_name()))
+        .error_on(code, &session.peer_name())
+        .with_detail(why.to_string())
 }
 
 /// How long a node that refused a call as a whole is not chosen for others.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use callboard_protocol::{
     code::{CallError, Code},
-    id::NodeId,
+    id::{ActorAddr, NodeId},
     policy::choose,
 };
 
@@ -66,15 +66,14 @@ pub(super) fn choose_route<I: Interface>(
                 return Ok(Route::Local(Place { cell, again: None }));
             }
             if addr.node == hub.me().id {
-                return Err(spec
-                    .error(Code::ActorGone)
-                    .with_detail(format!("actor {addr}")));
+                let node = hub.node_name(addr.node);
+                let gone = spec.error_on(Code::ActorGone, &node);
+                return Err(gone.with_detail(format!("actor {addr}")));
             }
-            let session = hub.session(addr.node).ok_or_else(|| {
-                spec.error(Code::PeerUnreachable)
-                    .with_detail(format!("actor {addr}"))
-            })?;
-            Ok(Route::Remote(session))
+            let session = hub.session(addr.node);
+            session
+                .map(Route::Remote)
+                .ok_or_else(|| not_linked(hub, spec, addr))
         }
         Address::Keyed(key) => {
             let directory = face.local::<Arc<dyn Directory<I>>>();
@@ -130,6 +129,11 @@ fn service<I: Interface>(
             _ => Err(refusal.unwrap_or_else(|| no_host(hub, &I::METHODS[method]))),
         },
     }
+}
+
+fn not_linked(hub: &Hub, spec: &'static MethodSpec, addr: &ActorAddr) -> CallError {
+    spec.error_on(Code::PeerUnreachable, &hub.node_name(addr.node))
+        .with_detail(format!("no link to it is up; actor {addr}"))
 }
 
 fn no_host(hub: &Hub, spec: &'static MethodSpec) -> CallError {

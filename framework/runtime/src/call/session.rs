@@ -118,16 +118,16 @@ impl Session {
 
     fn compare(&self, face: &Face) -> Arc<Agreement> {
         let theirs = self.link.peer().hosts.interface(face.id);
+        let node = self.peer_name();
         let agreement = face.methods.iter().map(|method| {
             let Some(theirs) = theirs else {
-                let code = Code::NotHosted;
-                return Err(method.spec.error(code).with_detail(self.peer_name()));
+                return Err(method.spec.error_on(Code::NotHosted, &node));
             };
             let theirs = theirs
                 .methods
                 .iter()
                 .find(|theirs| theirs.id == method.spec.id);
-            method.agrees(theirs)
+            method.agrees(theirs, &node)
         });
         let agreement = Arc::new(agreement.collect::<Agreement>());
         let mut agreements = self

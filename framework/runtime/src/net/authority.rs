@@ -90,10 +90,18 @@ impl Authority {
         }
         identity::check_key_mode(files, &path)?;
         let pem = files.read(&path, FILE_BYTES_MAX).map_err(failed)?;
-        let der = PrivateKeyDer::from_pem_slice(&pem)
-            .map_err(|error| invalid("development authority", error.to_string()))?;
+        let damaged = |why: String| {
+            StartError::new(Code::CertificateInvalid, format!("file {}", path.display()))
+                .with_detail(format!(
+                    "the development authority is damaged: {why}; delete the folder {} and start \
+                     again: a new one is made",
+                    folder.display()
+                ))
+        };
+        let der =
+            PrivateKeyDer::from_pem_slice(&pem).map_err(|error| damaged(error.to_string()))?;
         let key = KeyPair::from_der_and_sign_algo(&der, &rcgen::PKCS_ED25519)
-            .map_err(|error| invalid("development authority", error.to_string()))?;
+            .map_err(|error| damaged(error.to_string()))?;
         let cluster = ClusterName::new(DEVELOPMENT_CLUSTER)
             .map_err(|error| invalid("development authority", error.to_string()))?;
         Self::sign_itself(cluster, key, true)
@@ -289,6 +297,23 @@ mod tests {
         files.write_new(&torn, b"-----BEGIN").expect("write");
         Authority::development_in(&*files, dir.path()).expect("make");
         assert!(!files.exists(&torn).expect("look"));
+    }
+
+    #[test]
+    fn a_damaged_development_authority_says_what_to_delete() {
+        let dir = tempfile::tempdir().expect("a folder for the test");
+        let folder = dir.path().join("callboard/dev");
+        let files = Env::real().files;
+        files.create_dir_all(&folder).expect("made");
+        files
+            .write_new(&folder.join("authority.pem"), b"-----BEGIN")
+            .expect("write");
+        let error = Authority::development_in(&*files, &folder).expect_err("damaged");
+        assert_eq!(error.code(), Code::CertificateInvalid);
+        let folder = folder.display();
+        assert_eq!(error.subject(), format!("file {folder}/authority.pem"));
+        let delete = format!("delete the folder {folder} and start again");
+        assert!(error.detail().contains(&delete), "{error}");
     }
 
     #[test]

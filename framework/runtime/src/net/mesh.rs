@@ -263,11 +263,15 @@ impl Mesh {
         dialled: bool,
     ) -> Result<NodeId, Refused> {
         let stopping = || LinkDown::new(Code::NodeStopping, "");
+        let addr = connecting.remote_address();
         let stop = self.intake.token();
         let connected = stop.run_until_cancelled(timeout(within, connecting)).await;
         let connection = match connected.ok_or_else(stopping)? {
+            Ok(Err(quinn::ConnectionError::TimedOut)) => {
+                return Err(unanswered(addr, self.config.peer_timeout, dialled).into());
+            }
             Ok(connected) => connected.map_err(|error| LinkDown::from(&error))?,
-            Err(_) => return Err(LinkDown::new(Code::PeerTimeout, "no TLS handshake").into()),
+            Err(_) => return Err(unanswered(addr, within, dialled).into()),
         };
         // A hello that is cut off by the stop loses a connection that is closed here anyway.
         let met = stop
@@ -407,6 +411,15 @@ impl Mesh {
     fn peers(&self) -> MutexGuard<'_, Peers<Arc<Link>>> {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Says that there was no TLS handshake, and where.
+fn unanswered(addr: SocketAddr, within: Duration, dialled: bool) -> LinkDown {
+    let detail = match dialled {
+        true => format!("nothing answered at {addr} within {within:?}"),
+        false => format!("{addr} did not finish the TLS handshake within {within:?}"),
+    };
+    LinkDown::new(Code::PeerTimeout, detail)
 }
 
 fn candidate(greeted: &Greeted) -> Candidate {

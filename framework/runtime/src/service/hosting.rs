@@ -158,11 +158,8 @@ impl<I: Interface> Hosted for CellHost<I> {
                 Ok(())
             }
             Err((queued, refusal)) => {
-                let ended = self.cell.ended();
-                I::refuse(
-                    queued.message,
-                    refused(spec, self.hub.is_stopping(), ended, refusal),
-                );
+                let error = refused(spec, &self.hub, &self.cell, refusal);
+                I::refuse(queued.message, error);
                 Ok(())
             }
         }

@@ -15,7 +15,7 @@ use tracing::{Instrument, Span};
 
 use crate::{
     actor::{Behaviour, Cell, Child, Ended, Guardian, Job, TurnEnd, Unrun},
-    call::{Hub, Interface, Kind, Queued, Turn, interface_id},
+    call::{Hub, Interface, Kind, Queued, Turn, interface_id, quarantined},
 };
 
 use crate::telemetry::Waits;
@@ -130,15 +130,20 @@ impl<A: Handlers> Behaviour for Instance<A> {
     }
 
     fn refuse(world: &World<A>, item: Self::Item, why: Unrun) {
-        let code = match why {
-            Unrun::Stopped if world.hub.is_stopping() => Code::NodeStopping,
-            Unrun::Stopped => Code::ActorStopped,
-            Unrun::Quarantined => Code::Quarantined,
-        };
         let index = <A::Interface as Interface>::index(&item.message);
-        let spec = <A::Interface as Interface>::METHODS.get(index);
-        let error = spec.map_or_else(|| CallError::new(code, A::NAME), |spec| spec.error(code));
-        let error = error.with_detail(format!("actor {:?}", world.this));
+        let error = match (why, <A::Interface as Interface>::METHODS.get(index)) {
+            (Unrun::Quarantined, Some(spec)) => quarantined(spec, &world.hub, &world.cell),
+            (why, spec) => {
+                let code = match why {
+                    Unrun::Quarantined => Code::Quarantined,
+                    Unrun::Stopped if world.hub.is_stopping() => Code::NodeStopping,
+                    Unrun::Stopped => Code::ActorStopped,
+                };
+                let named = || CallError::new(code, A::NAME);
+                let error = spec.map_or_else(named, |spec| spec.error(code));
+                error.with_detail(format!("actor {:?}", world.this))
+            }
+        };
         <A::Interface as Interface>::refuse(item.message, error);
     }
 
