@@ -169,6 +169,10 @@ impl Arrival {
     ) -> Option<Result<Vec<u8>, CallError>> {
         let served = &self.0;
         let hub = &served.session.hub;
+        let bytes_max = served.session.body_bytes_max();
+        if hub.env().plant.buggify("a-reply-waits-for-room") {
+            return Some(codec::encode_reply(value, bytes_max, spec));
+        }
         let appended = served.session.link.append(served.lane, |buffer| {
             Reply {
                 id: served.id,
@@ -182,7 +186,6 @@ impl Arrival {
         }
         // No room now, too long for a lane, or without an encoding: encoded apart, which also says
         // which of the three it is.
-        let bytes_max = served.session.body_bytes_max();
         Some(codec::encode_reply(value, bytes_max, spec))
     }
 

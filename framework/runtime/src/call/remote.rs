@@ -6,7 +6,10 @@
 //! lane still announces the call, so that it keeps its turn.
 
 use std::{
+    future::{Future, poll_fn},
+    pin::pin,
     sync::{Arc, atomic::Ordering},
+    task::Poll,
     time::Duration,
 };
 
@@ -38,6 +41,7 @@ use super::{
     session::Session,
     stream::{RemoteSink, pump},
     streams::Halves,
+    turnstile::{Turn, Turnstile},
 };
 
 /// Makes one attempt of a call at a peer.
@@ -216,8 +220,8 @@ async fn announce<M: Method>(
     let turnstile = session.turnstile(open.lane);
     let mut front = None;
     loop {
-        if front.is_none() && !turnstile.is_free() {
-            front = Some(turnstile.enter().await);
+        if front.is_none() {
+            front = queue_up(plan, turnstile).await;
         }
         frame.deadline_left = plan.meta.deadline.saturating_since(plan.hub.now());
         let appended = link.append(open.lane, |buffer| match &apart {
@@ -254,16 +258,47 @@ async fn announce<M: Method>(
                     plan.spec,
                 )?);
                 if frame.sender == 0 {
-                    // Nobody waits behind this one for its stream.
-                    front = None;
-                    open.known = true;
-                    let opened = link.open_stream(open.id, StreamFor::Call).await;
-                    stream = Some(opened.map_err(|_| unreachable(plan, session))?);
+                    stream = Some(stream_first(open, plan, &mut front).await?);
                 }
             }
             Err(error) => return Err(not_announced(plan, session, error)),
         }
     }
+}
+
+/// Opens the stream of a call before its frame. The front of the queue is kept if the stream is there
+/// at once, so that later calls of the same caller do not overtake this one, and is left if not, so
+/// that nobody waits behind this one for its stream.
+async fn stream_first(
+    open: &mut Open<'_>,
+    plan: &Plan,
+    front: &mut Option<Turn<'_>>,
+) -> Result<(SendStream, RecvStream), CallError> {
+    open.known = true;
+    let session = open.session;
+    let mut opening = pin!(session.link.open_stream(open.id, StreamFor::Call));
+    let at_once = poll_fn(|cx| Poll::Ready(opening.as_mut().poll(cx))).await;
+    let opened = match at_once {
+        Poll::Ready(opened) => opened,
+        Poll::Pending => {
+            *front = None;
+            opening.await
+        }
+    };
+    opened.map_err(|_| unreachable(plan, session))
+}
+
+/// Waits behind those who wait for room on the lane, if there are any.
+async fn queue_up<'a>(plan: &Plan, turnstile: &'a Turnstile) -> Option<Turn<'a>> {
+    if plan.hub.env().plant.buggify("a-call-waits-for-room") {
+        let front = turnstile.enter().await;
+        tokio::task::yield_now().await;
+        return Some(front);
+    }
+    if turnstile.is_free() {
+        return None;
+    }
+    Some(turnstile.enter().await)
 }
 
 /// Makes the part of a frame that the plan knows.

@@ -11,7 +11,7 @@ use callboard_protocol::{
 use futures_util::future::BoxFuture;
 
 use crate::{
-    actor::{Cell, Ended, Guardian, Settings},
+    actor::{Cell, Ended, Guardian, Refusal, Settings},
     call::{
         Address, Definition, Face, Hosted, Hub, Incoming, Interface, Meta, NoKey, Queued, Ref,
         Reference, Supervised, Withdraw, interface_id, refused,
@@ -151,7 +151,13 @@ impl<I: Interface> Hosted for CellHost<I> {
         };
         let arrival = incoming.arrival().clone();
         let message = I::open(index, incoming.of(self.face.clone()?))?;
-        match self.cell.mailbox.push(Queued { meta, message }) {
+        let queued = Queued { meta, message };
+        let pushed = if self.hub.env().plant.buggify("a-mailbox-is-full") {
+            Err((queued, Refusal::Full))
+        } else {
+            self.cell.mailbox.push(queued)
+        };
+        match pushed {
             Ok(key) => {
                 let cell = self.cell.clone();
                 arrival.queued(Box::new(Waiting { cell, key }));

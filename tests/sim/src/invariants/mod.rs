@@ -9,6 +9,7 @@
 //! | `order-is-kept-per-pair` | 7: in the order sent, gaps allowed, never backwards |
 //! | `streams-have-no-gaps` | 4 and 7, for items |
 //! | `dropped-work-stops` | 6: dropping a call ends its shared work on the other side |
+//! | `a-group-restarts-together` | section 5: restarts by the strategy of the group, and no others |
 //! | `a-watch-fires` | section 5: on the loss of the actor's node |
 //! | `bounds-hold` | 6: nothing holds more than its bound |
 //! | `nothing-leaks` | 6: after quiet, everything is back at zero |
@@ -21,6 +22,7 @@ mod dropped_work_stops;
 mod error_tells_the_truth;
 mod every_call_ends;
 mod everything_answers_again;
+mod group_restarts_together;
 mod nothing_leaks;
 mod nothing_runs_twice;
 mod order_per_pair;
@@ -76,6 +78,7 @@ impl Court {
                 Box::new(order_per_pair::OrderPerPair::default()),
                 Box::new(streams_have_no_gaps::StreamsHaveNoGaps::default()),
                 Box::new(dropped_work_stops::DroppedWorkStops::default()),
+                Box::new(group_restarts_together::GroupRestartsTogether::default()),
                 Box::new(watch_fires::WatchFires::default()),
                 Box::new(bounds_hold::BoundsHold),
                 Box::new(nothing_leaks::NothingLeaks::new(machines)),

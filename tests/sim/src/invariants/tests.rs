@@ -1,8 +1,9 @@
 //! Every promise is shown events that break it, and the same events without the fault.
 
 use super::Court;
-use crate::ledger::{Event, Ledger, Outcome, Usage};
+use crate::ledger::{Event, Ledger, Outcome, Usage, Work};
 use callboard_protocol::code::Code;
+use callboard_protocol::supervision::Strategy;
 use std::time::Duration;
 
 fn ms(ms: u64) -> Duration {
@@ -34,7 +35,24 @@ fn issued(token: u64) -> Event {
         by: 0,
         deadline: ms(100),
         is_idempotent: false,
+        work: Work::EndsWithCaller,
     }
+}
+
+/// A call of an actor that waits at most until `deadline`.
+fn asked(token: u64, work: Work, deadline: u64) -> Event {
+    Event::Issued {
+        token,
+        what: "Log/append",
+        by: 0,
+        deadline: ms(deadline),
+        is_idempotent: false,
+        work,
+    }
+}
+
+fn finished(token: u64) -> Event {
+    Event::Finished { token, on: 0 }
 }
 
 fn failed(token: u64, code: Code) -> Event {
@@ -142,6 +160,7 @@ fn a_second_run_is_found_unless_it_is_harmless() {
         by: 0,
         deadline: ms(100),
         is_idempotent: true,
+        work: Work::EndsWithCaller,
     };
     assert_eq!(
         broken_by(&[(1, harmless), (2, started(1)), (3, started(1))], 4),
@@ -197,6 +216,192 @@ fn work_that_goes_on_after_its_call_was_dropped_is_found() {
     assert_eq!(
         broken_by(&dropped, 5002).as_deref(),
         Some("dropped-work-stops")
+    );
+}
+
+#[test]
+fn work_that_outlives_its_link_in_the_storm_is_found() {
+    let dropped = [
+        (3, issued(1)),
+        (4, started(1)),
+        (50, Event::Dropped { token: 1 }),
+    ];
+    assert_eq!(broken_by(&dropped, 5050), None);
+    assert_eq!(
+        broken_by(&dropped, 5051).as_deref(),
+        Some("dropped-work-stops")
+    );
+}
+
+#[test]
+fn work_on_a_machine_that_stands_still_may_end_when_it_goes_on() {
+    let paused = Event::Paused {
+        machine: 0,
+        until: ms(2000),
+    };
+    let dropped = [
+        (3, issued(1)),
+        (4, started(1)),
+        (40, paused),
+        (50, Event::Dropped { token: 1 }),
+    ];
+    assert_eq!(broken_by(&dropped, 7000), None);
+    assert_eq!(
+        broken_by(&dropped, 7001).as_deref(),
+        Some("dropped-work-stops")
+    );
+}
+
+#[test]
+fn a_turn_that_begins_after_its_caller_has_gone_is_found() {
+    let begins = |at| {
+        [
+            (1, Event::Calmed),
+            (6000, asked(1, Work::RunsToItsEnd, 9000)),
+            (7000, Event::Dropped { token: 1 }),
+            (at, started(1)),
+            (at + 1, finished(1)),
+        ]
+    };
+    assert_eq!(broken_by(&begins(7250), 7300), None);
+    assert_eq!(
+        broken_by(&begins(7251), 7300).as_deref(),
+        Some("dropped-work-stops")
+    );
+}
+
+#[test]
+fn a_turn_alone_that_had_begun_runs_on_but_waits_no_longer_than_its_deadline() {
+    let dropped = [
+        (1, Event::Calmed),
+        (6000, asked(1, Work::RunsToItsEnd, 9000)),
+        (6001, started(1)),
+        (6002, Event::Dropped { token: 1 }),
+    ];
+    assert_eq!(broken_by(&dropped, 9250), None);
+    assert_eq!(
+        broken_by(&dropped, 9251).as_deref(),
+        Some("dropped-work-stops")
+    );
+}
+
+#[test]
+fn the_deadline_of_a_call_that_was_long_under_way_counts_from_its_arrival() {
+    let ended = [
+        (5000, asked(1, Work::RunsToItsEnd, 12_000)),
+        (5500, Event::Calmed),
+        (5501, Event::Recovered { machine: 0 }),
+        (5501, started(1)),
+        (12_000, Event::Dropped { token: 1 }),
+    ];
+    assert_eq!(broken_by(&ended, 12_501), None);
+    assert_eq!(
+        broken_by(&ended, 17_001).as_deref(),
+        Some("dropped-work-stops")
+    );
+}
+
+#[test]
+fn a_send_is_not_over_when_it_was_handed_over_but_at_its_deadline() {
+    let sent = Event::Ended {
+        token: 1,
+        outcome: Outcome::Sent,
+    };
+    let begins = |at| {
+        [
+            (1, Event::Calmed),
+            (6000, asked(1, Work::Sent, 7000)),
+            (6000, sent.clone()),
+            (at, started(1)),
+            (at + 1, finished(1)),
+        ]
+    };
+    assert_eq!(broken_by(&begins(7250), 7300), None);
+    assert_eq!(
+        broken_by(&begins(7251), 7300).as_deref(),
+        Some("dropped-work-stops")
+    );
+}
+
+#[test]
+fn a_turn_that_begins_after_the_machine_of_its_caller_was_lost_is_found() {
+    let begins = |at| {
+        let by_another = Event::Issued {
+            token: 1,
+            what: "Log/append",
+            by: 1,
+            deadline: ms(9000),
+            is_idempotent: false,
+            work: Work::RunsToItsEnd,
+        };
+        [
+            (1, by_another),
+            (2, Event::Crashed { machine: 1 }),
+            (at, started(1)),
+            (at + 1, finished(1)),
+        ]
+    };
+    assert_eq!(broken_by(&begins(5002), 5100), None);
+    assert_eq!(
+        broken_by(&begins(5003), 5100).as_deref(),
+        Some("dropped-work-stops")
+    );
+}
+
+/// An incarnation of an actor that is in the place of its number.
+fn began(actor: u64, strategy: Strategy) -> Event {
+    Event::Began {
+        actor,
+        on: 0,
+        place: usize::try_from(actor).unwrap_or(usize::MAX),
+        strategy,
+    }
+}
+
+/// Lets the second of three actors fail, and those begin anew that are named.
+fn broken_by_restart(strategy: Strategy, restarted: &[u64]) -> Option<String> {
+    let mut events: Vec<_> = (1..4).map(|actor| (1, began(actor, strategy))).collect();
+    events.push((50, Event::Failing { actor: 2 }));
+    events.extend(restarted.iter().map(|&actor| (60, began(actor, strategy))));
+    broken_by(&events, 301)
+}
+
+#[test]
+fn a_sibling_that_is_not_restarted_and_one_that_should_not_be_are_found() {
+    let restarts = [
+        (Strategy::OneForOne, vec![2]),
+        (Strategy::OneForAll, vec![1, 2, 3]),
+        (Strategy::RestForOne, vec![2, 3]),
+    ];
+    for (strategy, right) in restarts {
+        assert_eq!(broken_by_restart(strategy, &right), None, "{strategy:?}");
+        let one_less = &right[..right.len() - 1];
+        let one_more: Vec<_> = right.iter().copied().chain([right[0]]).collect();
+        for wrong in [one_less, &one_more] {
+            assert_eq!(
+                broken_by_restart(strategy, wrong).as_deref(),
+                Some("a-group-restarts-together"),
+                "{strategy:?} {wrong:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_aborted_turn_restarts_its_actor_alone() {
+    let strategy = Strategy::OneForAll;
+    let aborted = |again: u64| {
+        [
+            (1, began(1, strategy)),
+            (1, began(2, strategy)),
+            (50, Event::Aborted { actor: 1 }),
+            (50, began(again, strategy)),
+        ]
+    };
+    assert_eq!(broken_by(&aborted(1), 301), None);
+    assert_eq!(
+        broken_by(&aborted(2), 301).as_deref(),
+        Some("a-group-restarts-together")
     );
 }
 

@@ -2,6 +2,7 @@
 
 use super::{MachineNumber, Token};
 use callboard_protocol::code::{Code, Ran};
+use callboard_protocol::supervision::Strategy;
 use std::time::Duration;
 
 /// Something that happened.
@@ -16,6 +17,7 @@ pub(crate) enum Event {
         deadline: Duration,
         /// The author of the method says that running it twice is harmless.
         is_idempotent: bool,
+        work: Work,
     },
     /// The streamed reply of a call has begun; the call ends with its stream.
     Opened { token: Token },
@@ -37,6 +39,18 @@ pub(crate) enum Event {
         sender: u64,
         sequence: u64,
     },
+    /// An incarnation of an actor began. Its number is the same after a restart; its place is its
+    /// order among the actors of its machine, which are one group.
+    Began {
+        actor: u64,
+        on: MachineNumber,
+        place: usize,
+        strategy: Strategy,
+    },
+    /// An actor is about to panic.
+    Failing { actor: u64 },
+    /// A turn that ends its incarnation with it was dropped in the middle.
+    Aborted { actor: u64 },
     /// An item of a stream was received. The sender numbers the items of a stream from 0.
     Item { token: Token, index: u64 },
     /// A stream ended without an error after `items` items, of which there should be `wanted`.
@@ -73,6 +87,17 @@ pub(crate) enum Event {
         machine: MachineNumber,
         usage: Usage,
     },
+}
+
+/// When the turn of a call ends if its caller does not wait for it any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// In the middle.
+    EndsWithCaller,
+    /// When it is done: it has its actor for itself. It does not begin without its caller.
+    RunsToItsEnd,
+    /// When it is done: nobody has ever waited for it. It does not begin after its deadline.
+    Sent,
 }
 
 /// How a call ended.

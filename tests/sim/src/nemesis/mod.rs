@@ -85,7 +85,7 @@ impl Nemesis {
         for (_, host) in std::mem::take(&mut self.down) {
             start_anew(world, host, &mut events);
         }
-        world.resume_all();
+        world.calm();
         self.apply(world);
         events
     }

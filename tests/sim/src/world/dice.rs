@@ -1,9 +1,11 @@
 //! Decides when a planted bug strikes and when a rare path is provoked.
 
+use crate::harness::sometimes::sometimes;
 use crate::harness::{Run, Seed};
 use callboard::env::{Bug, Dice, Plant};
 use rand::Rng;
 use rand::rngs::SmallRng;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -11,15 +13,18 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 struct SeededDice {
     seed: Seed,
     bug: Option<Bug>,
+    /// Whether rare paths are provoked: as long as there are faults.
+    stormy: Arc<AtomicBool>,
     rng: Mutex<SmallRng>,
 }
 
-/// Returns what is planted in the machine called `name`: the bug of the run, if it has one, and rare
-/// paths.
-pub(crate) fn plant(run: Run, name: &str) -> Plant {
+/// Returns what is planted in the machine called `name`: the bug of the run, if it has one, and, as
+/// long as it is `stormy`, rare paths.
+pub(super) fn plant(run: Run, name: &str, stormy: Arc<AtomicBool>) -> Plant {
     Plant::with_dice(Arc::new(SeededDice {
         seed: run.seed,
         bug: run.bug,
+        stormy,
         rng: Mutex::new(run.seed.stream(&format!("dice of {name}"))),
     }))
 }
@@ -47,7 +52,12 @@ impl Dice for SeededDice {
     fn provokes(&self, place: &'static str) -> bool {
         // Half of the places in each seed, so that one provoked path does not hide another.
         let is_chosen = xxh3_64_with_seed(place.as_bytes(), self.seed.0).is_multiple_of(2);
-        is_chosen && self.roll(PROVOKES_ONE_IN)
+        let is_provoked =
+            is_chosen && self.stormy.load(Ordering::Relaxed) && self.roll(PROVOKES_ONE_IN);
+        if is_provoked {
+            sometimes!("a-rare-path-was-provoked");
+        }
+        is_provoked
     }
 }
 

@@ -20,15 +20,17 @@ mod senses;
 mod socket;
 
 pub(crate) use conditions::Conditions;
-pub(crate) use dice::plant;
 pub(crate) use host::{Boot, Machine, Program};
 pub(crate) use network::Network;
 
 use crate::harness::Run;
 use crate::harness::trace::event;
+use callboard::env::Plant;
 use host::Host;
 use rand::rngs::SmallRng;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The machines and the network of one seed.
@@ -40,6 +42,7 @@ pub(crate) struct World {
     hosts: Vec<Host>,
     now: Duration,
     crash_rng: SmallRng,
+    stormy: Arc<AtomicBool>,
 }
 
 impl World {
@@ -55,7 +58,13 @@ impl World {
             hosts: Vec::new(),
             now: Duration::ZERO,
             crash_rng: run.seed.stream("crash"),
+            stormy: Arc::new(AtomicBool::new(true)),
         }
+    }
+
+    /// Returns what is planted in a machine of this world.
+    pub(crate) fn plant(&self, name: &str) -> Plant {
+        dice::plant(self.run, name, self.stormy.clone())
     }
 
     /// Adds a machine and boots it. Returns its number in this world.
@@ -100,8 +109,9 @@ impl World {
         self.hosts[host].paused_until = Some(self.now + span);
     }
 
-    /// Lets every machine that is paused go on.
-    pub(crate) fn resume_all(&mut self) {
+    /// Lets every machine that is paused go on, and provokes no rare path any more.
+    pub(crate) fn calm(&mut self) {
+        self.stormy.store(false, Ordering::Relaxed);
         for host in &mut self.hosts {
             host.paused_until = None;
         }

@@ -5,6 +5,7 @@
 
 use super::board::Board;
 use crate::harness::PLANNED_PANIC;
+use crate::harness::sometimes::sometimes;
 use crate::ledger::{Event, MachineNumber, Token, Turn};
 use callboard::prelude::*;
 use futures_util::StreamExt;
@@ -152,6 +153,17 @@ pub(super) struct Log {
 }
 
 impl Log {
+    /// Begins an incarnation.
+    pub(super) fn new(board: Arc<Board>, on: MachineNumber, number: u64, place: usize) -> Self {
+        board.ledger.record(Event::Began {
+            actor: number,
+            on,
+            place,
+            strategy: board.setup.strategy,
+        });
+        Self { board, on, number }
+    }
+
     fn turn(&self, token: Token) -> Turn {
         Turn::start(&self.board.ledger, token, self.on)
     }
@@ -210,8 +222,21 @@ impl Log {
     pub async fn boom(&mut self, token: Token) -> Token {
         let turn = self.turn(token);
         if token > 0 {
+            let actor = self.number;
+            self.board.ledger.record(Event::Failing { actor });
             panic!("{PLANNED_PANIC} of Log");
         }
+        turn.finish();
+        token
+    }
+
+    /// Takes its time, alone; dropping the call ends it, and the incarnation with it.
+    #[handler(abort)]
+    pub async fn halt(&mut self, token: Token, ms: u64) -> Token {
+        let turn = self.turn(token);
+        let aborts = Aborts(Some((self.board.clone(), self.number)));
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+        aborts.disarm();
         turn.finish();
         token
     }
@@ -227,6 +252,24 @@ impl Log {
         }
         turn.finish();
         Ok(token)
+    }
+}
+
+/// Dropped before it is disarmed, it records that a turn was aborted.
+struct Aborts(Option<(Arc<Board>, u64)>);
+
+impl Aborts {
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Aborts {
+    fn drop(&mut self) {
+        if let Some((board, actor)) = self.0.take() {
+            sometimes!("a-turn-was-aborted");
+            board.ledger.record(Event::Aborted { actor });
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use crate::harness::{Failure, Run, Verdict};
 use crate::invariants::Court;
 use crate::ledger::{Event, Ledger};
 use crate::nemesis::{Nemesis, Targets, draw};
-use crate::world::{Machine, World, plant};
+use crate::world::{Machine, World};
 use board::{Board, Phase};
 use setup::Setup;
 use std::collections::BTreeMap;
@@ -36,7 +36,7 @@ pub(super) fn run(run: Run) -> Verdict {
     let ledger = Ledger::default();
     let board = Board::new(ledger.clone(), run.seed, setup.clone());
     for number in 0..setup.machines() {
-        add_machine(run, &mut world, &board, number);
+        add_machine(&mut world, &board, number);
     }
     let targets = Targets {
         machines: setup.machines(),
@@ -62,14 +62,14 @@ pub(super) fn run(run: Run) -> Verdict {
     }
 }
 
-fn add_machine(run: Run, world: &mut World, board: &Arc<Board>, number: usize) {
+fn add_machine(world: &mut World, board: &Arc<Board>, number: usize) {
     let setup = &board.setup;
     let name = setup.name(number);
     let mut machine = Machine::new(name.clone(), u8::try_from(number + 1).unwrap_or(u8::MAX));
     machine.segments_max = setup.segments_max;
     machine.unread_max = setup.unread_max;
     machine.wall_ahead = setup.wall_ahead[number];
-    machine.plant = plant(run, &name);
+    machine.plant = world.plant(&name);
     let board = board.clone();
     world.add(
         machine,

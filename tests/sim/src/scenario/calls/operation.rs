@@ -4,7 +4,7 @@ use super::board::Board;
 use super::hosted::{EchoRef, LogRef, numbers};
 use crate::harness::sometimes::sometimes;
 use crate::harness::trace;
-use crate::ledger::{Event, MachineNumber, Outcome, Token};
+use crate::ledger::{Event, MachineNumber, Outcome, Token, Work};
 use callboard::prelude::*;
 use callboard_protocol::code::Code;
 use futures_util::StreamExt;
@@ -59,51 +59,77 @@ impl Caller {
 
     pub(super) fn echo(&self, terms: Terms, bytes: usize) -> Operation {
         let (echo, pad) = (self.echo.clone(), "1".repeat(bytes));
-        self.watch("Echo/echo", true, terms, move |token| async move {
-            echo.echo(token, pad).timeout(terms.timeout).await
-        })
+        self.watch(
+            "Echo/echo",
+            Work::EndsWithCaller,
+            true,
+            terms,
+            move |token| async move { echo.echo(token, pad).timeout(terms.timeout).await },
+        )
     }
 
     pub(super) fn strict(&self, terms: Terms, bytes: usize) -> Operation {
         let (echo, pad) = (self.echo.clone(), "2".repeat(bytes));
-        self.watch("Echo/strict", false, terms, move |token| async move {
-            echo.strict(token, pad).timeout(terms.timeout).await
-        })
+        self.watch(
+            "Echo/strict",
+            Work::EndsWithCaller,
+            false,
+            terms,
+            move |token| async move { echo.strict(token, pad).timeout(terms.timeout).await },
+        )
     }
 
     pub(super) fn padded(&self, terms: Terms, bytes: u32) -> Operation {
         let echo = self.echo.clone();
-        self.watch("Echo/padded", true, terms, move |token| async move {
-            let reply = echo.padded(token, bytes).timeout(terms.timeout).await?;
-            if reply.pad.len() > BULK_BYTES {
-                sometimes!("a-bulk-reply-arrived");
-            }
-            // A body that is cut or mixed up is as wrong as a foreign one.
-            let is_whole =
-                reply.pad.len() == bytes as usize && reply.pad.bytes().all(|byte| byte == b'7');
-            Ok(if is_whole { reply.token } else { 0 })
-        })
+        self.watch(
+            "Echo/padded",
+            Work::EndsWithCaller,
+            true,
+            terms,
+            move |token| async move {
+                let reply = echo.padded(token, bytes).timeout(terms.timeout).await?;
+                if reply.pad.len() > BULK_BYTES {
+                    sometimes!("a-bulk-reply-arrived");
+                }
+                // A body that is cut or mixed up is as wrong as a foreign one.
+                let is_whole =
+                    reply.pad.len() == bytes as usize && reply.pad.bytes().all(|byte| byte == b'7');
+                Ok(if is_whole { reply.token } else { 0 })
+            },
+        )
     }
 
     pub(super) fn slow(&self, terms: Terms, ms: u64) -> Operation {
         let echo = self.echo.clone();
-        self.watch("Echo/slow", false, terms, move |token| async move {
-            echo.slow(token, ms).timeout(terms.timeout).await
-        })
+        self.watch(
+            "Echo/slow",
+            Work::EndsWithCaller,
+            false,
+            terms,
+            move |token| async move { echo.slow(token, ms).timeout(terms.timeout).await },
+        )
     }
 
     pub(super) fn hang(&self, terms: Terms) -> Operation {
         let echo = self.echo.clone();
-        self.watch("Echo/hang", false, terms, move |token| async move {
-            echo.hang(token).timeout(terms.timeout).await
-        })
+        self.watch(
+            "Echo/hang",
+            Work::EndsWithCaller,
+            false,
+            terms,
+            move |token| async move { echo.hang(token).timeout(terms.timeout).await },
+        )
     }
 
     pub(super) fn boom(&self, terms: Terms) -> Operation {
         let echo = self.echo.clone();
-        self.watch("Echo/boom", false, terms, move |token| async move {
-            echo.boom(token).timeout(terms.timeout).await
-        })
+        self.watch(
+            "Echo/boom",
+            Work::EndsWithCaller,
+            false,
+            terms,
+            move |token| async move { echo.boom(token).timeout(terms.timeout).await },
+        )
     }
 
     pub(super) fn append(&self, log: LogRef, terms: Terms, message: Message) -> Operation {
@@ -114,13 +140,13 @@ impl Caller {
             bytes,
             is_send,
         } = message;
-        let what = if is_send {
-            "Log/append (send)"
+        let (what, work) = if is_send {
+            ("Log/append (send)", Work::Sent)
         } else {
-            "Log/append"
+            ("Log/append", Work::RunsToItsEnd)
         };
         let pad = "3".repeat(bytes);
-        self.watch(what, false, terms, move |token| async move {
+        self.watch(what, work, false, terms, move |token| async move {
             let call = log
                 .append(token, sender, sequence, ms, pad)
                 .timeout(terms.timeout);
@@ -133,28 +159,54 @@ impl Caller {
     }
 
     pub(super) fn read(&self, log: LogRef, terms: Terms, ms: u64) -> Operation {
-        self.watch("Log/read", true, terms, move |token| async move {
-            log.read(token, ms).timeout(terms.timeout).await
-        })
+        self.watch(
+            "Log/read",
+            Work::EndsWithCaller,
+            true,
+            terms,
+            move |token| async move { log.read(token, ms).timeout(terms.timeout).await },
+        )
     }
 
     pub(super) fn hang_on(&self, log: LogRef, terms: Terms) -> Operation {
-        self.watch("Log/hang", false, terms, move |token| async move {
-            log.hang(token).timeout(terms.timeout).await
-        })
+        self.watch(
+            "Log/hang",
+            Work::EndsWithCaller,
+            false,
+            terms,
+            move |token| async move { log.hang(token).timeout(terms.timeout).await },
+        )
     }
 
     pub(super) fn break_down(&self, log: LogRef, terms: Terms) -> Operation {
-        self.watch("Log/boom", false, terms, move |token| async move {
-            log.boom(token).timeout(terms.timeout).await
-        })
+        self.watch(
+            "Log/boom",
+            Work::RunsToItsEnd,
+            false,
+            terms,
+            move |token| async move { log.boom(token).timeout(terms.timeout).await },
+        )
+    }
+
+    pub(super) fn halt(&self, log: LogRef, terms: Terms, ms: u64) -> Operation {
+        self.watch(
+            "Log/halt",
+            Work::EndsWithCaller,
+            false,
+            terms,
+            move |token| async move { log.halt(token, ms).timeout(terms.timeout).await },
+        )
     }
 
     /// Lets actors call each other along a path.
     pub(super) fn visit(&self, mut path: Vec<LogRef>, terms: Terms) -> Option<Operation> {
         let first = path.pop()?;
-        Some(
-            self.watch("Log/visit", false, terms, move |token| async move {
+        Some(self.watch(
+            "Log/visit",
+            Work::RunsToItsEnd,
+            false,
+            terms,
+            move |token| async move {
                 match first.visit(token, path).timeout(terms.timeout).await {
                     Ok(echo) => Ok(echo),
                     Err(HandlerError::Call(error)) => Err(error),
@@ -166,48 +218,66 @@ impl Caller {
                         Ok(token)
                     }
                 }
-            }),
-        )
+            },
+        ))
     }
 
     /// Reads a stream, and perhaps drops it in the middle.
     pub(super) fn count(&self, terms: Terms, count: u64, ms: u64) -> Operation {
         let (echo, caller) = (self.echo.clone(), self.clone());
-        self.watch("Echo/count", false, terms, move |token| async move {
-            let items = echo.count(token, count, ms).timeout(terms.timeout).await?;
-            caller.read_items(token, items, count).await
-        })
+        self.watch(
+            "Echo/count",
+            Work::EndsWithCaller,
+            false,
+            terms,
+            move |token| async move {
+                let items = echo.count(token, count, ms).timeout(terms.timeout).await?;
+                caller.read_items(token, items, count).await
+            },
+        )
     }
 
     /// Streams numbers there.
     pub(super) fn tally(&self, terms: Terms, count: u64, ms: u64) -> Operation {
         let echo = self.echo.clone();
-        self.watch("Echo/tally", false, terms, move |token| async move {
-            match echo
-                .tally(token, numbers(count, ms))
-                .timeout(terms.timeout)
-                .await
-            {
-                Ok(counted) if counted == count => Ok(token),
-                // Fewer items than were sent came to a regular end: as wrong as a foreign reply.
-                Ok(_) => Ok(0),
-                Err(HandlerError::Call(error)) => Err(error),
-                // The handler saw its items break off, and its answer got through nevertheless.
-                Err(HandlerError::App(_)) => Ok(token),
-            }
-        })
+        self.watch(
+            "Echo/tally",
+            Work::EndsWithCaller,
+            false,
+            terms,
+            move |token| async move {
+                match echo
+                    .tally(token, numbers(count, ms))
+                    .timeout(terms.timeout)
+                    .await
+                {
+                    Ok(counted) if counted == count => Ok(token),
+                    // Fewer items than were sent came to a regular end: as wrong as a foreign reply.
+                    Ok(_) => Ok(0),
+                    Err(HandlerError::Call(error)) => Err(error),
+                    // The handler saw its items break off, and its answer got through nevertheless.
+                    Err(HandlerError::App(_)) => Ok(token),
+                }
+            },
+        )
     }
 
     /// Streams numbers there and back.
     pub(super) fn mirror(&self, terms: Terms, count: u64, ms: u64) -> Operation {
         let (echo, caller) = (self.echo.clone(), self.clone());
-        self.watch("Echo/mirror", false, terms, move |token| async move {
-            let items = echo
-                .mirror(token, numbers(count, ms))
-                .timeout(terms.timeout)
-                .await?;
-            caller.read_items(token, items, count).await
-        })
+        self.watch(
+            "Echo/mirror",
+            Work::EndsWithCaller,
+            false,
+            terms,
+            move |token| async move {
+                let items = echo
+                    .mirror(token, numbers(count, ms))
+                    .timeout(terms.timeout)
+                    .await?;
+                caller.read_items(token, items, count).await
+            },
+        )
     }
 
     async fn read_items(
@@ -239,6 +309,7 @@ impl Caller {
     fn watch<F, R>(
         &self,
         what: &'static str,
+        work: Work,
         is_idempotent: bool,
         terms: Terms,
         call: F,
@@ -257,6 +328,7 @@ impl Caller {
                 by,
                 deadline,
                 is_idempotent,
+                work,
             });
             let result = match terms.drop_after {
                 None => Some(call(token).await),

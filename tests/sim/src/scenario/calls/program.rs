@@ -54,13 +54,10 @@ async fn run_node(board: Arc<Board>, machine: MachineNumber, boot: Boot) {
         Err(error) => panic!("{} did not start: {error}", boot.name),
     };
     event!("{} is up", boot.name);
-    let logs = (0..board.setup.actors).map(|_| {
+    let group = node.supervisor(board.setup.strategy);
+    let logs = (0..board.setup.actors).map(|place| {
         let (board, number) = (board.clone(), board.number());
-        node.spawn_with(move |_| Log {
-            board: board.clone(),
-            on: machine,
-            number,
-        })
+        group.spawn_with(move |_| Log::new(board.clone(), machine, number, place))
     });
     board.publish(machine, &logs.collect::<Vec<_>>());
     let echo = node.service::<Echo>();

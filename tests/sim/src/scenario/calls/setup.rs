@@ -1,7 +1,7 @@
 //! What differs from seed to seed, besides the faults.
 
-use callboard::CallLimits;
 use callboard::net::{Authority, Config, Identity, StartError};
+use callboard::{CallLimits, Strategy};
 use callboard_protocol::id::{ClusterName, NodeId, NodeName};
 use callboard_protocol::wire::hello::PeerKind;
 use rand::Rng;
@@ -20,6 +20,8 @@ pub(super) struct Setup {
     pub(super) lanes: u8,
     /// Spawned actors on each node.
     pub(super) actors: usize,
+    /// Who is restarted with an actor that failed.
+    pub(super) strategy: Strategy,
     /// Tasks that call, on each machine.
     pub(super) workers: usize,
     /// The longest pause of a worker between two calls.
@@ -45,6 +47,14 @@ impl Setup {
             hosts: rng.random_range(2..=nodes),
             lanes: rng.random_range(1..=4),
             actors: rng.random_range(1..=3),
+            strategy: *pick(
+                rng,
+                &[
+                    Strategy::OneForOne,
+                    Strategy::OneForAll,
+                    Strategy::RestForOne,
+                ],
+            ),
             workers: rng.random_range(1..=2),
             gap: Duration::from_millis(*pick(rng, &[30, 70, 140])),
             in_flight_max: *pick(rng, &[16, 64, 65_536]),

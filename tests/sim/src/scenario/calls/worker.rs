@@ -96,7 +96,11 @@ impl Worker {
             32..36 => caller.slow(terms, self.rng.random_range(0..1500)),
             36..40 => caller.hang(self.draw_drop()),
             40..41 => caller.boom(terms),
-            41..69 => self.draw_append(terms)?,
+            41..67 => self.draw_append(terms)?,
+            67..69 => {
+                let ms = self.rng.random_range(0..2000);
+                caller.halt(self.draw_log()?, self.draw_drop(), ms)
+            }
             69..77 => caller.read(
                 self.draw_log()?,
                 terms,
