@@ -10,6 +10,7 @@ mod calls;
 mod errors;
 mod leaks;
 mod macros;
+mod membership;
 mod processes;
 mod shapes;
 mod supervision;

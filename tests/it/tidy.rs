@@ -21,6 +21,7 @@ const RUNTIME_LAYERS: &[(&str, &[&str])] = &[
     ("data_dir", &["env", "net"]),
     ("call", &["env", "task", "telemetry", "actor", "net"]),
     ("service", &["env", "task", "telemetry", "actor", "call"]),
+    ("settings", &["env", "task", "net", "data_dir", "call"]),
     ("usage", &["telemetry", "net", "call"]),
     (
         "node",
@@ -33,12 +34,15 @@ const RUNTIME_LAYERS: &[(&str, &[&str])] = &[
             "data_dir",
             "call",
             "service",
+            "settings",
             "usage",
         ],
     ),
     (
         "client",
-        &["env", "task", "net", "call", "service", "usage", "node"],
+        &[
+            "env", "task", "net", "call", "service", "settings", "usage", "node",
+        ],
     ),
 ];
 

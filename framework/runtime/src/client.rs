@@ -8,8 +8,9 @@ use crate::{
     call::{CallLimits, Definition, Hub, NoKey, Reference},
     env::Env,
     net::{self, Identity, Net, StartError},
-    node::{Member, Settings, members, new_hub, open},
+    node::{Member, members},
     service::hosting,
+    settings::{Settings, new_hub, open},
 };
 
 /// A process's way into a cluster.

@@ -16,6 +16,7 @@ pub mod env;
 pub mod net;
 mod node;
 mod service;
+mod settings;
 mod task;
 mod telemetry;
 mod usage;

@@ -3,29 +3,23 @@
 //! [`Node::builder`] takes what a node is made of; [`Builder::start`] opens its port, starts what it
 //! hosts and joins its seeds. A node is a value: several can live in one process.
 
-use std::{
-    fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use callboard_protocol::{
     code::{CallError, Code},
-    id::{Incarnation, NodeId, NodeName},
+    id::{Incarnation, NodeId},
     supervision::Strategy,
     wire::hello::PeerKind,
 };
 
 use crate::{
     actor::Guardian,
-    call::{Address, CallLimits, Definition, Gate, Hub, Kind, Me, NoKey, Reference},
-    data_dir::{DataDir, incarnation_by_clock},
+    call::{Address, CallLimits, Definition, Hub, Kind, NoKey, Reference},
+    data_dir::DataDir,
     env::Env,
-    net::{self, Authority, Identity, Net, StartError},
+    net::{self, Identity, Net, StartError},
     service::{Ctx, Handlers, Supervisor, hosting, keyed},
-    task::Tasks,
+    settings::{Identified, Settings, new_hub, open},
 };
 
 type Hosting = Box<dyn FnOnce(&Arc<Hub>, &Guardian) -> Result<(), CallError> + Send>;
@@ -45,24 +39,9 @@ pub struct Node {
 /// What a node is made of. Made by [`Node::builder`].
 #[must_use = "a builder does nothing until `start` is awaited"]
 pub struct Builder {
-    pub(crate) settings: Settings,
+    settings: Settings,
     hosting: Vec<Hosting>,
     grace: Duration,
-}
-
-/// What nodes and clients have in common.
-pub(crate) struct Settings {
-    pub(crate) name: Option<String>,
-    /// Nothing: a free port of what reaches the seeds.
-    pub(crate) listen: Option<SocketAddr>,
-    pub(crate) advertise: Option<SocketAddr>,
-    pub(crate) seeds: Vec<SocketAddr>,
-    pub(crate) identity: Option<Identity>,
-    pub(crate) data_dir: Option<PathBuf>,
-    pub(crate) config: net::Config,
-    pub(crate) limits: CallLimits,
-    pub(crate) env: Env,
-    pub(crate) trace_share: f64,
 }
 
 /// A member of the cluster as another sees it.
@@ -77,23 +56,6 @@ pub struct Member {
     pub addr: SocketAddr,
     /// Which of its lives it is in.
     pub incarnation: Incarnation,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            name: None,
-            listen: None,
-            advertise: None,
-            seeds: Vec::new(),
-            identity: None,
-            data_dir: None,
-            config: net::Config::default(),
-            limits: CallLimits::default(),
-            env: Env::real(),
-            trace_share: 0.0,
-        }
-    }
 }
 
 impl Node {
@@ -387,149 +349,6 @@ impl Builder {
                 Err(error)
             }
         }
-    }
-}
-
-/// A hub, and what it was made with.
-pub(crate) struct Identified {
-    pub(crate) hub: Arc<Hub>,
-    pub(crate) identity: Identity,
-    /// Keeps the data folder locked.
-    pub(crate) data_dir: Option<DataDir>,
-}
-
-/// Makes the hub of a node or a client.
-pub(crate) fn new_hub(settings: &Settings, kind: PeerKind) -> Result<Identified, StartError> {
-    settings.config.validate()?;
-    let folder = settings.data_dir.as_deref();
-    let data_dir = folder
-        .map(|folder| DataDir::open(&settings.env, folder))
-        .transpose()?;
-    let identity = match &settings.identity {
-        Some(identity) => identity.clone(),
-        None => development_identity(settings, data_dir.as_ref(), kind)?,
-    };
-    check_kind(&identity, kind)?;
-    check_name(settings, &identity)?;
-    let name = identity.name().to_string();
-    let incarnation = match (&data_dir, folder) {
-        (Some(data_dir), Some(folder)) => data_dir.begin(&settings.env, folder, &name)?,
-        _ => incarnation_by_clock(&settings.env),
-    };
-    let me = Me {
-        id: NodeId::of(identity.name()),
-        name,
-        incarnation,
-    };
-    let tasks = Tasks::new(&me.name);
-    let (limits, call_limits) = (settings.config.limits, settings.limits.clone());
-    let peer_timeout = settings.config.peer_timeout;
-    let hub = Hub::new(
-        me,
-        settings.env.clone(),
-        tasks,
-        limits,
-        call_limits,
-        peer_timeout,
-    );
-    hub.metrics().set_sampled(settings.trace_share);
-    Ok(Identified {
-        hub,
-        identity,
-        data_dir,
-    })
-}
-
-/// A client's certificate cannot start a node, and the other way round.
-fn check_kind(identity: &Identity, kind: PeerKind) -> Result<(), StartError> {
-    if identity.kind() == kind {
-        return Ok(());
-    }
-    let (cluster, name) = (identity.cluster(), identity.name());
-    let (has, needs) = (identity.kind(), kind);
-    let detail = format!(
-        "it names spiffe://{cluster}/{has}/{name}; this needs spiffe://{cluster}/{needs}/<name>"
-    );
-    Err(StartError::new(Code::CertificateInvalid, "certificate").with_detail(detail))
-}
-
-fn check_name(settings: &Settings, identity: &Identity) -> Result<(), StartError> {
-    match &settings.name {
-        Some(name) if name != identity.name().as_str() => {
-            let certificate = identity.name();
-            let detail = format!("the builder says `{name}`, the certificate `{certificate}`");
-            Err(StartError::new(Code::ConfigInvalid, "name").with_detail(detail))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Opens the port of a node or a client.
-pub(crate) fn open(
-    identity: Identity,
-    settings: Settings,
-    hub: &Arc<Hub>,
-) -> Result<Arc<Net>, StartError> {
-    let local = net::Local {
-        listen: settings
-            .listen
-            .unwrap_or_else(|| free_port(&identity, &settings.seeds)),
-        advertise: settings.advertise,
-        seeds: settings.seeds,
-        incarnation: hub.me().incarnation,
-        features: 0,
-        hosts: hub.hosted(),
-    };
-    let gate = Arc::new(Gate::new(hub.clone()));
-    Net::start(
-        settings.config,
-        settings.env,
-        &identity,
-        local,
-        hub.tasks(),
-        gate,
-    )
-}
-
-/// A node of the development authority is called as the builder says, as in its last life, or at
-/// random.
-fn development_identity(
-    settings: &Settings,
-    data_dir: Option<&DataDir>,
-    kind: PeerKind,
-) -> Result<Identity, StartError> {
-    let last = data_dir.and_then(|data_dir| data_dir.name.clone());
-    let name = settings.name.clone().or(last).unwrap_or_else(|| {
-        format!(
-            "{}-{:08x}",
-            kind_name(kind),
-            settings.env.entropy.next_u64() >> 32
-        )
-    });
-    let name = NodeName::new(name).map_err(|error| {
-        StartError::new(Code::ConfigInvalid, "name").with_detail(error.to_string())
-    })?;
-    Authority::development(&settings.env)?.issue(name, kind)
-}
-
-/// Returns a free port to listen on, or for a client to send from. A node that says nothing, and
-/// whoever the development authority made, stays on loopback.
-fn free_port(identity: &Identity, seeds: &[SocketAddr]) -> SocketAddr {
-    let stays = identity.is_development() || identity.kind() == PeerKind::Node;
-    let is_v6 = seeds.first().is_some_and(SocketAddr::is_ipv6);
-    let ip: IpAddr = match (stays, is_v6) {
-        (true, false) => Ipv4Addr::LOCALHOST.into(),
-        (true, true) => Ipv6Addr::LOCALHOST.into(),
-        (false, false) => Ipv4Addr::UNSPECIFIED.into(),
-        (false, true) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    SocketAddr::new(ip, 0)
-}
-
-fn kind_name(kind: PeerKind) -> &'static str {
-    match kind {
-        PeerKind::Client => "client",
-        _ => "node",
     }
 }
 

@@ -6,7 +6,10 @@
 //! lane still announces the call, so that it keeps its turn.
 
 use std::{
+    future::{Future, poll_fn},
+    pin::pin,
     sync::{Arc, atomic::Ordering},
+    task::Poll,
     time::Duration,
 };
 
@@ -255,16 +258,34 @@ async fn announce<M: Method>(
                     plan.spec,
                 )?);
                 if frame.sender == 0 {
-                    // Nobody waits behind this one for its stream.
-                    front = None;
-                    open.known = true;
-                    let opened = link.open_stream(open.id, StreamFor::Call).await;
-                    stream = Some(opened.map_err(|_| unreachable(plan, session))?);
+                    stream = Some(stream_first(open, plan, &mut front).await?);
                 }
             }
             Err(error) => return Err(not_announced(plan, session, error)),
         }
     }
+}
+
+/// Opens the stream of a call before its frame. The front of the queue is kept if the stream is there
+/// at once, so that later calls of the same caller do not overtake this one, and is left if not, so
+/// that nobody waits behind this one for its stream.
+async fn stream_first(
+    open: &mut Open<'_>,
+    plan: &Plan,
+    front: &mut Option<Turn<'_>>,
+) -> Result<(SendStream, RecvStream), CallError> {
+    open.known = true;
+    let session = open.session;
+    let mut opening = pin!(session.link.open_stream(open.id, StreamFor::Call));
+    let at_once = poll_fn(|cx| Poll::Ready(opening.as_mut().poll(cx))).await;
+    let opened = match at_once {
+        Poll::Ready(opened) => opened,
+        Poll::Pending => {
+            *front = None;
+            opening.await
+        }
+    };
+    opened.map_err(|_| unreachable(plan, session))
 }
 
 /// Waits behind those who wait for room on the lane, if there are any.

@@ -24,8 +24,10 @@ pub struct Config {
 
     /// After this long without a packet from a peer its link is down; default 3 s, 100 ms to 1 h.
     ///
-    /// It is the time to notice a killed peer, because a killed process says no goodbye. Smaller
-    /// values take a busy or paused peer for a dead one.
+    /// It is the time to notice a killed peer, because a killed process says no goodbye, and up to
+    /// `keep_alive` more: the time runs from the last probe. One that is started again on its port
+    /// is noticed sooner: at once if it dials, else at the next packet that it is sent, at the
+    /// latest after `keep_alive`. Smaller values take a busy or paused peer for a dead one.
     pub peer_timeout: Duration,
     /// How often an idle link is probed; default 1 s, below half of `peer_timeout`.
     ///
@@ -43,7 +45,8 @@ pub struct Config {
 
     /// The most linked peers, nodes and clients together; default 1024.
     ///
-    /// Worst case, each costs the windows and the buffers below.
+    /// Worst case, each costs the windows and the buffers below, and its list of the nodes that it
+    /// is linked with, of up to `limits.members_max`.
     pub peers_max: usize,
     /// The most connections between their first packet and their accepted hello; default 256.
     /// More are refused.
@@ -87,8 +90,8 @@ pub struct Config {
     pub reconnect_min: Duration,
     /// The longest wait between two tries; default 5 s. The waits double, with jitter.
     pub reconnect_max: Duration,
-    /// After this long without a link to a member and without news of it from another, it is
-    /// dropped; default 60 s. Seeds are never dropped.
+    /// After this long without a link to a member, here or at any linked node, it is dropped;
+    /// default 60 s. Seeds are never dropped.
     pub member_forget: Duration,
 }
 

@@ -17,7 +17,6 @@
 
 use bytes::Bytes;
 use callboard_protocol::code::Code;
-use callboard_protocol::id::{Incarnation, NodeId};
 use callboard_protocol::wire::Limits;
 use callboard_protocol::wire::control::{Control, MemberInfo};
 use callboard_protocol::wire::frame::FrameError;
@@ -28,6 +27,7 @@ use super::close;
 use super::error::LinkDown;
 use super::identity;
 use super::link::PeerInfo;
+use super::peers::{Met, Refused};
 use super::split::Splitter;
 
 /// A connection whose hellos fit.
@@ -36,19 +36,6 @@ pub(super) struct Greeted {
     pub(super) accepted: Accepted,
     pub(super) send: quinn::SendStream,
     pub(super) control: ControlReader,
-}
-
-/// Why there is no link, and who was met if a hello was read.
-#[derive(Clone, Debug)]
-pub(super) struct Refused {
-    pub(super) peer: Option<(NodeId, Incarnation)>,
-    pub(super) why: LinkDown,
-}
-
-impl From<LinkDown> for Refused {
-    fn from(why: LinkDown) -> Self {
-        Self { peer: None, why }
-    }
 }
 
 /// Exchanges and checks the hellos. It does not close the connection.
@@ -82,12 +69,18 @@ pub(super) async fn greet(
         return Err(LinkDown::new(Code::FrameMalformed, "the first frame is not a hello").into());
     };
 
-    let peer = Some((theirs.about.id, theirs.about.incarnation));
+    let met = Met {
+        id: theirs.about.id,
+        name: theirs.about.name.clone(),
+        incarnation: theirs.about.incarnation,
+    };
+    let is_self = (met.id, met.incarnation) == (ours.about.id, ours.about.incarnation);
     let refused = |why: LinkRefusal| Refused {
-        peer,
+        peer: Some(met.clone()),
+        by_peer: false,
         why: why.into(),
     };
-    if peer == Some((ours.about.id, ours.about.incarnation)) {
+    if is_self {
         return Err(refused(LinkRefusal::new(
             Code::DuplicateNode,
             "this is the node itself",

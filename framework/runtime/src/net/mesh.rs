@@ -18,9 +18,9 @@ use tokio::time::timeout;
 use super::close;
 use super::config::Config;
 use super::error::{AppendError, LinkDown};
-use super::handshake::{ControlReader, Greeted, Refused, greet, malformed, write_error};
+use super::handshake::{ControlReader, Greeted, greet, malformed, write_error};
 use super::link::{Frames, Link};
-use super::peers::{Admission, Candidate, Dialled, Me, Peers, Target};
+use super::peers::{Admission, Candidate, Dialled, Me, Met, Notice, Peers, Refused, Target};
 use super::session;
 use super::stats::Refusals;
 use crate::env::Env;
@@ -100,6 +100,9 @@ impl Mesh {
             while let Some(target) = self.poll_dial(now) {
                 self.intake.spawn("dial", Arc::clone(&self).dial(target));
             }
+            while let Some(notice) = self.poll_notice() {
+                notice.log(&self.hello.about.name);
+            }
             let version = self.peers().version();
             if version != told {
                 told = version;
@@ -164,10 +167,10 @@ impl Mesh {
         self.peers().refused_by_all()
     }
 
-    /// Takes in a list of members.
-    pub(super) fn heard(&self, members: Vec<MemberInfo>) {
+    /// Takes in the list of members of a linked node.
+    pub(super) fn heard(&self, teller: NodeId, members: Vec<MemberInfo>) {
         let now = self.env.clock.now();
-        self.peers().handle_members(members, now);
+        self.peers().handle_members(teller, members, now);
         self.news.notify_one();
     }
 
@@ -204,6 +207,10 @@ impl Mesh {
         self.peers().poll_dial(now)
     }
 
+    fn poll_notice(&self) -> Option<Notice> {
+        self.peers().poll_notice()
+    }
+
     fn tell_members(&self) {
         let members = Control::Members(self.linked_members());
         for link in self.all_links().iter() {
@@ -214,10 +221,10 @@ impl Mesh {
     async fn dial(self: Arc<Self>, target: Target) {
         let result = match self.connect(target.addr).await {
             Ok(node) => Dialled::Linked(node),
-            Err(Refused { peer, why }) => {
-                tracing::debug!(addr = %target.addr, %why, "dial failed");
-                self.refusals.count(why.code);
-                Dialled::Failed(peer, why)
+            Err(refused) => {
+                tracing::debug!(addr = %target.addr, why = %refused.why, "dial failed");
+                self.refusals.count(refused.why.code);
+                Dialled::Failed(refused)
             }
         };
         let (now, random) = (self.env.clock.now(), self.env.entropy.next_u64());
@@ -239,9 +246,12 @@ impl Mesh {
         let _pending = Pending::new(&self);
         let addr = connecting.remote_address();
         let within = self.config.hello_timeout;
-        if let Err(Refused { why, .. }) = self.meet(connecting, within, false).await {
-            tracing::info!(%addr, %why, "connection refused");
-            self.refusals.count(why.code);
+        if let Err(refused) = self.meet(connecting, within, false).await {
+            tracing::info!(%addr, why = %refused.why, "connection refused");
+            self.refusals.count(refused.why.code);
+            let now = self.env.clock.now();
+            self.peers().handle_refused(addr, &refused, now);
+            self.news.notify_one();
         }
     }
 
@@ -272,6 +282,7 @@ impl Mesh {
                 // The peer's own reason is the better one, where it was first.
                 if let Some(error) = connection.close_reason() {
                     refused.why = LinkDown::from(&error);
+                    refused.by_peer = true;
                 }
                 close::close(&connection, &refused.why);
                 refused
@@ -368,7 +379,7 @@ impl Mesh {
         }
         self.bring_up(&link, send, control);
         if candidate.kind == PeerKind::Node {
-            self.heard(members);
+            self.heard(candidate.id, members);
         }
         Ok(())
     }
@@ -425,7 +436,12 @@ fn candidate(greeted: &Greeted) -> Candidate {
 impl Candidate {
     fn refused(&self, why: LinkDown) -> Refused {
         Refused {
-            peer: Some((self.id, self.incarnation)),
+            peer: Some(Met {
+                id: self.id,
+                name: self.name.clone(),
+                incarnation: self.incarnation,
+            }),
+            by_peer: false,
             why,
         }
     }

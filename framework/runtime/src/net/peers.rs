@@ -10,9 +10,20 @@
 //!
 //! **Members.** A node tells its peers which nodes it is linked with, not which it has heard of,
 //! so news of a dead node ends when the last link to it does, and it is forgotten.
+//!
+//! **One process for a name.** Of two processes of one name the newer incarnation wins, on every
+//! node that meets both: its link replaces the older one's, and the older is refused with
+//! `DuplicateNode` for as long as the newer is linked. When the newer is gone, the older, if it
+//! still runs, is linked again. Both sides of such a refusal have it told ([`Notice`]). A node that
+//! restarts is the usual case of a newer incarnation: it replaces its earlier life without a word.
 
-use std::collections::BTreeMap;
+mod dial;
+mod hearsay;
+mod notice;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use callboard_protocol::code::{Code, Retry};
@@ -22,6 +33,8 @@ use callboard_protocol::wire::hello::PeerKind;
 
 use super::config::Config;
 use super::error::LinkDown;
+use dial::{ATTEMPT_AFTER_LEAVING, ATTEMPT_MAX, Backoff, Dial, Reminder};
+pub(super) use notice::Notice;
 
 /// The links, dials and members of one node or client. `L` is the handle of a link.
 #[derive(Debug)]
@@ -33,6 +46,9 @@ pub(super) struct Peers<L> {
     members: BTreeMap<NodeId, Member>,
     dialling: usize,
     version: u64,
+    notices: VecDeque<Notice>,
+    /// For refusals because another process has this one's name.
+    name_taken: Reminder,
 }
 
 /// Who decides here.
@@ -76,8 +92,25 @@ pub(super) struct Target {
 pub(super) enum Dialled {
     /// There is a link now, to this node.
     Linked(NodeId),
-    /// There is none. The peer is known if its hello was read.
-    Failed(Option<(NodeId, Incarnation)>, LinkDown),
+    /// There is none.
+    Failed(Refused),
+}
+
+/// Why there is no link, and who was met if a hello was read.
+#[derive(Clone, Debug)]
+pub(super) struct Refused {
+    pub(super) peer: Option<Met>,
+    /// The peer closed, not this side.
+    pub(super) by_peer: bool,
+    pub(super) why: LinkDown,
+}
+
+/// The process that a hello was read from.
+#[derive(Clone, Debug)]
+pub(super) struct Met {
+    pub(super) id: NodeId,
+    pub(super) name: NodeName,
+    pub(super) incarnation: Incarnation,
 }
 
 /// Clients are told apart by their incarnation too: many processes may share one certificate.
@@ -87,8 +120,7 @@ type Key = (NodeId, Option<Incarnation>);
 struct Settings {
     peers_max: usize,
     members_max: usize,
-    reconnect_min: Duration,
-    reconnect_max: Duration,
+    backoff: Backoff,
     member_forget: Duration,
 }
 
@@ -96,6 +128,10 @@ struct Settings {
 struct Up<L> {
     link: L,
     candidate: Candidate,
+    /// The nodes that it is linked with, by its last list.
+    said: Arc<BTreeMap<NodeId, MemberInfo>>,
+    /// For refusals of others of its name.
+    namesakes: Reminder,
 }
 
 #[derive(Debug)]
@@ -105,6 +141,7 @@ struct Seed {
     node: Option<NodeId>,
     /// It is this node's own address.
     is_own: bool,
+    trouble: Reminder,
 }
 
 #[derive(Debug)]
@@ -115,14 +152,6 @@ struct Member {
     heard: Instant,
 }
 
-#[derive(Debug)]
-struct Dial {
-    /// When to dial next; nothing while a dial is under way.
-    at: Option<Instant>,
-    attempt: u32,
-    failed: Option<LinkDown>,
-}
-
 impl<L: Clone + PartialEq> Peers<L> {
     pub(super) fn new(me: Me, config: &Config, seeds: &[SocketAddr], now: Instant) -> Self {
         let mut peers = Self {
@@ -130,8 +159,7 @@ impl<L: Clone + PartialEq> Peers<L> {
             settings: Settings {
                 peers_max: config.peers_max,
                 members_max: config.limits.members_max,
-                reconnect_min: config.reconnect_min,
-                reconnect_max: config.reconnect_max,
+                backoff: Backoff::new(config),
                 member_forget: config.member_forget,
             },
             up: BTreeMap::new(),
@@ -139,6 +167,8 @@ impl<L: Clone + PartialEq> Peers<L> {
             members: BTreeMap::new(),
             dialling: 0,
             version: 0,
+            notices: VecDeque::new(),
+            name_taken: Reminder::default(),
         };
         for seed in seeds {
             peers.handle_seed(*seed, now);
@@ -153,6 +183,7 @@ impl<L: Clone + PartialEq> Peers<L> {
             dial,
             node: None,
             is_own: false,
+            trouble: Reminder::default(),
         });
     }
 
@@ -181,7 +212,13 @@ impl<L: Clone + PartialEq> Peers<L> {
         if candidate.kind == PeerKind::Node {
             self.note_linked(&candidate, now);
         }
-        self.up.insert(key, Up { link, candidate });
+        let up = Up {
+            link,
+            candidate,
+            said: Arc::default(),
+            namesakes: Reminder::default(),
+        };
+        self.up.insert(key, up);
         Admission::Up
     }
 
@@ -204,7 +241,7 @@ impl<L: Clone + PartialEq> Peers<L> {
             Code::NodeLeaving => ATTEMPT_AFTER_LEAVING,
             _ => 0,
         };
-        let wait = self.settings.backoff(attempt, random) + self.wait_for_the_other(id);
+        let wait = self.settings.backoff.wait(attempt, random) + self.wait_for_the_other(id);
         for seed in self.seeds.values_mut().filter(|seed| seed.node == Some(id)) {
             seed.dial.wait_until(now + wait, attempt);
         }
@@ -214,38 +251,9 @@ impl<L: Clone + PartialEq> Peers<L> {
             member.heard = now;
             member.dial.wait_until(now + wait, attempt);
         }
-    }
-
-    /// Takes in the nodes that a linked node says it is linked with.
-    pub(super) fn handle_members(&mut self, list: Vec<MemberInfo>, now: Instant) {
-        for info in list {
-            let room = self.members.len() < self.settings.members_max;
-            if info.id == self.me.id || info.addr.ip().is_unspecified() || info.addr.port() == 0 {
-                continue;
-            }
-            match self.members.get_mut(&info.id) {
-                Some(member) if info.incarnation >= member.info.incarnation => {
-                    member.heard = now;
-                    if info != member.info {
-                        member.info = info;
-                        member.dial.hasten(now);
-                    }
-                }
-                // News of an earlier life.
-                Some(_) => {}
-                None if !room => {}
-                None => {
-                    let dial = Dial::due(now + self.wait_for_the_other(info.id));
-                    self.members.insert(
-                        info.id,
-                        Member {
-                            info,
-                            dial,
-                            heard: now,
-                        },
-                    );
-                }
-            }
+        self.recall(id, Some(up.candidate.incarnation), now);
+        for id in up.said.keys() {
+            self.said_no_more(*id, now);
         }
     }
 
@@ -259,16 +267,22 @@ impl<L: Clone + PartialEq> Peers<L> {
     ) {
         self.dialling = self.dialling.saturating_sub(1);
         let (answered, failed) = match result {
-            Dialled::Linked(node) => (Some(node), None),
-            Dialled::Failed(peer, why) => {
-                if peer == Some((self.me.id, self.me.incarnation)) {
+            Dialled::Linked(node) => {
+                self.note_seed_linked(target.addr);
+                (Some(node), None)
+            }
+            Dialled::Failed(refused) => {
+                let met = refused.peer.as_ref().map(|met| (met.id, met.incarnation));
+                if met == Some((self.me.id, self.me.incarnation)) {
                     self.note_own(target, now);
                     return;
                 }
-                (peer.map(|(node, _)| node), Some(why))
+                self.handle_refused(target.addr, &refused, now);
+                self.note_failed_seed(target, &refused.why, now);
+                (met.map(|(node, _)| node), Some(refused.why))
             }
         };
-        let settings = &self.settings;
+        let backoff = &self.settings.backoff;
         let dial = match target.member {
             None => self.seeds.get_mut(&target.addr).map(|seed| {
                 seed.node = answered.or(seed.node);
@@ -287,7 +301,7 @@ impl<L: Clone + PartialEq> Peers<L> {
             Some(why) if why.code.retry() == Retry::Never => ATTEMPT_MAX,
             _ => dial.attempt.saturating_add(1).min(ATTEMPT_MAX),
         };
-        dial.at = Some(now + settings.backoff(dial.attempt, random));
+        dial.at = Some(now + backoff.wait(dial.attempt, random));
         dial.failed = failed;
     }
 
@@ -316,16 +330,18 @@ impl<L: Clone + PartialEq> Peers<L> {
         dials.chain(forget).min()
     }
 
+    /// Returns the next thing to be told.
+    pub(super) fn poll_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
+    }
+
     /// Returns why a candidate cannot be linked whoever decides, if it cannot.
     pub(super) fn refusal(&self, candidate: &Candidate) -> Option<LinkDown> {
         match self.up.get(&key(candidate)) {
             Some(Up {
                 candidate: known, ..
             }) => {
-                let detail = format!(
-                    "{} is linked as incarnation {}",
-                    known.name, known.incarnation
-                );
+                let detail = known.described();
                 let differs = known.kind != candidate.kind;
                 (differs || candidate.incarnation < known.incarnation)
                     .then(|| LinkDown::new(Code::DuplicateNode, detail))
@@ -395,9 +411,11 @@ impl<L: Clone + PartialEq> Peers<L> {
 
     fn note_linked(&mut self, candidate: &Candidate, now: Instant) {
         self.version += 1;
+        self.name_taken.end();
         let Some(addr) = candidate.addr else {
             return;
         };
+        self.note_seed_linked(addr);
         let info = MemberInfo {
             id: candidate.id,
             name: candidate.name.clone(),
@@ -436,28 +454,17 @@ impl<L: Clone + PartialEq> Peers<L> {
                 if let Some(member) = self.members.get_mut(&id) {
                     member
                         .dial
-                        .wait_until(now + self.settings.reconnect_max, ATTEMPT_MAX);
+                        .wait_until(now + self.settings.backoff.max, ATTEMPT_MAX);
                 }
             }
         }
     }
 
-    fn forget(&mut self, now: Instant) {
-        let (up, settings) = (&self.up, &self.settings);
-        self.members.retain(|id, member| {
-            let linked = up.contains_key(&(*id, None));
-            linked || member.dial.at.is_none() || member.heard + settings.member_forget > now
-        });
-    }
-
     /// The targets that are not linked and not being dialled, with the time to dial them.
     fn waiting(&self) -> impl Iterator<Item = (Instant, Target)> {
         let room = self.dialling < DIALS_MAX;
-        let seeds = self.seeds.iter().filter(|(addr, seed)| {
-            let linked = seed.node.is_some_and(|node| self.is_linked(node));
-            let advertised = || self.up.values().any(|up| up.candidate.addr == Some(**addr));
-            !seed.is_own && !linked && !advertised()
-        });
+        let seeds = self.seeds.iter();
+        let seeds = seeds.filter(|(addr, seed)| !seed.is_own && !self.is_linked_seed(**addr));
         let seeds = seeds.map(|(addr, seed)| {
             (
                 &seed.dial,
@@ -490,6 +497,12 @@ impl<L: Clone + PartialEq> Peers<L> {
             .filter(|member| !self.is_linked(member.info.id))
     }
 
+    fn is_linked_seed(&self, addr: SocketAddr) -> bool {
+        let answered = self.seeds.get(&addr).and_then(|seed| seed.node);
+        answered.is_some_and(|node| self.is_linked(node))
+            || self.up.values().any(|up| up.candidate.addr == Some(addr))
+    }
+
     fn is_linked(&self, node: NodeId) -> bool {
         self.up.contains_key(&(node, None))
     }
@@ -500,7 +513,7 @@ impl<L: Clone + PartialEq> Peers<L> {
         if self.me.kind == PeerKind::Client || self.me.decides(peer, PeerKind::Node) {
             Duration::ZERO
         } else {
-            self.settings.reconnect_min * 4
+            self.settings.backoff.min * 4
         }
     }
 }
@@ -512,38 +525,26 @@ impl Me {
     }
 }
 
-impl Dial {
-    fn due(at: Instant) -> Self {
+impl From<LinkDown> for Refused {
+    fn from(why: LinkDown) -> Self {
         Self {
-            at: Some(at),
-            attempt: 0,
-            failed: None,
+            peer: None,
+            by_peer: false,
+            why,
         }
-    }
-
-    /// Starts a new wait, unless a dial is under way and will start one itself.
-    fn wait_until(&mut self, at: Instant, attempt: u32) {
-        self.attempt = attempt;
-        if self.at.is_some() {
-            self.at = Some(at);
-        }
-    }
-
-    fn hasten(&mut self, now: Instant) {
-        self.wait_until(now, 0);
     }
 }
 
-impl Settings {
-    /// Between half of and the whole of `reconnect_min` doubled `attempt` times.
-    fn backoff(&self, attempt: u32, random: u64) -> Duration {
-        let doubled = self
-            .reconnect_min
-            .saturating_mul(1 << attempt.min(ATTEMPT_MAX));
-        let whole = doubled.min(self.reconnect_max);
-        // 32 bits are fine enough for a jitter, and cannot overflow.
-        let share = u32::try_from(random >> 32).unwrap_or(u32::MAX);
-        whole / 2 + (whole / 2).mul_f64(f64::from(share) / f64::from(u32::MAX))
+impl Candidate {
+    /// Names the process, for another one that has the same name.
+    fn described(&self) -> String {
+        let (kind, name, incarnation) = (self.kind, &self.name, self.incarnation);
+        match self.addr {
+            Some(addr) => {
+                format!("another process named {name} (incarnation {incarnation}, at {addr})")
+            }
+            None => format!("another process named {name} (a {kind}, incarnation {incarnation})"),
+        }
     }
 }
 
@@ -554,12 +555,6 @@ fn key(candidate: &Candidate) -> Key {
     };
     (candidate.id, incarnation)
 }
-
-/// More doublings than any two settings are apart, and few enough for a shift.
-const ATTEMPT_MAX: u32 = 16;
-
-/// A node that left on purpose is not expected back at once.
-const ATTEMPT_AFTER_LEAVING: u32 = 3;
 
 /// Dials under way at once: joining a large cluster must not be a burst of handshakes.
 const DIALS_MAX: usize = 32;

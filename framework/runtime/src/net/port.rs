@@ -179,8 +179,8 @@ impl Net {
 
     /// Closes: [leaves](Self::leave), sends what is in the lanes, then closes the links.
     ///
-    /// It takes up to `grace` for the lanes and as long again for the goodbyes. Links that are
-    /// down afterwards have been reported as such.
+    /// It takes up to `grace` for the lanes and a moment for the goodbyes. Links that are down
+    /// afterwards have been reported as such.
     ///
     /// # Cancel safety
     /// Dropping it leaves links open; drop the [`Net`] too.
@@ -201,8 +201,9 @@ impl Net {
         self.mesh.sessions.stop(SESSION_GRACE).await;
         let number = super::close::number(Code::NodeLeaving);
         self.mesh.endpoint.close(number, reason.as_bytes());
-        // The peers have to get the goodbye; one that does not answer is not waited for.
-        let _ = timeout(grace, self.mesh.endpoint.wait_idle()).await;
+        // The goodbyes have left; what is waited for is to repeat one that was lost, for a peer
+        // that still sends.
+        let _ = timeout(grace.min(GOODBYE_MAX), self.mesh.endpoint.wait_idle()).await;
         self.tasks.stop(Duration::ZERO).await;
     }
 }
@@ -242,6 +243,11 @@ fn hello(identity: &Identity, local: &Local, listen: Option<SocketAddr>, config:
         },
     }
 }
+
+/// QUIC keeps a closed connection for three times what it takes a lost packet for (RFC 9000,
+/// section 10.2). That is seconds where a peer stood still for a while, or was never reached; on a
+/// path that works this is enough for one round trip.
+const GOODBYE_MAX: Duration = Duration::from_millis(250);
 
 /// A session ends as soon as the tasks of its link have seen the end of the connection.
 const SESSION_GRACE: Duration = Duration::from_secs(10);

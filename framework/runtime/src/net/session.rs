@@ -125,7 +125,7 @@ impl Session {
             Control::Members(members) => {
                 // A client links with nodes and has nothing to say about them.
                 if self.link.peer().kind == PeerKind::Node {
-                    self.mesh.heard(members);
+                    self.mesh.heard(self.link.peer().id, members);
                 }
                 Ok(())
             }

@@ -48,6 +48,32 @@ fn member(id: u64, incarnation: u64) -> MemberInfo {
     }
 }
 
+fn met(id: u64, incarnation: u64) -> Met {
+    Met {
+        id: NodeId(id),
+        name: name(id),
+        incarnation: Incarnation(incarnation),
+    }
+}
+
+/// A node with a link, numbered 40, to node 40, which is the one to tell it of others.
+fn node_with_a_teller(now: Instant) -> Peers<u64> {
+    let mut peers = node(&[], now);
+    assert_eq!(admit(&mut peers, candidate(40, 1), 40, now), Admission::Up);
+    peers
+}
+
+fn tell(peers: &mut Peers<u64>, list: Vec<MemberInfo>, now: Instant) {
+    peers.handle_members(NodeId(40), list, now);
+}
+
+/// Dials what is due, which fails, and returns its address.
+fn dial_in_vain(peers: &mut Peers<u64>, now: Instant) -> Option<SocketAddr> {
+    let target = peers.poll_dial(now)?;
+    peers.handle_dialled(target, Dialled::Failed(lost().into()), now, 0);
+    Some(target.addr)
+}
+
 fn lost() -> LinkDown {
     LinkDown::new(Code::PeerTimeout, "")
 }
@@ -150,7 +176,7 @@ fn a_seed_is_dialled_until_it_is_linked_and_again_when_it_is_lost() {
     let target = peers.poll_dial(now).expect("due");
     assert_eq!(target.addr, addr(1));
     assert_eq!(peers.poll_dial(now), None, "it is being dialled");
-    peers.handle_dialled(target, Dialled::Failed(None, lost()), now, 0);
+    peers.handle_dialled(target, Dialled::Failed(lost().into()), now, 0);
     let next = peers.next_deadline().expect("a new try");
     assert!(next > now && peers.poll_dial(now).is_none());
     let target = peers.poll_dial(next).expect("due");
@@ -167,8 +193,8 @@ fn a_seed_is_dialled_until_it_is_linked_and_again_when_it_is_lost() {
 fn waits_double_up_to_their_limit_with_jitter() {
     let now = start();
     let peers = node(&[], now);
-    let most = |attempt| peers.settings.backoff(attempt, u64::MAX);
-    let least = |attempt| peers.settings.backoff(attempt, 0);
+    let most = |attempt| peers.settings.backoff.wait(attempt, u64::MAX);
+    let least = |attempt| peers.settings.backoff.wait(attempt, 0);
     assert_eq!(
         (least(0), most(0)),
         (Duration::from_millis(25), Duration::from_millis(50))
@@ -182,53 +208,163 @@ fn a_seed_that_is_the_node_itself_is_not_dialled_again() {
     let now = start();
     let mut peers = node(&[addr(1)], now);
     let target = peers.poll_dial(now).expect("due");
-    let own = Some((NodeId(10), Incarnation(1)));
-    let why = LinkDown::new(Code::DuplicateNode, "");
-    peers.handle_dialled(target, Dialled::Failed(own, why.clone()), now, 0);
+    let refused = |incarnation| Refused {
+        peer: Some(met(10, incarnation)),
+        by_peer: false,
+        why: LinkDown::new(Code::DuplicateNode, ""),
+    };
+    peers.handle_dialled(target, Dialled::Failed(refused(1)), now, 0);
+    assert_eq!(peers.poll_notice(), None);
     assert_eq!(peers.next_deadline(), None);
     assert_eq!(peers.refused_by_all(), None);
     // Another process with this node's name is a refusal.
     let mut peers = node(&[addr(1)], now);
     let target = peers.poll_dial(now).expect("due");
-    let twin = Some((NodeId(10), Incarnation(2)));
-    peers.handle_dialled(target, Dialled::Failed(twin, why.clone()), now, 0);
-    assert_eq!(peers.refused_by_all(), Some((addr(1), why)));
+    peers.handle_dialled(target, Dialled::Failed(refused(2)), now, 0);
+    assert_eq!(peers.refused_by_all(), Some((addr(1), refused(2).why)));
+    let (addr, incarnation) = (addr(1), Incarnation(2));
+    let namesake = Notice::Namesake { addr, incarnation };
+    assert_eq!(peers.poll_notice(), Some(namesake));
 }
 
 #[test]
 fn members_that_are_heard_of_are_dialled_and_forgotten_in_time() {
     let now = start();
-    let mut peers = node(&[], now);
-    peers.handle_members(vec![member(10, 1), member(20, 1), member(5, 1)], now);
+    let mut peers = node_with_a_teller(now);
+    tell(
+        &mut peers,
+        vec![member(10, 1), member(20, 1), member(5, 1)],
+        now,
+    );
     // This node decides about 20, and leaves the first try to 5.
-    let target = peers.poll_dial(now).expect("due");
-    assert_eq!(target.addr, addr(20));
+    assert_eq!(dial_in_vain(&mut peers, now), Some(addr(20)));
     assert_eq!(peers.poll_dial(now), None);
-    assert!(
-        peers
-            .poll_dial(now + SECOND)
-            .is_some_and(|target| target.addr == addr(5))
-    );
-    peers.handle_dialled(target, Dialled::Failed(None, lost()), now, 0);
-    peers.handle_members(vec![member(20, 1)], now + SECOND * 50);
-    let dials = |peers: &mut Peers<u64>, now| {
-        let target = peers.poll_dial(now)?;
-        peers.handle_dialled(target, Dialled::Failed(None, lost()), now, 0);
-        Some(target.addr)
+    let target = peers.poll_dial(now + SECOND).expect("due");
+    let target = match target.addr == addr(5) {
+        true => target,
+        false => peers.poll_dial(now + SECOND).expect("both are due"),
     };
-    assert_eq!(
-        dials(&mut peers, now + SECOND * 100),
-        Some(addr(20)),
-        "heard of lately"
+    assert_eq!(target.addr, addr(5));
+    peers.handle_dialled(target, Dialled::Failed(lost().into()), now + SECOND, 0);
+    // For as long as another is linked with it, it is not forgotten.
+    for hour in 1..4 {
+        assert!(dial_in_vain(&mut peers, now + SECOND * 3600 * hour).is_some());
+        assert_eq!(peers.members.len(), 3);
+    }
+    let later = now + SECOND * 20_000;
+    tell(&mut peers, vec![member(20, 1)], later);
+    peers.handle_ended(&40, &lost(), later + SECOND, 0);
+    for (after, left) in [(59, 3), (60, 2), (62, 0)] {
+        while dial_in_vain(&mut peers, later + SECOND * after).is_some() {}
+        assert_eq!(peers.members.len(), left, "after {after} s");
+    }
+}
+
+#[test]
+fn an_older_process_is_dialled_once_nobody_is_linked_with_the_newer() {
+    let (now, left) = (start(), LinkDown::new(Code::NodeLeaving, ""));
+    let moved = || MemberInfo {
+        addr: addr(99),
+        ..member(20, 2)
+    };
+    for why in [lost(), left] {
+        for teller_is_first in [true, false] {
+            let mut peers = node_with_a_teller(now);
+            tell(&mut peers, vec![moved()], now);
+            let newer = Candidate {
+                addr: Some(addr(99)),
+                ..candidate(20, 2)
+            };
+            assert_eq!(admit(&mut peers, newer, 1, now), Admission::Up);
+            // The newer one ends. The teller takes the older one back, before or after this node
+            // has found out.
+            if teller_is_first {
+                tell(&mut peers, vec![member(20, 1)], now);
+                peers.handle_ended(&1, &why, now, 0);
+            } else {
+                peers.handle_ended(&1, &why, now, 0);
+                tell(&mut peers, vec![], now + SECOND);
+                tell(&mut peers, vec![member(20, 1)], now + SECOND);
+            }
+            assert_eq!(dial_in_vain(&mut peers, now + SECOND), Some(addr(20)));
+        }
+    }
+}
+
+#[test]
+fn late_news_of_an_earlier_life_changes_nothing_while_another_says_otherwise() {
+    let now = start();
+    let mut peers = node_with_a_teller(now);
+    assert_eq!(admit(&mut peers, candidate(41, 1), 41, now), Admission::Up);
+    let moved = MemberInfo {
+        addr: addr(99),
+        ..member(20, 2)
+    };
+    tell(&mut peers, vec![moved], now);
+    peers.handle_members(NodeId(41), vec![member(20, 1)], now);
+    assert_eq!(dial_in_vain(&mut peers, now), Some(addr(99)));
+    // The one that said otherwise is gone.
+    peers.handle_ended(&40, &lost(), now, 0);
+    let dialled: Vec<_> = std::iter::from_fn(|| dial_in_vain(&mut peers, now + SECOND)).collect();
+    assert!(dialled.contains(&addr(20)), "{dialled:?}");
+}
+
+#[test]
+fn a_seed_that_does_not_answer_is_told_less_and_less_often_and_once_more_when_it_does() {
+    let now = start();
+    let mut peers = node(&[addr(1)], now);
+    let mut told = Vec::new();
+    for second in 0..20_000 {
+        let at = now + SECOND * second;
+        dial_in_vain(&mut peers, at);
+        while let Some(notice) = peers.poll_notice() {
+            assert!(matches!(notice, Notice::SeedFails { .. }), "{notice:?}");
+            told.push(second);
+        }
+    }
+    assert_eq!(told.len(), 11, "{told:?}");
+    assert!(told[0] == 0 && told[1].abs_diff(60) < 6, "{told:?}");
+    assert!((told[10] - told[9]).abs_diff(3600) < 6, "{told:?}");
+    let at = now + SECOND * 20_001;
+    assert_eq!(admit(&mut peers, candidate(1, 1), 1, at), Admission::Up);
+    let linked = Notice::SeedLinked { addr: addr(1) };
+    assert_eq!(peers.poll_notice(), Some(linked));
+    assert_eq!(peers.poll_notice(), None);
+}
+
+#[test]
+fn both_sides_of_a_refused_name_have_it_told_once() {
+    let now = start();
+    let mut peers = node_with_a_teller(now);
+    let mut refused = Refused {
+        peer: Some(met(40, 0)),
+        by_peer: false,
+        why: peers.refusal(&candidate(40, 0)).expect("an older life"),
+    };
+    for _ in 0..3 {
+        peers.handle_refused(addr(7), &refused, now);
+    }
+    let twice = peers.poll_notice();
+    assert!(
+        matches!(&twice, Some(Notice::NameTwice { refused, .. }) if *refused == (addr(7), Incarnation(0))),
+        "{twice:?}"
     );
-    assert_eq!(dials(&mut peers, now + SECOND * 111), None);
+    assert_eq!(peers.poll_notice(), None);
+    refused.by_peer = true;
+    for _ in 0..3 {
+        peers.handle_refused(addr(7), &refused, now);
+    }
+    let (by, why) = (addr(7), refused.why);
+    assert_eq!(peers.poll_notice(), Some(Notice::NameTaken { by, why }));
+    assert_eq!(peers.poll_notice(), None);
 }
 
 #[test]
 fn the_driver_never_waits_for_a_moment_that_has_passed() {
     let now = start();
     let mut peers = node(&[addr(1), addr(2)], now);
-    peers.handle_members(vec![member(20, 1), member(5, 1)], now);
+    assert_eq!(admit(&mut peers, candidate(40, 1), 40, now), Admission::Up);
+    tell(&mut peers, vec![member(20, 1), member(5, 1)], now);
     let mut at = now;
     let mut dialled = Vec::new();
     for step in 0..200 {
@@ -244,7 +380,7 @@ fn the_driver_never_waits_for_a_moment_that_has_passed() {
         }
         if step % 3 == 0 {
             for target in dialled.drain(..) {
-                peers.handle_dialled(target, Dialled::Failed(None, lost()), at, step << 58);
+                peers.handle_dialled(target, Dialled::Failed(lost().into()), at, step << 58);
             }
         }
     }
@@ -253,7 +389,7 @@ fn the_driver_never_waits_for_a_moment_that_has_passed() {
 #[test]
 fn members_beyond_the_bound_and_without_an_address_are_ignored() {
     let now = start();
-    let mut peers = node(&[], now);
+    let mut peers = node_with_a_teller(now);
     let nowhere = MemberInfo {
         addr: SocketAddr::from(([0, 0, 0, 0], 5)),
         ..member(19, 1)
@@ -262,7 +398,7 @@ fn members_beyond_the_bound_and_without_an_address_are_ignored() {
         .into_iter()
         .chain((20..30).map(|id| member(id, 1)))
         .collect();
-    peers.handle_members(list, now);
+    tell(&mut peers, list, now);
     assert_eq!(peers.members.len(), 4);
     assert!(!peers.members.contains_key(&NodeId(19)));
 }
@@ -270,19 +406,19 @@ fn members_beyond_the_bound_and_without_an_address_are_ignored() {
 #[test]
 fn a_newer_life_of_a_member_is_dialled_at_its_new_address_at_once() {
     let now = start();
-    let mut peers = node(&[], now);
-    peers.handle_members(vec![member(20, 2)], now);
+    let mut peers = node_with_a_teller(now);
+    tell(&mut peers, vec![member(20, 2)], now);
     for _ in 0..10 {
         let at = peers.next_deadline().expect("a try");
         let target = peers.poll_dial(at).expect("due");
-        peers.handle_dialled(target, Dialled::Failed(None, lost()), at, u64::MAX);
+        peers.handle_dialled(target, Dialled::Failed(lost().into()), at, u64::MAX);
     }
     let later = now + SECOND * 30;
     let moved = MemberInfo {
         addr: addr(99),
         ..member(20, 3)
     };
-    peers.handle_members(vec![moved, member(20, 1)], later);
+    tell(&mut peers, vec![moved], later);
     assert!(
         peers
             .poll_dial(later)
@@ -318,6 +454,6 @@ fn dials_under_way_at_once_are_bounded() {
         None,
         "the end of a dial is what is waited for"
     );
-    peers.handle_dialled(first, Dialled::Failed(None, lost()), now, 0);
+    peers.handle_dialled(first, Dialled::Failed(lost().into()), now, 0);
     assert!(peers.poll_dial(now).is_some());
 }

@@ -246,6 +246,44 @@ async fn a_newer_incarnation_replaces_the_link_of_one_that_never_said_goodbye() 
 }
 
 #[tokio::test]
+async fn the_older_of_two_processes_is_linked_again_when_the_newer_is_killed() {
+    let shop = authority("shop");
+    let a = Start::new(node(&shop, "a")).go();
+    let seed = [a.addr()];
+    let b = |incarnation| {
+        let start = Start {
+            incarnation,
+            ..Start::new(node(&shop, "b"))
+        };
+        start.seeds(&seed).go()
+    };
+    let older = b(1);
+    a.seen.linked("b").await;
+    let newer = b(2);
+    newer.seen.linked("a").await;
+    let late = Start::new(client(&shop, "c")).seeds(&seed).go();
+    let to_newer = late.seen.linked("b").await;
+    assert_eq!(to_newer.peer().incarnation, Incarnation(2));
+    newer.kill().await;
+    let is_older = |link: &&Arc<Link>| {
+        link.is_up()
+            && (link.peer().incarnation, link.peer().addr) == (Incarnation(1), Some(older.addr()))
+    };
+    for peer in [&a, &late] {
+        peer.seen
+            .wait("link to the older", |seen| {
+                let mut to_b = seen
+                    .links
+                    .values()
+                    .filter(|link| link.peer().name.as_str() == "b");
+                to_b.any(|link| is_older(&link) && link.session() > 1)
+                    .then_some(())
+            })
+            .await;
+    }
+}
+
+#[tokio::test]
 async fn a_peer_that_is_gone_without_a_word_is_noticed_by_the_timeout() {
     let shop = authority("shop");
     let a = Start::new(node(&shop, "a")).go();
@@ -283,6 +321,29 @@ async fn closing_sends_what_is_in_the_lanes_first() {
         b.seen.down().await,
         LinkDown::new(Code::NodeLeaving, "done")
     );
+}
+
+#[tokio::test]
+async fn closing_waits_for_no_peer_that_does_not_answer() {
+    // Nothing is read from it.
+    let silent = std::net::UdpSocket::bind(loopback(0)).expect("a port");
+    let seed = [silent.local_addr().expect("its address")];
+    let config = Config {
+        // What a peer that stood still does to the measured one.
+        initial_rtt: Duration::from_secs(5),
+        dial_timeout: PATIENCE,
+        ..quick()
+    };
+    let a = Start {
+        config,
+        ..Start::new(node(&authority("shop"), "a"))
+    };
+    let a = a.seeds(&seed).go();
+    let dialled = tokio::task::spawn_blocking(move || silent.recv(&mut [0; 2000]));
+    dialled.await.expect("joins").expect("a packet");
+    let begun = std::time::Instant::now();
+    a.net.close("done", PATIENCE).await;
+    assert!(begun.elapsed() < PATIENCE / 2, "{:?}", begun.elapsed());
 }
 
 fn put(out: &mut Vec<u8>, body: &[u8]) -> Result<(), std::convert::Infallible> {

@@ -1,0 +1,130 @@
+//! What the one who runs a node has to be told, because it does not mend itself.
+//!
+//! Here it is found out and put into words; `mesh` writes it. What lasts is told again, each time
+//! after a longer wait.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use callboard_protocol::code::Code;
+use callboard_protocol::id::{Incarnation, NodeName};
+
+use super::super::error::LinkDown;
+use super::{Peers, Refused, Target};
+
+/// A line for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in super::super) enum Notice {
+    /// There is no link to a seed.
+    SeedFails { addr: SocketAddr, why: LinkDown },
+    /// There is a link to a seed of which the opposite was told.
+    SeedLinked { addr: SocketAddr },
+    /// A peer refuses this node: another process of its name is linked there.
+    NameTaken { by: SocketAddr, why: LinkDown },
+    /// A process of this node's own name was met.
+    Namesake {
+        addr: SocketAddr,
+        incarnation: Incarnation,
+    },
+    /// A peer was refused: another process of its name is linked here.
+    NameTwice {
+        name: NodeName,
+        refused: (SocketAddr, Incarnation),
+        why: LinkDown,
+    },
+}
+
+impl Notice {
+    /// Writes the line.
+    pub(in super::super) fn log(&self, own_name: &NodeName) {
+        let (code, advice) = (Code::DuplicateNode.text(), Code::DuplicateNode.advice());
+        match self {
+            Self::SeedFails { addr, why } if is_silence(why.code) => {
+                tracing::warn!("seed {addr} does not answer ({why}); trying on");
+            }
+            Self::SeedFails { addr, why } => {
+                let advice = why.code.advice();
+                tracing::warn!("seed {addr} gives no link ({why}; {advice}); trying on");
+            }
+            Self::SeedLinked { addr } => tracing::info!("seed {addr} is linked now"),
+            Self::NameTaken { by, why } => {
+                let who = &why.detail;
+                tracing::warn!(refused_by = %by, "{who} took over the links of this one; {advice} ({code})");
+            }
+            Self::Namesake { addr, incarnation } => tracing::warn!(
+                "another process named {own_name} (incarnation {incarnation}, at {addr}) was met; \
+                 {advice} ({code})"
+            ),
+            Self::NameTwice { name, refused, why } => {
+                let ((addr, incarnation), who) = (refused, &why.detail);
+                tracing::warn!(
+                    "{name} (incarnation {incarnation}, from {addr}) is refused, because {who} is \
+                     linked; {advice} ({code})"
+                );
+            }
+        }
+    }
+}
+
+impl<L: Clone + PartialEq> Peers<L> {
+    /// Takes in that a connection of the other side's became no link.
+    pub(in super::super) fn handle_refused(
+        &mut self,
+        addr: SocketAddr,
+        refused: &Refused,
+        now: Instant,
+    ) {
+        if refused.why.code != Code::DuplicateNode {
+            return;
+        }
+        let Some(met) = &refused.peer else {
+            return;
+        };
+        let (why, incarnation) = (refused.why.clone(), met.incarnation);
+        if met.id == self.me.id {
+            if incarnation != self.me.incarnation && self.name_taken.is_due(now) {
+                self.notices
+                    .push_back(Notice::Namesake { addr, incarnation });
+            }
+        } else if refused.by_peer {
+            if self.name_taken.is_due(now) {
+                self.notices.push_back(Notice::NameTaken { by: addr, why });
+            }
+        } else if let Some(up) = self.up.get_mut(&(met.id, None))
+            && up.namesakes.is_due(now)
+        {
+            let (name, refused) = (met.name.clone(), (addr, incarnation));
+            self.notices
+                .push_back(Notice::NameTwice { name, refused, why });
+        }
+    }
+
+    pub(super) fn note_failed_seed(&mut self, target: Target, why: &LinkDown, now: Instant) {
+        // These two mend themselves; a name that is taken has a notice of its own.
+        let is_told = !matches!(
+            why.code,
+            Code::NodeStopping | Code::LinkSuperseded | Code::DuplicateNode
+        );
+        if target.member.is_none()
+            && is_told
+            && !self.is_linked_seed(target.addr)
+            && let Some(seed) = self.seeds.get_mut(&target.addr)
+            && seed.trouble.is_due(now)
+        {
+            let (addr, why) = (target.addr, why.clone());
+            self.notices.push_back(Notice::SeedFails { addr, why });
+        }
+    }
+
+    pub(super) fn note_seed_linked(&mut self, addr: SocketAddr) {
+        if let Some(seed) = self.seeds.get_mut(&addr)
+            && seed.trouble.end()
+        {
+            self.notices.push_back(Notice::SeedLinked { addr });
+        }
+    }
+}
+
+fn is_silence(code: Code) -> bool {
+    matches!(code, Code::PeerTimeout | Code::PeerUnreachable)
+}

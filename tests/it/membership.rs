@@ -1,0 +1,129 @@
+//! What the one who runs a cluster is told of its members, and who is a member.
+
+use std::{
+    net::{SocketAddr, UdpSocket},
+    sync::{Arc, Mutex},
+};
+
+use callboard::Member;
+use tracing::{Level, subscriber::DefaultGuard};
+use tracing_subscriber::{Layer, layer::SubscriberExt};
+
+use crate::support::{Town, eventually, quick};
+
+/// Collects the messages of the log, without their fields.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<(Level, String)>>>);
+
+impl Log {
+    /// Begins to collect what this thread logs: all of a test on a current-thread runtime.
+    fn begin() -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let subscriber = tracing_subscriber::registry().with(log.clone());
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    /// Returns the messages of a level that contain a text.
+    fn with(&self, level: Level, text: &str) -> Vec<String> {
+        let lines = self.0.lock().expect("lines");
+        let lines = lines
+            .iter()
+            .filter(|(at, line)| *at == level && line.contains(text));
+        lines.map(|(_, line)| line.clone()).collect()
+    }
+}
+
+impl<S: tracing::Subscriber> Layer<S> for Log {
+    fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        struct Message(String);
+        impl tracing::field::Visit for Message {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                if field.name() == "message" {
+                    self.0 = format!("{value:?}");
+                }
+            }
+        }
+        let mut message = Message(String::new());
+        event.record(&mut message);
+        let line = (*event.metadata().level(), message.0);
+        self.0.lock().expect("lines").push(line);
+    }
+}
+
+fn addrs(members: &[Member]) -> Vec<SocketAddr> {
+    members.iter().map(|member| member.addr).collect()
+}
+
+#[tokio::test]
+async fn two_processes_of_one_name_are_told_on_every_side_and_the_older_comes_back() {
+    let (log, _guard) = Log::begin();
+    let town = Town::new();
+    let n2 = town.node("n2").start().await.expect("starts");
+    let seed = n2.local_addr();
+    let older = town.node("n1").seed(seed).start().await.expect("starts");
+    let older_addr = older.local_addr();
+    eventually("n1 is linked", || addrs(&n2.members()) == [older_addr]).await;
+    let newer = town.node("n1").seed(seed).start().await.expect("starts");
+    let newer_addr = newer.local_addr();
+    let newest = |members: Vec<Member>| addrs(&members).contains(&newer_addr);
+    eventually("the newer one wins", || newest(n2.members())).await;
+
+    let taken = format!("at {newer_addr}) took over the links of this one");
+    eventually("the older one is told", || {
+        !log.with(Level::WARN, &taken).is_empty()
+    })
+    .await;
+    let taken = log.with(Level::WARN, &taken);
+    assert!(
+        taken[0].starts_with("another process named n1 (incarnation ")
+            && taken[0].ends_with("; give every node a name of its own (CB2006)"),
+        "{taken:?}"
+    );
+    let twice = format!("from {older_addr}) is refused, because another process named n1");
+    eventually("n2 is told", || log.with(Level::WARN, &twice).len() == 1).await;
+
+    let client = town.client(seed).await;
+    eventually("the client has the newer one", || newest(client.members())).await;
+    newer.stop().await;
+    for members in [&|| n2.members(), &|| client.members()] as [&dyn Fn() -> Vec<Member>; 2] {
+        let what = "the older one is linked again";
+        eventually(what, || addrs(&members()).contains(&older_addr)).await;
+    }
+    client.close().await;
+    older.stop().await;
+    n2.stop().await;
+}
+
+#[tokio::test]
+async fn a_seed_that_does_not_answer_is_told_once_and_so_is_that_it_does_at_last() {
+    let (log, _guard) = Log::begin();
+    let town = Town::new();
+    // Bound, so that nobody else takes the port; nothing is read from it.
+    let silent = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let seed = silent.local_addr().expect("its address");
+    let mut config = quick();
+    config.dial_timeout = std::time::Duration::from_millis(100);
+    let late = town.node("late").config(config).seed(seed);
+    let late = late.start().await.expect("starts");
+    let line =
+        format!("seed {seed} does not answer (CB2014 peer-timeout: no TLS handshake); trying on");
+    eventually("it is told", || !log.with(Level::WARN, &line).is_empty()).await;
+    let tries = || {
+        let metrics = late.metrics();
+        let line = metrics.lines().find(|line| line.contains("CB2014"));
+        let count = line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+        count.unwrap_or(0)
+    };
+    eventually("it is tried again", || tries() >= 3).await;
+    assert_eq!(log.with(Level::WARN, "seed "), [line]);
+
+    drop(silent);
+    let n1 = town.node("n1").listen(seed).start().await.expect("starts");
+    let linked = format!("seed {seed} is linked now");
+    eventually("it is told that it answers", || {
+        log.with(Level::INFO, &linked).len() == 1
+    })
+    .await;
+    late.stop().await;
+    n1.stop().await;
+}
