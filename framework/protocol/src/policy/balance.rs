@@ -103,7 +103,7 @@ impl Latency {
     /// half, one in 70 callers that make 400 calls one at a time had one of two equal hosts answer
     /// more than 70 % of them; without, one in 7.
     pub fn observe(&mut self, latency: Duration, now: Time) {
-        let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
+        let nanos = nanos_of(latency);
         self.average_nanos = if nanos >= self.average_nanos {
             nanos
         } else {
@@ -125,13 +125,26 @@ impl Latency {
     ///
     /// Between two halvings it falls in a straight line: close to the curve, without floating point.
     fn mixed(&self, nanos: u64, now: Time) -> u64 {
-        let age = now.saturating_since(self.observed_at).as_nanos();
-        let half_life = self.half_life.as_nanos().max(1);
-        let above = u128::from(self.average_nanos.saturating_sub(nanos));
+        let age = nanos_of(now.saturating_since(self.observed_at));
+        let half_life = nanos_of(self.half_life).max(1);
+        let above = self.average_nanos.saturating_sub(nanos);
         let halvings = u32::try_from(age / half_life).unwrap_or(u32::MAX);
         let whole = above.checked_shr(halvings).unwrap_or(0);
-        let left = whole - (whole / 2) * (age % half_life) / half_life;
-        nanos.saturating_add(u64::try_from(left).unwrap_or(u64::MAX))
+        let left = whole - scaled(whole / 2, age % half_life, half_life);
+        nanos.saturating_add(left)
+    }
+}
+
+fn nanos_of(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Returns `value × part / whole`, for a part that is not more than the whole.
+fn scaled(value: u64, part: u64, whole: u64) -> u64 {
+    match value.checked_mul(part) {
+        Some(product) => product / whole,
+        // It fits again after the division.
+        None => (u128::from(value) * u128::from(part) / u128::from(whole)) as u64,
     }
 }
 

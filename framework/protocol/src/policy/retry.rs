@@ -60,7 +60,12 @@ impl RetryBudget {
 
     /// Counts a call. Retries are not counted as calls.
     pub fn deposit(&mut self, now: Time) {
-        let share = i64::from(self.settings.percent);
+        self.deposit_many(1, now);
+    }
+
+    /// Counts calls that were made about now.
+    pub fn deposit_many(&mut self, calls: u32, now: Time) {
+        let share = i64::from(self.settings.percent).saturating_mul(i64::from(calls));
         let part = self.turn_to(now);
         *part = part.saturating_add(share);
     }
@@ -91,10 +96,10 @@ impl RetryBudget {
 
     /// Forgets the parts that left the window, and returns the one that `now` is in.
     fn turn_to(&mut self, now: Time) -> &mut i64 {
-        let part_nanos = (self.settings.window.as_nanos() / PARTS as u128).max(1);
-        let part = u128::from(now.as_nanos()) / part_nanos;
+        let window = u64::try_from(self.settings.window.as_nanos()).unwrap_or(u64::MAX);
+        let part = now.as_nanos() / (window / PARTS as u64).max(1);
         // A time before the last one counts as the last one.
-        let part = u64::try_from(part).unwrap_or(u64::MAX).max(self.current);
+        let part = part.max(self.current);
         for passed in 1..=(part - self.current).min(PARTS as u64) {
             self.parts[index(self.current.wrapping_add(passed))] = 0;
         }

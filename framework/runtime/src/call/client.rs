@@ -1,17 +1,18 @@
 //! The caller's side of a call: from the builder to the reply.
 //!
-//! `Call` → [`attempts`] (route, try, perhaps try again) → `local` or `remote` → reply. The
+//! `Call` → `Plan` → `attempts` (route, try, perhaps try again) → `local` or `remote` → reply. The
 //! deadline is around all of it; dropping the future at any point frees what the call holds, here
 //! and on the host.
 
 use std::{
     fmt,
-    future::{Future, IntoFuture},
+    future::{Future, IntoFuture, poll_fn},
     pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -22,7 +23,6 @@ use callboard_protocol::{
     wire::header::TraceContext,
 };
 use futures_core::Stream;
-use futures_util::future::{Either, select};
 use tracing::Instrument;
 
 use crate::env::Bug;
@@ -84,9 +84,9 @@ pub fn call_streaming<M: Method>(
 }
 
 /// What all attempts of a call share.
-pub(super) struct Plan {
-    pub(super) hub: Arc<Hub>,
-    pub(super) face: Arc<Face>,
+pub(super) struct Plan<'a> {
+    pub(super) hub: &'a Arc<Hub>,
+    pub(super) face: &'a Arc<Face>,
     pub(super) spec: &'static MethodSpec,
     pub(super) meta: Meta,
     /// Whether any attempt may have reached a handler.
@@ -117,41 +117,63 @@ impl<M: Method> Call<M> {
     /// # Cancel safety
     /// Dropped before it is ready, the message may or may not have been sent.
     pub async fn send(self) -> Result<(), CallError> {
-        let spec = M::spec();
-        let plan = self.plan(false)?;
-        let started = plan.hub.now();
-        let result = with_deadline(&plan, self.attempts(&plan)).await.map(drop);
+        let (target, parts, options) = self.split();
+        let plan = Plan::new::<M>(&target, &options, false)?;
+        let result = parts.in_time(&target, &plan).await.map(drop);
         if let Some(method) = plan.face.methods.get(M::INDEX) {
             method
                 .metrics
                 .sent(result.as_ref().err().map(CallError::code));
         }
-        tracing::trace!(method = %spec.name, took = ?plan.hub.now().saturating_since(started), "sent");
         result
     }
 
     async fn run(self) -> Result<Answer<M>, CallError> {
-        let plan = self.plan(true)?;
-        let span = call_span(&plan);
+        let (target, parts, options) = self.split();
+        let plan = Plan::new::<M>(&target, &options, true)?;
         let method = plan.face.methods.get(M::INDEX);
         let metrics = method.map(|method| method.metrics.begin());
-        let started = plan.hub.now();
-        let result = with_deadline(&plan, self.attempts(&plan))
-            .instrument(span)
-            .await;
-        let took = plan.hub.now().saturating_since(started);
+        let result = match call_span(&plan) {
+            None => parts.in_time(&target, &plan).await,
+            // Apart, so that a call which nobody traces has no place for a span.
+            Some(span) => Box::pin(parts.in_time(&target, &plan).instrument(span)).await,
+        };
+        let ended = match &result {
+            Ok(answered) => answered.at,
+            Err(_) => plan.hub.now(),
+        };
         if let Some(metrics) = metrics {
+            let took = ended.saturating_since(plan.meta.queued_at);
             metrics.end(result.as_ref().err().map(CallError::code), took);
         }
-        result?.ok_or_else(|| M::spec().error(Code::ReplyDropped))
+        let answer = result?.answer;
+        answer.ok_or_else(|| plan.spec.error(Code::ReplyDropped))
     }
 
-    fn plan(&self, wants_reply: bool) -> Result<Plan, CallError> {
+    fn split(self) -> (Ref<M::Interface>, Parts<M>, CallOptions) {
+        let parts = Parts {
+            args: Some(self.args),
+            inbound: self.inbound,
+        };
+        let options = CallOptions {
+            timeout: self.timeout,
+            request: self.request,
+        };
+        (self.target, parts, options)
+    }
+}
+
+impl<'a> Plan<'a> {
+    fn new<M: Method>(
+        target: &'a Ref<M::Interface>,
+        options: &CallOptions,
+        wants_reply: bool,
+    ) -> Result<Self, CallError> {
         let spec = M::spec();
-        let hub = self.target.hub(spec)?.clone();
-        let face = hub.face::<M::Interface>()?;
+        let hub = target.hub(spec)?;
+        let face = target.face(spec)?;
         let now = hub.now();
-        let own = now + self.timeout.unwrap_or_else(|| spec.default_timeout());
+        let own = now + options.timeout.unwrap_or_else(|| spec.default_timeout());
         let (deadline, chain, trace, actor) = scope::with_current(|turn| match turn {
             Some(turn) if wants_reply => {
                 let deadline = own.min(turn.deadline());
@@ -178,7 +200,7 @@ impl<M: Method> Call<M> {
             queued_at: now,
             chain,
             trace,
-            request: self.request,
+            request: options.request,
         };
         Ok(Plan {
             hub,
@@ -189,23 +211,74 @@ impl<M: Method> Call<M> {
             wants_reply,
         })
     }
+}
+
+/// What the caller set for one call.
+struct CallOptions {
+    timeout: Option<Duration>,
+    request: Option<u128>,
+}
+
+/// What a call came back with.
+pub(super) struct Answered<M: Method> {
+    /// Nothing for a send.
+    pub(super) answer: Option<Answer<M>>,
+    pub(super) at: Time,
+}
+
+/// What an attempt uses up: arguments that moved into a mailbox of this process, and items, are
+/// gone after it.
+struct Parts<M: Method> {
+    args: Option<M::Args>,
+    inbound: Option<Items<M::Inbound>>,
+}
+
+impl<M: Method> Parts<M> {
+    /// Makes the call until its deadline.
+    async fn in_time(
+        self,
+        target: &Ref<M::Interface>,
+        plan: &Plan<'_>,
+    ) -> Result<Answered<M>, CallError> {
+        let is_forgotten = plan.hub.env().plant.strikes(Bug::ForgottenDeadline);
+        let at = if is_forgotten {
+            Time::MAX
+        } else {
+            plan.meta.deadline
+        };
+        let mut alarm = pin!(Alarm::new(plan.hub.deadlines(), at));
+        let mut attempts = pin!(Some(self.attempts(target, plan)));
+        let result = poll_fn(|cx| {
+            if let Some(attempts) = attempts.as_mut().as_pin_mut()
+                && let Poll::Ready(result) = attempts.poll(cx)
+            {
+                return Poll::Ready(Some(result));
+            }
+            alarm.as_mut().poll(cx).map(|()| None)
+        });
+        if let Some(result) = result.await {
+            return result;
+        }
+        // Dropped BEFORE the look: a call that was still in its queue is taken out and has not run.
+        attempts.set(None);
+        Err(too_late(plan))
+    }
 
     /// Tries until there is an answer, an error that must not be retried, or no budget.
-    async fn attempts(self, plan: &Plan) -> Result<Option<Answer<M>>, CallError> {
-        let mut parts = Parts::<M> {
-            target: self.target,
-            args: Some(self.args),
-            inbound: self.inbound,
-        };
+    async fn attempts(
+        mut self,
+        target: &Ref<M::Interface>,
+        plan: &Plan<'_>,
+    ) -> Result<Answered<M>, CallError> {
         let mut tried = Vec::new();
         let mut earlier: Option<CallError> = None;
-        plan.hub.budget().deposit(plan.hub.now());
+        plan.hub.count_call(plan.meta.queued_at);
         for attempt in 1.. {
-            let error = match parts.attempt(plan, &mut tried).await {
-                Ok(answer) => return Ok(answer),
+            let error = match self.attempt(target, plan, &mut tried).await {
+                Ok(answered) => return Ok(answered),
                 Err(error) => error,
             };
-            let retry = parts.can_go_again(plan) && may_retry(plan, &parts.target, &error, attempt);
+            let retry = self.can_go_again(plan) && may_retry(plan, target, &error, attempt);
             // An attempt that may have run counts for the call, whatever a later one says of itself.
             let error = match earlier.take() {
                 Some(earlier) if error.ran() != Ran::MayHaveRun => earlier,
@@ -219,43 +292,43 @@ impl<M: Method> Call<M> {
             if let Some(method) = plan.face.methods.get(M::INDEX) {
                 method.metrics.retried();
             }
-            tokio::time::sleep(backoff(plan, attempt)).await;
+            Box::pin(tokio::time::sleep(backoff(plan, attempt))).await;
         }
         Err(plan.spec.error(Code::NoHost))
     }
-}
 
-/// What an attempt uses up: arguments that moved into a mailbox of this process, and items, are
-/// gone after it.
-struct Parts<M: Method> {
-    target: Ref<M::Interface>,
-    args: Option<M::Args>,
-    inbound: Option<Items<M::Inbound>>,
-}
-
-impl<M: Method> Parts<M> {
+    /// Tries once; a node that failed is added to `tried`.
     async fn attempt(
         &mut self,
-        plan: &Plan,
+        target: &Ref<M::Interface>,
+        plan: &Plan<'_>,
         tried: &mut Vec<NodeId>,
-    ) -> Result<Option<Answer<M>>, CallError> {
+    ) -> Result<Answered<M>, CallError> {
         let gone = || plan.spec.error(Code::NoHost);
-        match choose_route(&self.target, &plan.hub, &plan.face, M::INDEX, tried)? {
+        let (node, result) = match choose_route(target, plan.hub, plan.face, M::INDEX, tried)? {
             Route::Local(place) => {
-                tried.push(plan.hub.me().id);
                 let args = self.args.take().ok_or_else(gone)?;
-                local::call::<M>(&place, plan, args, self.inbound.take()).await
+                let result = local::call::<M>(&place, plan, args, self.inbound.take()).await;
+                (plan.hub.me().id, result)
             }
             Route::Remote(session) => {
-                tried.push(session.node());
                 let args = self.args.as_mut().ok_or_else(gone)?;
-                let (address, items) = (self.target.address(), &mut self.inbound);
-                remote::call::<M>(&session, plan, address, args, items).await
+                let (address, items) = (target.address(), &mut self.inbound);
+                let started = match tried.is_empty() {
+                    true => plan.meta.queued_at,
+                    false => plan.hub.now(),
+                };
+                let result = remote::call::<M>(&session, plan, address, args, items, started).await;
+                (session.node(), result)
             }
+        };
+        if result.is_err() {
+            tried.push(node);
         }
+        result
     }
 
-    fn can_go_again(&self, plan: &Plan) -> bool {
+    fn can_go_again(&self, plan: &Plan<'_>) -> bool {
         self.args.is_some() && (self.inbound.is_some() || !plan.spec.options.streams_args)
     }
 }
@@ -263,7 +336,12 @@ impl<M: Method> Parts<M> {
 /// Says whether a call may be tried again: by the code's rule, and within the attempts and the
 /// budget. Only a service has another place to try; a second try at the same actor would be
 /// overtaken by the sender's next message while it waits.
-fn may_retry<I: Interface>(plan: &Plan, target: &Ref<I>, error: &CallError, attempt: u32) -> bool {
+fn may_retry<I: Interface>(
+    plan: &Plan<'_>,
+    target: &Ref<I>,
+    error: &CallError,
+    attempt: u32,
+) -> bool {
     let safe = match error.retry() {
         Retry::Elsewhere => true,
         Retry::IfIdempotent => {
@@ -274,36 +352,19 @@ fn may_retry<I: Interface>(plan: &Plan, target: &Ref<I>, error: &CallError, atte
     safe && *target.address() == Address::Service
         && error.code() != Code::SchemaMismatch
         && attempt < plan.hub.call_limits().attempts_max
-        && plan.hub.budget().withdraw(plan.hub.now())
+        && plan.hub.take_retry()
 }
 
 /// Waits between half and all of a time that doubles, so that callers who failed together do not
 /// come back together.
-fn backoff(plan: &Plan, attempt: u32) -> Duration {
+fn backoff(plan: &Plan<'_>, attempt: u32) -> Duration {
     let most = plan.hub.call_limits().retry_backoff * 2_u32.saturating_pow(attempt.min(10) - 1);
     let random = plan.hub.random() as f64 / u64::MAX as f64;
     most.mul_f64(0.5 + random / 2.0)
 }
 
-async fn with_deadline<T>(
-    plan: &Plan,
-    attempts: impl Future<Output = Result<T, CallError>>,
-) -> Result<T, CallError> {
-    let is_forgotten = plan.hub.env().plant.strikes(Bug::ForgottenDeadline);
-    let at = if is_forgotten {
-        Time::MAX
-    } else {
-        plan.meta.deadline
-    };
-    let alarm = pin!(Alarm::new(plan.hub.deadlines(), at));
-    let mut attempts = pin!(Some(attempts));
-    if let Some(attempts) = attempts.as_mut().as_pin_mut()
-        && let Either::Left((result, _)) = select(attempts, alarm).await
-    {
-        return result;
-    }
-    // Dropped BEFORE the look: a call that was still in its queue is taken out and has not run.
-    attempts.set(None);
+/// Makes the error of a call whose deadline has come, or whose node has stopped.
+fn too_late(plan: &Plan<'_>) -> CallError {
     let left = plan.left.load(Ordering::Relaxed);
     if plan.hub.deadlines().is_over() {
         let code = if left {
@@ -311,27 +372,24 @@ async fn with_deadline<T>(
         } else {
             Code::NodeStopping
         };
-        return Err(plan.spec.error(code).with_detail("this node has stopped"));
+        return plan.spec.error(code).with_detail("this node has stopped");
     }
-    let code = if left {
+    plan.spec.error(if left {
         Code::DeadlineExceeded
     } else {
         Code::DeadlineBeforeSend
-    };
-    Err(plan.spec.error(code))
+    })
 }
 
-fn call_span(plan: &Plan) -> tracing::Span {
-    let Some(trace) = plan.meta.trace.filter(|trace| trace.flags & 1 == 1) else {
-        return tracing::Span::none();
-    };
-    tracing::info_span!(
+fn call_span(plan: &Plan<'_>) -> Option<tracing::Span> {
+    let trace = plan.meta.trace.filter(|trace| trace.flags & 1 == 1)?;
+    Some(tracing::info_span!(
         "call",
         method = %plan.spec.path(),
         node = %plan.hub.me().name,
         trace_id = format_args!("{:032x}", trace.trace_id),
         span_id = format_args!("{:016x}", trace.span_id),
-    )
+    ))
 }
 
 impl<M: Method> IntoFuture for Call<M> {

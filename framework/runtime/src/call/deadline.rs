@@ -138,14 +138,15 @@ impl Future for Alarm<'_> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.deadlines.now() >= self.at {
-            return Poll::Ready(());
-        }
         let mut wheel = self.deadlines.wheel();
         if wheel.over {
             return Poll::Ready(());
         }
-        if let Some(waker) = self.key.and_then(|key| wheel.timers.get_mut(key)) {
+        if let Some(key) = self.key {
+            let Some(waker) = wheel.timers.get_mut(key) else {
+                // The wheel has let go of it: it was due.
+                return Poll::Ready(());
+            };
             // The call may have moved to another task since it was last polled.
             waker.clone_from(cx.waker());
             return Poll::Pending;

@@ -7,7 +7,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -59,6 +59,8 @@ pub(crate) struct Hub {
     call_limits: CallLimits,
     peer_timeout: Duration,
     budget: Mutex<RetryBudget>,
+    /// Calls that the budget has not been told of.
+    uncounted: AtomicU32,
     random: AtomicU64,
     next_actor: AtomicU64,
     stopping: AtomicBool,
@@ -92,6 +94,7 @@ impl Hub {
             call_limits,
             peer_timeout,
             budget: Mutex::new(RetryBudget::new(RetrySettings::default())),
+            uncounted: AtomicU32::new(0),
             random,
             next_actor: AtomicU64::new(1),
             stopping: AtomicBool::new(false),
@@ -163,8 +166,25 @@ impl Hub {
         mixed ^ (mixed >> 31)
     }
 
-    pub(crate) fn budget(&self) -> MutexGuard<'_, RetryBudget> {
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Counts a call for the budget of retries. The budget is told of calls by the batch.
+    pub(crate) fn count_call(&self, now: Time) {
+        let before = self.uncounted.fetch_add(1, Ordering::Relaxed);
+        if before + 1 >= CALLS_COUNTED_AT_ONCE {
+            drop(self.budget(now));
+        }
+    }
+
+    /// Takes a retry from the budget and returns true, or returns false when there is none.
+    pub(crate) fn take_retry(&self) -> bool {
+        let now = self.now();
+        self.budget(now).withdraw(now)
+    }
+
+    /// Returns the budget with all calls counted.
+    fn budget(&self, now: Time) -> MutexGuard<'_, RetryBudget> {
+        let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        budget.deposit_many(self.uncounted.swap(0, Ordering::Relaxed), now);
+        budget
     }
 
     /// Returns an address for a new actor of this node.
@@ -419,6 +439,9 @@ fn same_name<I: Interface>() -> CallError {
          `#[service(name = \"…\")]` or `#[actor(name = \"…\")]`",
     )
 }
+
+/// One lock for so many calls; a retry counts those that are left.
+const CALLS_COUNTED_AT_ONCE: u32 = 64;
 
 /// As many as a list of members names.
 const NAMES_MAX: usize = 4096;

@@ -14,10 +14,10 @@ use tokio::sync::oneshot;
 use crate::actor::{Cell, Ended, Refusal};
 
 use super::{
-    client::{Items, Plan},
+    client::{Answered, Items, Plan},
     envelope::Envelope,
     hub::Hub,
-    interface::{Answer, Definition, Interface, Kind, Method, MethodSpec, Port, Shape},
+    interface::{Definition, Interface, Kind, Method, MethodSpec, Port, Shape},
     meta::Queued,
     route::Place,
     stream::Inbound,
@@ -26,25 +26,29 @@ use super::{
 /// Puts the call into the place's mailbox and waits for the reply, if one is wanted.
 pub(super) async fn call<M: Method>(
     place: &Place<M::Interface>,
-    plan: &Plan,
+    plan: &Plan<'_>,
     args: M::Args,
     items: Option<Items<M::Inbound>>,
-) -> Result<Option<Answer<M>>, CallError> {
+) -> Result<Answered<M>, CallError> {
     let mut cell = place.cell.clone();
     let is_actor = <M::Interface as Definition>::KIND != Kind::Service;
     if is_actor && plan.meta.chain.contains(cell.addr()) {
         return Err(super::scope::cycle(plan, cell.addr()));
     }
-    let (alive, broken) = oneshot::channel();
     let (port, reply) = if plan.wants_reply {
         let (port, reply) = Port::<M>::local(plan.spec);
         (port, Some(reply))
     } else {
         (Port::<M>::discard(plan.spec), None)
     };
-    // Nobody waits for a send, so nobody can drop it: its items flow to their end.
-    let broken = plan.wants_reply.then_some(broken);
-    let inbound = items.map(|items| Inbound::local(items, broken, plan.spec));
+    let (inbound, alive) = match items {
+        Some(items) => {
+            // Nobody waits for a send, so nobody can drop it: its items flow to their end.
+            let (alive, broken) = plan.wants_reply.then(oneshot::channel).unzip();
+            (Some(Inbound::local(items, broken, plan.spec)), alive)
+        }
+        None => (None, None),
+    };
     let message = M::message(Envelope::new(args, inbound, port));
     let mut queued = Queued {
         meta: Arc::new(plan.meta.clone()),
@@ -68,7 +72,12 @@ pub(super) async fn call<M: Method>(
         }
     };
     plan.left.store(true, Ordering::Relaxed);
-    let Some(reply) = reply else { return Ok(None) };
+    let Some(reply) = reply else {
+        return Ok(Answered {
+            answer: None,
+            at: plan.meta.queued_at,
+        });
+    };
     let mut queued = RemoveOnDrop {
         cell: &cell,
         key: Some(key),
@@ -77,7 +86,10 @@ pub(super) async fn call<M: Method>(
     let result = reply.await;
     queued.key = None;
     match result {
-        Ok(Ok(answer)) => Ok(Some(M::Shape::keep_alive(answer, Some(alive)))),
+        Ok(Ok(answer)) => Ok(Answered {
+            answer: Some(M::Shape::keep_alive(answer, alive)),
+            at: plan.hub.now(),
+        }),
         Ok(Err(error)) => Err(error),
         Err(_) => Err(plan.spec.error(Code::ReplyDropped)),
     }

@@ -3,11 +3,14 @@
 //! A call id is the place in the table and the place's generation, so that a late reply to a call
 //! that has ended can never reach the next call in the same place.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    mem,
+    sync::{Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
 
 use bytes::Bytes;
 use callboard_protocol::{code::CallError, id::CallId};
-use tokio::sync::oneshot;
 
 use super::streams::Halves;
 
@@ -41,7 +44,17 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Place {
     generation: u32,
-    waiting: Option<oneshot::Sender<Returned>>,
+    state: State,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Free,
+    /// Waits; with whom to wake, once somebody looked.
+    Waiting(Option<Waker>),
+    /// Came back; the caller has not taken it yet.
+    Back(Returned),
 }
 
 /// Why no call can be opened.
@@ -54,7 +67,7 @@ pub(crate) enum NotOpened {
 }
 
 impl Pending {
-    /// Makes a table for at most `capacity` calls; it grows with use, about 40 bytes a call.
+    /// Makes a table for at most `capacity` calls; it grows with use, about 60 bytes a call.
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
             inner: Mutex::default(),
@@ -66,8 +79,7 @@ impl Pending {
     ///
     /// # Errors
     /// [`NotOpened`].
-    pub(crate) fn open(&self) -> Result<(CallId, oneshot::Receiver<Returned>), NotOpened> {
-        let (sender, receiver) = oneshot::channel();
+    pub(crate) fn open(&self) -> Result<CallId, NotOpened> {
         let mut inner = self.lock();
         if inner.over {
             return Err(NotOpened::Over);
@@ -83,39 +95,68 @@ impl Pending {
         let Some(place) = inner.places.get_mut(index as usize) else {
             return Err(NotOpened::Full);
         };
-        place.waiting = Some(sender);
-        Ok((call_id(place.generation, index), receiver))
+        place.state = State::Waiting(None);
+        Ok(call_id(place.generation, index))
     }
 
-    /// Gives what came back to the call and frees its place; returns whether the call was there.
-    pub(crate) fn complete(&self, call: CallId, returned: Returned) -> bool {
-        match self.close(call) {
-            // The call may have been dropped in this moment; then nobody wants the reply.
-            Some(waiting) => waiting.send(returned).is_ok(),
-            None => false,
-        }
-    }
-
-    /// Frees the place of a call; returns its sender if it still waited.
-    pub(crate) fn close(&self, call: CallId) -> Option<oneshot::Sender<Returned>> {
-        let (generation, index) = parts(call);
+    /// Takes what came back for the call, which frees its place. A call that has no place, or whose
+    /// session has ended, gets [`Returned::SessionLost`].
+    pub(crate) fn poll(&self, call: CallId, cx: &Context<'_>) -> Poll<Returned> {
         let mut inner = self.lock();
-        let place = inner.places.get_mut(index as usize)?;
-        if place.generation != generation {
-            return None;
+        let over = inner.over;
+        let Some(place) = inner.place(call) else {
+            return Poll::Ready(Returned::SessionLost);
+        };
+        match &mut place.state {
+            State::Waiting(waker) if !over => {
+                match waker {
+                    Some(waker) => waker.clone_from(cx.waker()),
+                    None => *waker = Some(cx.waker().clone()),
+                }
+                return Poll::Pending;
+            }
+            _ => {}
         }
-        let waiting = place.waiting.take()?;
-        place.generation = generation.wrapping_add(1) & GENERATION_MASK;
-        inner.free.push(index);
-        Some(waiting)
+        match inner.release(call) {
+            Some(State::Back(returned)) => Poll::Ready(returned),
+            _ => Poll::Ready(Returned::SessionLost),
+        }
+    }
+
+    /// Gives what came back to the call; returns whether the call waited for it.
+    pub(crate) fn complete(&self, call: CallId, returned: Returned) -> bool {
+        let waker = {
+            let mut inner = self.lock();
+            match inner.place(call).map(|place| &mut place.state) {
+                Some(state @ State::Waiting(_)) => {
+                    match mem::replace(state, State::Back(returned)) {
+                        State::Waiting(waker) => waker,
+                        _ => None,
+                    }
+                }
+                _ => return false,
+            }
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        true
+    }
+
+    /// Frees the place of a call, if it has one.
+    pub(crate) fn close(&self, call: CallId) {
+        // What came back is dropped AFTER the lock was released.
+        let state = self.lock().release(call);
+        drop(state);
     }
 
     /// Returns another call that waits, if there is one: what a planted bug gives a reply to.
     pub(crate) fn neighbour(&self, call: CallId) -> CallId {
         let inner = self.lock();
         let (_, own) = parts(call);
-        let waits =
-            |(index, place): &(usize, &Place)| place.waiting.is_some() && *index != own as usize;
+        let waits = |(index, place): &(usize, &Place)| {
+            matches!(place.state, State::Waiting(_)) && *index != own as usize
+        };
         let other = inner.places.iter().enumerate().find(waits);
         other.map_or(call, |(index, place)| {
             call_id(place.generation, u32::try_from(index).unwrap_or(u32::MAX))
@@ -127,19 +168,20 @@ impl Pending {
         let waiting: Vec<_> = {
             let mut inner = self.lock();
             inner.over = true;
-            inner.free.clear();
-            inner
-                .places
-                .drain(..)
-                .filter_map(|place| place.waiting)
+            let states = inner.places.iter_mut().map(|place| &mut place.state);
+            states
+                .filter_map(|state| match state {
+                    State::Waiting(waker) => waker.take(),
+                    State::Free | State::Back(_) => None,
+                })
                 .collect()
         };
         for caller in waiting {
-            let _ = caller.send(Returned::SessionLost);
+            caller.wake();
         }
     }
 
-    /// Returns how many calls wait.
+    /// Returns how many calls wait, or have not taken what came back.
     pub(crate) fn len(&self) -> usize {
         let inner = self.lock();
         inner.places.len() - inner.free.len()
@@ -147,6 +189,26 @@ impl Pending {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn place(&mut self, call: CallId) -> Option<&mut Place> {
+        let (generation, index) = parts(call);
+        let place = self.places.get_mut(index as usize)?;
+        (place.generation == generation).then_some(place)
+    }
+
+    /// Frees a place and returns what was in it.
+    fn release(&mut self, call: CallId) -> Option<State> {
+        let place = self.place(call)?;
+        let state = mem::take(&mut place.state);
+        if matches!(state, State::Free) {
+            return None;
+        }
+        place.generation = place.generation.wrapping_add(1) & GENERATION_MASK;
+        self.free.push(parts(call).1);
+        Some(state)
     }
 }
 
@@ -166,26 +228,58 @@ const GENERATION_MASK: u32 = u32::MAX >> 1;
 mod tests {
     use super::*;
 
+    fn poll(pending: &Pending, call: CallId) -> Poll<Returned> {
+        pending.poll(call, &Context::from_waker(Waker::noop()))
+    }
+
+    fn failed() -> Returned {
+        Returned::Failed(CallError::new(
+            callboard_protocol::code::Code::Panicked,
+            "it",
+        ))
+    }
+
     #[test]
     fn a_late_reply_does_not_reach_the_next_call_in_the_same_place() {
         let pending = Pending::new(1);
-        let (first, receiver) = pending.open().expect("the table is empty");
-        drop(receiver);
-        assert!(pending.close(first).is_some());
-        let (second, mut receiver) = pending.open().expect("the place is free again");
-        assert!(!pending.complete(first, Returned::SessionLost));
-        assert!(receiver.try_recv().is_err());
-        assert!(pending.complete(second, Returned::SessionLost));
+        let first = pending.open().expect("the table is empty");
+        pending.close(first);
+        let second = pending.open().expect("the place is free again");
+        assert!(!pending.complete(first, failed()));
+        assert!(poll(&pending, second).is_pending());
+        assert!(pending.complete(second, failed()));
+        assert!(!pending.complete(second, failed()), "a second reply");
+        assert!(matches!(
+            poll(&pending, second),
+            Poll::Ready(Returned::Failed(_))
+        ));
         assert_eq!(pending.len(), 0);
     }
 
     #[test]
     fn a_full_table_refuses_and_an_ended_one_too() {
         let pending = Pending::new(1);
-        let (_, mut receiver) = pending.open().expect("the table is empty");
-        assert_eq!(pending.open().map(drop), Err(NotOpened::Full));
+        let waits = pending.open().expect("the table is empty");
+        assert_eq!(pending.open(), Err(NotOpened::Full));
+        assert!(poll(&pending, waits).is_pending());
         pending.end();
-        assert!(matches!(receiver.try_recv(), Ok(Returned::SessionLost)));
-        assert_eq!(pending.open().map(drop), Err(NotOpened::Over));
+        assert!(matches!(
+            poll(&pending, waits),
+            Poll::Ready(Returned::SessionLost)
+        ));
+        assert_eq!(pending.open(), Err(NotOpened::Over));
+        assert_eq!(pending.len(), 0);
+    }
+
+    #[test]
+    fn what_came_back_before_the_end_is_still_taken() {
+        let pending = Pending::new(1);
+        let call = pending.open().expect("the table is empty");
+        assert!(pending.complete(call, failed()));
+        pending.end();
+        assert!(matches!(
+            poll(&pending, call),
+            Poll::Ready(Returned::Failed(_))
+        ));
     }
 }

@@ -4,7 +4,7 @@ use std::{
     any::Any,
     fmt,
     hash::{Hash, Hasher},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use callboard_protocol::{
@@ -16,17 +16,33 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{
     codec,
+    face::Face,
     hub::Hub,
-    interface::{Definition, Kind, MethodSpec, NoKey},
+    interface::{Definition, Interface, Kind, MethodSpec, NoKey},
 };
 
 /// The untyped-by-method part of a ref. The types that the macros make wrap one.
 #[doc(hidden)]
 pub struct Ref<I: Definition> {
     address: Address<I::Key>,
-    hub: Option<Arc<Hub>>,
+    /// Nothing for a ref that was decoded outside a call.
+    at: Option<Arc<At>>,
+}
+
+/// Where a ref is used from, and what calls through it have looked up.
+struct At {
+    hub: Arc<Hub>,
     /// The cell, when the actor lives in this process; its type is known where it is called.
     cell: Option<Arc<dyn Any + Send + Sync>>,
+    /// Looked up by the first call.
+    face: OnceLock<Arc<Face>>,
+}
+
+impl At {
+    fn new(hub: Arc<Hub>, cell: Option<Arc<dyn Any + Send + Sync>>) -> Option<Arc<Self>> {
+        let face = OnceLock::new();
+        Some(Arc::new(Self { hub, cell, face }))
+    }
 }
 
 /// Where a ref points.
@@ -48,8 +64,7 @@ impl<I: Definition> Ref<I> {
     ) -> Self {
         Self {
             address,
-            hub: Some(hub),
-            cell,
+            at: At::new(hub, cell),
         }
     }
 
@@ -71,15 +86,15 @@ impl<I: Definition> Ref<I> {
     /// # Errors
     /// `Detached` for a ref that was decoded outside a call.
     pub(crate) fn hub(&self, spec: &'static MethodSpec) -> Result<&Arc<Hub>, CallError> {
-        self.hub.as_ref().ok_or_else(|| spec.error(Code::Detached))
+        self.try_hub().ok_or_else(|| spec.error(Code::Detached))
     }
 
     pub(crate) fn try_hub(&self) -> Option<&Arc<Hub>> {
-        self.hub.as_ref()
+        Some(&self.at.as_ref()?.hub)
     }
 
     pub(crate) fn cell(&self) -> Option<Arc<dyn Any + Send + Sync>> {
-        self.cell.clone()
+        self.at.as_ref()?.cell.clone()
     }
 
     /// Returns the node that a spawned actor lives on.
@@ -92,14 +107,30 @@ impl<I: Definition> Ref<I> {
 
     /// Returns the same ref as used from the given node, with the cell if it lives there.
     pub(crate) fn attached(mut self, hub: Arc<Hub>) -> Self {
-        self.cell = match &self.address {
+        let cell = match &self.address {
             Address::Spawned(addr) if hub.is_mine(addr) => {
                 hub.actor(addr.actor).and_then(|host| host.cell())
             }
             _ => None,
         };
-        self.hub = Some(hub);
+        self.at = At::new(hub, cell);
         self
+    }
+}
+
+impl<I: Interface> Ref<I> {
+    /// Returns the interface as the node that the ref is used from sees it.
+    ///
+    /// # Errors
+    /// `Detached`, or what [`Hub::face`] says.
+    pub(crate) fn face(&self, spec: &'static MethodSpec) -> Result<&Arc<Face>, CallError> {
+        let at = self.at.as_ref();
+        let at = at.ok_or_else(|| spec.error(Code::Detached))?;
+        if let Some(face) = at.face.get() {
+            return Ok(face);
+        }
+        let face = at.hub.face::<I>()?;
+        Ok(at.face.get_or_init(|| face))
     }
 }
 
@@ -107,8 +138,7 @@ impl<I: Definition> Clone for Ref<I> {
     fn clone(&self) -> Self {
         Self {
             address: self.address.clone(),
-            hub: self.hub.clone(),
-            cell: self.cell.clone(),
+            at: self.at.clone(),
         }
     }
 }
@@ -155,11 +185,7 @@ impl<'de, I: Definition> Deserialize<'de> for Ref<I> {
         if !fits {
             return Err(serde::de::Error::custom("a ref of another kind"));
         }
-        let detached = Self {
-            address,
-            hub: None,
-            cell: None,
-        };
+        let detached = Self { address, at: None };
         Ok(match codec::decoding_hub() {
             Some(hub) => detached.attached(hub),
             None => detached,

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use callboard_protocol::{
     code::{CallError, Code},
     id::{ActorAddr, CallId},
+    time::Time,
     wire::{
         EncodeError,
         frame::FrameError,
@@ -32,99 +33,150 @@ use crate::{
 };
 
 use super::{
-    client::{Items, Plan},
+    client::{Answered, Items, Plan},
     codec,
     face::FaceMethod,
-    interface::{Alive, Answer, Definition, Method, Shape, WireAnswer},
+    interface::{Alive, Definition, Method, Shape, WireAnswer},
     pending::{NotOpened, Returned},
     reference::Address,
     session::Session,
     stream::{RemoteSink, pump},
     streams::Halves,
-    turnstile::{Turn, Turnstile},
+    turnstile::Turn,
 };
 
-/// Makes one attempt of a call at a peer.
+/// Makes one attempt of a call at a peer, which begins at `started`.
 pub(super) async fn call<M: Method>(
     session: &Arc<Session>,
-    plan: &Plan,
+    plan: &Plan<'_>,
     address: &Address<<M::Interface as Definition>::Key>,
     args: &mut M::Args,
     items: &mut Option<Items<M::Inbound>>,
-) -> Result<Option<Answer<M>>, CallError> {
+    started: Time,
+) -> Result<Answered<M>, CallError> {
     let method = plan.face.method(M::INDEX)?;
     let target = target_of(plan, method, address)?;
     if target == Target::Service {
-        session.agrees(&plan.face, M::INDEX)?;
+        session.agrees(plan.face, M::INDEX)?;
     }
-    let in_flight = session.enter();
-    let started = plan.hub.now();
-    let (id, mut reply) = session
-        .pending
-        .open()
-        .map_err(|refusal| not_opened(plan, session, refusal))?;
+    let in_flight = session.enter(started);
+    let opened = session.pending.open();
     let mut open = Open {
         session,
-        id,
+        id: opened.map_err(|refusal| not_opened(plan, session, refusal))?,
         lane: lane(plan, session, &target),
         known: false,
         over: false,
     };
-
     let options = &plan.spec.options;
     let streamed = options.streams_args || (options.streams_reply && plan.wants_reply);
-    let announced = announce::<M>(&mut open, plan, target, args, streamed).await?;
-    plan.left.store(true, Ordering::Relaxed);
-    let (mut stream, mut early) = (announced.stream, None);
-    if stream.is_none() && (streamed || announced.apart.is_some()) {
-        (stream, early) = stream_or_reply(plan, &open, &announced.ticket, &mut reply).await?;
-    }
-    let (frames, alive) = match stream {
-        Some((send, recv)) => {
-            let alive = feed::<M>(plan, session, send, announced.apart, items.take()).await;
-            (Some(recv), alive)
+    let at_once = match streamed {
+        true => None,
+        false => announce_at_once::<M>(&mut open, plan, target, args, started),
+    };
+    let (ticket, early, frames, alive) = match at_once {
+        Some(ticket) => (ticket, None, None, None),
+        // Apart, so that the common case has no place for streams and queues.
+        None => {
+            let parts = Parts { args, items };
+            let begun = begin::<M>(&mut open, plan, target, parts, streamed);
+            let begun = Box::pin(begun).await?;
+            (begun.ticket, begun.early, begun.frames, begun.alive)
         }
-        None => (None, None),
     };
     if !plan.wants_reply {
         open.over = true;
-        session.pending.close(id);
-        return Ok(None);
+        session.pending.close(open.id);
+        return Ok(Answered {
+            answer: None,
+            at: started,
+        });
     }
     let returned = match early {
         Some(returned) => returned,
-        None => reply.await.unwrap_or(Returned::SessionLost),
+        None => poll_fn(|cx| session.pending.poll(open.id, cx)).await,
     };
-    let body = settle(plan, session, &announced.ticket, returned).await;
+    let now = plan.hub.now();
+    let body = match returned {
+        Returned::Body(body) => Ok(body),
+        other => Box::pin(settle(plan, session, &ticket, other, now)).await,
+    };
     open.over = true;
     let body = body?;
     drop(in_flight);
-    let now = plan.hub.now();
+    session.answered(now);
     session.observe(now.saturating_since(started), now);
     let answer = WireAnswer {
         body: &body,
         frames,
-        hub: &plan.hub,
+        hub: plan.hub,
         method,
     };
     let answer = M::Shape::receive::<M::Reply>(answer)?;
-    Ok(Some(M::Shape::keep_alive(answer, alive)))
+    Ok(Answered {
+        answer: Some(M::Shape::keep_alive(answer, alive)),
+        at: now,
+    })
+}
+
+/// What a call takes with it.
+struct Parts<'a, M: Method> {
+    args: &'a mut M::Args,
+    items: &'a mut Option<Items<M::Inbound>>,
+}
+
+/// A call that is under way with all that it took.
+struct Begun {
+    ticket: Ticket,
+    /// What came back before the call's stream was open.
+    early: Option<Returned>,
+    frames: Option<RecvStream>,
+    alive: Alive,
+}
+
+/// Announces a call that waits for room, or that has a stream, and sends what goes on the stream.
+async fn begin<M: Method>(
+    open: &mut Open<'_>,
+    plan: &Plan<'_>,
+    target: Target<'_>,
+    parts: Parts<'_, M>,
+    streamed: bool,
+) -> Result<Begun, CallError> {
+    let session = open.session;
+    let announced = announce::<M>(open, plan, target, parts.args, streamed).await?;
+    plan.left.store(true, Ordering::Relaxed);
+    let (mut stream, mut early) = (announced.stream, None);
+    if stream.is_none() && (streamed || announced.apart.is_some()) {
+        (stream, early) = stream_or_reply(plan, open, &announced.ticket).await?;
+    }
+    let (frames, alive) = match stream {
+        Some((send, recv)) => {
+            let items = parts.items.take();
+            let alive = feed::<M>(plan, session, send, announced.apart, items).await;
+            (Some(recv), alive)
+        }
+        None => (None, None),
+    };
+    Ok(Begun {
+        ticket: announced.ticket,
+        early,
+        frames,
+        alive,
+    })
 }
 
 /// Opens the stream of a call that was announced, unless the reply comes first: the host may refuse
 /// the call, or answer it, without its stream. Returns one of the two.
 async fn stream_or_reply(
-    plan: &Plan,
+    plan: &Plan<'_>,
     open: &Open<'_>,
     ticket: &Ticket,
-    reply: &mut oneshot::Receiver<Returned>,
 ) -> Result<(Option<(SendStream, RecvStream)>, Option<Returned>), CallError> {
     let link = &open.session.link;
+    let reply = poll_fn(|cx| open.session.pending.poll(open.id, cx));
     tokio::select! {
         biased;
-        returned = reply, if plan.wants_reply => {
-            Ok((None, Some(returned.unwrap_or(Returned::SessionLost))))
-        }
+        returned = reply, if plan.wants_reply => Ok((None, Some(returned))),
         opened = link.open_stream(open.id, StreamFor::Call) => match opened {
             Ok(stream) => Ok((Some(stream), None)),
             Err(error) => Err(lost(plan, open.session, ticket, &error.to_string())),
@@ -132,23 +184,24 @@ async fn stream_or_reply(
     }
 }
 
-/// Turns what came back into the reply's bytes, and notes what it says of the peer.
+/// Turns what came back at `now` into the reply's bytes, and notes what it says of the peer.
 async fn settle(
-    plan: &Plan,
+    plan: &Plan<'_>,
     session: &Arc<Session>,
     ticket: &Ticket,
     returned: Returned,
+    now: Time,
 ) -> Result<Bytes, CallError> {
     if !matches!(returned, Returned::SessionLost) {
-        session.answered();
+        session.answered(now);
     }
     match returned {
         Returned::Body(body) => Ok(body),
         Returned::OnStream(halves) => on_stream(plan, halves).await,
         Returned::Failed(error) => {
             match error.code() {
-                Code::NodeStopping | Code::NotHosted => session.avoid_until(plan.hub.now() + AVOID),
-                Code::MailboxFull => session.avoid_until(plan.hub.now() + AVOID_FULL),
+                Code::NodeStopping | Code::NotHosted => session.avoid_until(now + AVOID),
+                Code::MailboxFull => session.avoid_until(now + AVOID_FULL),
                 _ => {}
             }
             Err(error)
@@ -194,6 +247,36 @@ struct Announced {
     stream: Option<(SendStream, RecvStream)>,
 }
 
+/// Appends the call's frame with its arguments, if nobody waits for room and it fits.
+fn announce_at_once<M: Method>(
+    open: &mut Open<'_>,
+    plan: &Plan<'_>,
+    target: Target<'_>,
+    args: &M::Args,
+    now: Time,
+) -> Option<Ticket> {
+    let session = open.session;
+    let is_held_back = plan.hub.env().plant.buggify("a-call-waits-for-room");
+    if is_held_back || !session.turnstile(open.lane).is_free() {
+        return None;
+    }
+    let frame = CallFrame {
+        id: open.id,
+        target,
+        deadline_left: plan.meta.deadline.saturating_since(now),
+        ..header(plan)
+    };
+    let appended = session.link.append(open.lane, |buffer| {
+        frame.encode(buffer).map_err(AnnounceError::Frame)?;
+        codec::encode_inline(args, buffer, plan.hub).map_err(AnnounceError::Body)
+    });
+    // What is wrong with it is found out again, and told, by the way that waits.
+    let ticket = appended.ok()?;
+    open.known = true;
+    plan.left.store(true, Ordering::Relaxed);
+    Some(ticket)
+}
+
 /// Appends the call's frame, waiting for room if need be.
 ///
 /// From its frame to the end of its body a call holds its pair on the host. So outside actors,
@@ -202,7 +285,7 @@ struct Announced {
 /// arrive in the order made even when there is no stream for one.
 async fn announce<M: Method>(
     open: &mut Open<'_>,
-    plan: &Plan,
+    plan: &Plan<'_>,
     target: Target<'_>,
     args: &mut M::Args,
     streamed: bool,
@@ -220,14 +303,14 @@ async fn announce<M: Method>(
     let turnstile = session.turnstile(open.lane);
     let mut front = None;
     loop {
-        if front.is_none() {
-            front = queue_up(plan, turnstile).await;
+        if front.is_none() && !turnstile.is_free() {
+            front = Some(turnstile.enter().await);
         }
         frame.deadline_left = plan.meta.deadline.saturating_since(plan.hub.now());
         let appended = link.append(open.lane, |buffer| match &apart {
             None => {
                 frame.encode(buffer).map_err(AnnounceError::Frame)?;
-                codec::encode_inline(&*args, buffer, &plan.hub).map_err(AnnounceError::Body)
+                codec::encode_inline(&*args, buffer, plan.hub).map_err(AnnounceError::Body)
             }
             Some(_) => {
                 let frame = CallFrame {
@@ -271,7 +354,7 @@ async fn announce<M: Method>(
 /// that nobody waits behind this one for its stream.
 async fn stream_first(
     open: &mut Open<'_>,
-    plan: &Plan,
+    plan: &Plan<'_>,
     front: &mut Option<Turn<'_>>,
 ) -> Result<(SendStream, RecvStream), CallError> {
     open.known = true;
@@ -288,21 +371,8 @@ async fn stream_first(
     opened.map_err(|_| unreachable(plan, session))
 }
 
-/// Waits behind those who wait for room on the lane, if there are any.
-async fn queue_up<'a>(plan: &Plan, turnstile: &'a Turnstile) -> Option<Turn<'a>> {
-    if plan.hub.env().plant.buggify("a-call-waits-for-room") {
-        let front = turnstile.enter().await;
-        tokio::task::yield_now().await;
-        return Some(front);
-    }
-    if turnstile.is_free() {
-        return None;
-    }
-    Some(turnstile.enter().await)
-}
-
 /// Makes the part of a frame that the plan knows.
-fn header(plan: &Plan) -> CallFrame<'_> {
+fn header<'a>(plan: &'a Plan<'_>) -> CallFrame<'a> {
     CallFrame {
         id: CallId(0),
         send: !plan.wants_reply,
@@ -321,7 +391,11 @@ fn header(plan: &Plan) -> CallFrame<'_> {
 }
 
 /// Says why a frame was not appended.
-fn not_announced(plan: &Plan, session: &Session, error: AppendError<AnnounceError>) -> CallError {
+fn not_announced(
+    plan: &Plan<'_>,
+    session: &Session,
+    error: AppendError<AnnounceError>,
+) -> CallError {
     let too_large = |detail: String| plan.spec.error(Code::BodyTooLarge).with_detail(detail);
     match error {
         AppendError::Encode(AnnounceError::Body(error)) => codec::encode_failed(plan.spec, &error),
@@ -340,7 +414,7 @@ enum AnnounceError {
 
 /// Writes what goes with the call on its own stream; returns what keeps the items flowing.
 async fn feed<M: Method>(
-    plan: &Plan,
+    plan: &Plan<'_>,
     session: &Session,
     mut send: SendStream,
     apart: Option<Vec<u8>>,
@@ -369,7 +443,7 @@ async fn feed<M: Method>(
     Some(alive)
 }
 
-async fn on_stream(plan: &Plan, halves: Halves) -> Result<Bytes, CallError> {
+async fn on_stream(plan: &Plan<'_>, halves: Halves) -> Result<Bytes, CallError> {
     let lost = || {
         plan.spec
             .error(Code::PeerLost)
@@ -377,7 +451,7 @@ async fn on_stream(plan: &Plan, halves: Halves) -> Result<Bytes, CallError> {
     };
     let mut recv = halves.recv.await.map_err(|_| lost())?;
     let frame = recv
-        .read_frame(codec::stream_frame_bytes_max(&plan.hub))
+        .read_frame(codec::stream_frame_bytes_max(plan.hub))
         .await;
     let frame = frame.ok().flatten().ok_or_else(lost)?;
     match StreamFrame::decode(&frame) {
@@ -390,7 +464,7 @@ async fn on_stream(plan: &Plan, halves: Halves) -> Result<Bytes, CallError> {
 }
 
 fn target_of<'a, K>(
-    plan: &Plan,
+    plan: &Plan<'_>,
     method: &FaceMethod,
     address: &'a Address<K>,
 ) -> Result<Target<'a>, CallError> {
@@ -408,7 +482,7 @@ fn target_of<'a, K>(
     }
 }
 
-fn check_chain(plan: &Plan, addr: ActorAddr) -> Result<(), CallError> {
+fn check_chain(plan: &Plan<'_>, addr: ActorAddr) -> Result<(), CallError> {
     if plan.meta.chain.contains(addr) {
         return Err(super::scope::cycle(plan, addr));
     }
@@ -416,7 +490,7 @@ fn check_chain(plan: &Plan, addr: ActorAddr) -> Result<(), CallError> {
 }
 
 /// A pair of sender and target stays on one lane.
-fn lane(plan: &Plan, session: &Session, target: &Target<'_>) -> usize {
+fn lane(plan: &Plan<'_>, session: &Session, target: &Target<'_>) -> usize {
     let sender = plan.meta.caller.actor.map_or(0, |actor| actor.actor.0);
     let target = match target {
         Target::Service => u64::from(plan.face.id.0),
@@ -433,7 +507,7 @@ fn lane(plan: &Plan, session: &Session, target: &Target<'_>) -> usize {
     }
 }
 
-fn not_opened(plan: &Plan, session: &Session, refusal: NotOpened) -> CallError {
+fn not_opened(plan: &Plan<'_>, session: &Session, refusal: NotOpened) -> CallError {
     match refusal {
         NotOpened::Full => plan
             .spec
@@ -442,14 +516,14 @@ fn not_opened(plan: &Plan, session: &Session, refusal: NotOpened) -> CallError {
     }
 }
 
-fn unreachable(plan: &Plan, session: &Session) -> CallError {
+fn unreachable(plan: &Plan<'_>, session: &Session) -> CallError {
     plan.spec
         .error_on(Code::PeerUnreachable, &session.peer_name())
         .with_detail("its link has just ended")
 }
 
 /// Says whether a call whose session ended may have run: not if its bytes never left the buffer.
-fn lost(plan: &Plan, session: &Session, ticket: &Ticket, why: &str) -> CallError {
+fn lost(plan: &Plan<'_>, session: &Session, ticket: &Ticket, why: &str) -> CallError {
     let link: &Link = &session.link;
     let code = if link.left(ticket) {
         Code::PeerLost

@@ -154,7 +154,7 @@ impl Drop for Entered<'_> {
 }
 
 /// Makes the error of a call that would wait for its own chain; it names every actor on the way.
-pub(super) fn cycle(plan: &Plan, target: ActorAddr) -> CallError {
+pub(super) fn cycle(plan: &Plan<'_>, target: ActorAddr) -> CallError {
     let name = |link: &ChainLink| {
         let interface = plan.hub.interface_name(link.interface);
         format!("{interface}@{}", link.actor)

@@ -149,17 +149,16 @@ impl Session {
     }
 
     /// Counts a call in flight until the guard is dropped.
-    pub(crate) fn enter(&self) -> InFlight<'_> {
+    pub(crate) fn enter(&self, now: Time) -> InFlight<'_> {
         if self.in_flight.fetch_add(1, Ordering::Relaxed) == 0 {
-            self.answered();
+            self.answered(now);
         }
         InFlight(self)
     }
 
     /// Notes that the peer answered, in whatever way.
-    pub(crate) fn answered(&self) {
-        self.silent_since
-            .store(self.hub.now().as_nanos(), Ordering::Relaxed);
+    pub(crate) fn answered(&self, now: Time) {
+        self.silent_since.store(now.as_nanos(), Ordering::Relaxed);
     }
 
     /// Notes how long a reply took.
