@@ -7,7 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use callboard::{
@@ -18,20 +18,10 @@ use callboard::{
 use futures_util::stream;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::support::{Town, eventually, quick};
+use crate::support::{DEADLINE, SOON, Town, eventually, quick, soon};
 
-/// Far below the deadline of a call.
-const SOON: Duration = Duration::from_secs(5);
-const DEADLINE: Duration = Duration::from_secs(60);
 /// The length in front of a vector of a megabyte.
 const LENGTH_BYTES: usize = 3;
-
-async fn soon<T>(call: impl IntoFuture<Output = T>) -> T {
-    let begun = Instant::now();
-    let value = call.await;
-    assert!(begun.elapsed() < SOON, "it took {:?}", begun.elapsed());
-    value
-}
 
 #[derive(Default, Service)]
 pub struct Store;

@@ -13,22 +13,7 @@ use callboard::{CallLimits, Code, Ran, net::Config, prelude::*};
 use futures_util::StreamExt;
 use tokio::sync::Semaphore;
 
-use crate::support::{Town, eventually, quick};
-
-/// Far above what any of these errors takes, far below the deadline.
-const SOON: Duration = Duration::from_secs(5);
-const DEADLINE: Duration = Duration::from_secs(60);
-
-async fn soon<T>(call: impl IntoFuture<Output = T>) -> T {
-    let begun = Instant::now();
-    let value = call.await;
-    assert!(begun.elapsed() < SOON, "it took {:?}", begun.elapsed());
-    value
-}
-
-fn code<T: std::fmt::Debug>(result: Result<T, CallError>) -> Code {
-    result.expect_err("an error").code()
-}
+use crate::support::{DEADLINE, SOON, Town, code, eventually, quick, soon};
 
 #[derive(Clone, Default)]
 pub struct Gate {

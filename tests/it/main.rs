@@ -6,7 +6,9 @@
 
 mod bodies;
 mod book;
+mod builds;
 mod calls;
+mod encodings;
 mod errors;
 mod leaks;
 mod macros;

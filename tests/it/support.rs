@@ -1,9 +1,13 @@
 //! What the topics share: clusters in one process, under an authority of their own.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    future::IntoFuture,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use callboard::{
-    Builder, Client, ClusterName, Node, NodeName,
+    Builder, CallError, Client, ClusterName, Code, Node, NodeName,
     net::{Authority, Config, Identity, PeerKind},
 };
 
@@ -47,6 +51,25 @@ pub fn quick() -> Config {
     config.keep_alive = Duration::from_millis(300);
     config
 }
+
+/// Awaits a call that has to end long before its deadline.
+pub async fn soon<T>(call: impl IntoFuture<Output = T>) -> T {
+    let begun = Instant::now();
+    let value = call.await;
+    assert!(begun.elapsed() < SOON, "it took {:?}", begun.elapsed());
+    value
+}
+
+/// Returns the code of an error.
+pub fn code<T: std::fmt::Debug>(result: Result<T, CallError>) -> Code {
+    result.expect_err("an error").code()
+}
+
+/// Far above what an error takes, far below [`DEADLINE`].
+pub const SOON: Duration = Duration::from_secs(5);
+
+/// The deadline of calls that end otherwise.
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Waits until something holds; a bound far above what it takes turns a hang into a failure.
 pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
