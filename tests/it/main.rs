@@ -12,6 +12,7 @@ mod encodings;
 mod errors;
 mod leaks;
 mod macros;
+mod pressure;
 mod processes;
 mod shapes;
 mod supervision;

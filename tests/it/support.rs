@@ -2,7 +2,8 @@
 
 use std::{
     future::IntoFuture,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -10,6 +11,7 @@ use callboard::{
     Builder, CallError, Client, ClusterName, Code, Node, NodeName,
     net::{Authority, Config, Identity, PeerKind},
 };
+use tokio::{net::UdpSocket, sync::watch, task::JoinSet};
 
 /// Issues identities of one cluster.
 #[derive(Debug)]
@@ -80,3 +82,91 @@ pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     });
     assert!(waited.await.is_ok(), "not within 20 s: {what}");
 }
+
+/// Carries the datagrams between one client and a node. While it is shut, it holds those of the
+/// client, as a network does whose queue is full.
+#[derive(Debug)]
+pub struct Strait {
+    near: Arc<UdpSocket>,
+    open: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl Strait {
+    pub async fn new() -> Self {
+        Self {
+            near: Arc::new(loopback().await),
+            open: watch::Sender::new(true),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// The address for the client to dial.
+    pub fn addr(&self) -> SocketAddr {
+        self.near.local_addr().expect("bound")
+    }
+
+    pub fn set_open(&self, open: bool) {
+        self.open.send_replace(open);
+    }
+
+    /// Begins to carry, to the node at this address.
+    pub async fn lead_to(&mut self, node: SocketAddr) {
+        let far = Arc::new(loopback().await);
+        far.connect(node).await.expect("an address");
+        let client = watch::Sender::new(None);
+        self.tasks.spawn(there(
+            self.near.clone(),
+            far.clone(),
+            self.open.subscribe(),
+            client.clone(),
+        ));
+        self.tasks.spawn(back(self.near.clone(), far, client));
+    }
+}
+
+async fn there(
+    near: Arc<UdpSocket>,
+    far: Arc<UdpSocket>,
+    mut open: watch::Receiver<bool>,
+    client: watch::Sender<Option<SocketAddr>>,
+) {
+    let mut datagram = vec![0; DATAGRAM_BYTES];
+    let mut shut = open.clone();
+    while open.wait_for(|open| *open).await.is_ok() {
+        tokio::select! {
+            biased;
+            () = async { drop(shut.wait_for(|open| !open).await) } => {}
+            Ok((len, from)) = near.recv_from(&mut datagram) => {
+                client.send_replace(Some(from));
+                let _ = far.send(&datagram[..len]).await;
+            }
+        }
+    }
+}
+
+async fn back(
+    near: Arc<UdpSocket>,
+    far: Arc<UdpSocket>,
+    client: watch::Sender<Option<SocketAddr>>,
+) {
+    let mut datagram = vec![0; DATAGRAM_BYTES];
+    loop {
+        // Nobody listens at the node's address any more, or not yet.
+        let Ok(len) = far.recv(&mut datagram).await else {
+            continue;
+        };
+        let to = *client.borrow();
+        if let Some(to) = to {
+            let _ = near.send_to(&datagram[..len], to).await;
+        }
+    }
+}
+
+async fn loopback() -> UdpSocket {
+    let bound = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await;
+    bound.expect("a free port")
+}
+
+/// The longest datagram of UDP.
+const DATAGRAM_BYTES: usize = 65_536;

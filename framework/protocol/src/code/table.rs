@@ -140,7 +140,7 @@ codes! {
         "the mailbox of the target is full",
         "slow down, host the service on more nodes, or make the handler faster";
     SendBufferFull = 1014 "send-buffer-full", Us, NotSent, Elsewhere,
-        "the send buffer of the link is full",
+        "the send buffer of the link had no room until the call's deadline",
         "slow down, or look for why the peer reads slowly";
     TooManyInFlight = 1015 "too-many-in-flight", Us, NotSent, Elsewhere,
         "this node has as many calls in flight as it allows",

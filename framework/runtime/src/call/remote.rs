@@ -15,7 +15,7 @@ use callboard_protocol::{
     code::{CallError, Code},
     id::{ActorAddr, CallId},
     wire::{
-        EncodeError,
+        EncodeError, Wire,
         frame::FrameError,
         header::{Body, Call as CallFrame, Chain as WireChain, Target},
         stream::StreamFrame,
@@ -214,26 +214,16 @@ async fn announce<M: Method>(
     let mut apart = None;
     let mut stream = None;
     let turnstile = session.turnstile(open.lane);
+    let waits_for_room = |waits| plan.waits_for_room.store(waits, Ordering::Relaxed);
     let mut front = None;
     loop {
         if front.is_none() && !turnstile.is_free() {
+            waits_for_room(true);
             front = Some(turnstile.enter().await);
         }
         frame.deadline_left = plan.meta.deadline.saturating_since(plan.hub.now());
-        let appended = link.append(open.lane, |buffer| match &apart {
-            None => {
-                frame.encode(buffer).map_err(AnnounceError::Frame)?;
-                codec::encode_inline(&*args, buffer, &plan.hub).map_err(AnnounceError::Body)
-            }
-            Some(_) => {
-                let frame = CallFrame {
-                    body: Body::OnStream,
-                    ..frame
-                };
-                frame.encode(buffer).map_err(AnnounceError::Frame)
-            }
-        });
-        match appended {
+        let inline = apart.is_none().then_some(&*args);
+        match append(plan, link, open.lane, frame, inline) {
             Ok(ticket) => {
                 open.known = true;
                 return Ok(Announced {
@@ -242,8 +232,13 @@ async fn announce<M: Method>(
                     stream,
                 });
             }
-            Err(AppendError::Full) if front.is_none() => front = Some(turnstile.enter().await),
-            Err(AppendError::Full) => link.writable(open.lane).await,
+            Err(AppendError::Full) => {
+                waits_for_room(true);
+                match front {
+                    None => front = Some(turnstile.enter().await),
+                    Some(_) => link.writable(open.lane).await,
+                }
+            }
             Err(
                 AppendError::Encode(AnnounceError::Body(EncodeError::TooLarge { .. }))
                 | AppendError::TooLarge { .. },
@@ -256,6 +251,7 @@ async fn announce<M: Method>(
                 if frame.sender == 0 {
                     // Nobody waits behind this one for its stream.
                     front = None;
+                    waits_for_room(false);
                     open.known = true;
                     let opened = link.open_stream(open.id, StreamFor::Call).await;
                     stream = Some(opened.map_err(|_| unreachable(plan, session))?);
@@ -264,6 +260,27 @@ async fn announce<M: Method>(
             Err(error) => return Err(not_announced(plan, session, error)),
         }
     }
+}
+
+/// Appends a call's frame with its arguments, or with the word that they come on a stream.
+fn append<T: Wire>(
+    plan: &Plan,
+    link: &Link,
+    lane: usize,
+    frame: CallFrame<'_>,
+    inline: Option<&T>,
+) -> Result<Ticket, AppendError<AnnounceError>> {
+    link.append(lane, |buffer| {
+        let Some(args) = inline else {
+            let frame = CallFrame {
+                body: Body::OnStream,
+                ..frame
+            };
+            return frame.encode(buffer).map_err(AnnounceError::Frame);
+        };
+        frame.encode(buffer).map_err(AnnounceError::Frame)?;
+        codec::encode_inline(args, buffer, &plan.hub).map_err(AnnounceError::Body)
+    })
 }
 
 /// Makes the part of a frame that the plan knows.
