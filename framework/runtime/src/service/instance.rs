@@ -81,7 +81,9 @@ impl<A: Handlers> World<A> {
     /// Makes a further group of children.
     pub(crate) fn new_group(&self, strategy: Strategy) -> Guardian {
         let guardian = hosting::guardian(&self.hub, strategy);
-        self.groups().push((guardian.clone(), false));
+        let mut groups = self.groups();
+        groups.retain(|(group, _)| !group.is_over());
+        groups.push((guardian.clone(), false));
         guardian
     }
 
