@@ -149,8 +149,8 @@ codes! {
         "the handler panicked",
         "read the log of the node that ran it; the actor was restarted by its policy";
     ReplyDropped = 1017 "reply-dropped", Peer, MayHaveRun, Never,
-        "the handler ended without a reply",
-        "look for what dropped the call on the node that ran it";
+        "the handler ended, and its reply was dropped before it left",
+        "read replies faster, ask for less at once, or raise reply_bytes_max on the node that ran it";
     TurnAborted = 1018 "turn-aborted", Peer, MayHaveRun, IfIdempotent,
         "the turn was ended before its end: its actor failed, was restarted or was stopped",
         "read the log of the node that ran it; effects outside the actor may be partial";

@@ -14,7 +14,7 @@ use std::{
 
 use callboard_protocol::{
     code::{CallError, Code},
-    id::{ActorAddr, ActorId, Incarnation, InterfaceId, NodeId},
+    id::{ActorAddr, ActorId, Incarnation, InterfaceId, MethodId, NodeId},
     policy::{RetryBudget, RetrySettings},
     time::Time,
     wire::{Limits, hello::HostedInterface},
@@ -311,6 +311,18 @@ impl Hub {
             .values()
             .filter(|(_, face)| hosts.contains_key(&face.id));
         hosted.map(|(_, face)| face.hosted()).collect()
+    }
+
+    /// Counts a call of a peer that was refused before it reached a mailbox.
+    pub(crate) fn count_refused(&self, interface: InterfaceId, method: MethodId, code: Code) {
+        let faces = self.faces.read().unwrap_or_else(PoisonError::into_inner);
+        let methods = faces.get(&interface).map(|(_, face)| &face.methods);
+        let known = methods
+            .and_then(|methods| methods.iter().find(|known| known.spec.id == method))
+            .map(|known| known.metrics.served().clone());
+        drop(faces);
+        let served = known.as_deref().unwrap_or_else(|| self.metrics.unknown());
+        served.ended(Some(code), None);
     }
 
     /// Returns the name of an interface that this node knows, or its number.

@@ -13,6 +13,10 @@ pub struct CallLimits {
     /// each costs about 300 bytes and its decoded arguments or its encoded reply. One more is
     /// refused with `MailboxFull`. A peer that leaves as many refusals unread loses its link.
     pub served_max: usize,
+    /// Bytes of replies to one peer that wait: for room on their lane, or on a stream of their own
+    /// for a caller that reads slowly. Default 256 MiB; one reply may wait whatever its length. A
+    /// reply over it is dropped, and its caller gets `ReplyDropped`.
+    pub reply_bytes_max: usize,
     /// Bytes of frames from one peer that wait behind a large body of the same sender to the same
     /// target. Default 4 MiB. A frame over it is refused with `MailboxFull`.
     pub held_bytes_max: usize,
@@ -34,6 +38,7 @@ impl Default for CallLimits {
         Self {
             in_flight_max: 65_536,
             served_max: 65_536,
+            reply_bytes_max: 256 << 20,
             held_bytes_max: 4 << 20,
             inline_bytes_max: 64 << 10,
             activations_max: 100_000,

@@ -32,11 +32,12 @@ pub(super) async fn call<M: Method>(
         return Err(super::scope::cycle(plan, cell.addr()));
     }
     let (alive, broken) = oneshot::channel();
+    let method = plan.face.method(M::INDEX)?;
     let (port, reply) = if plan.wants_reply {
-        let (port, reply) = Port::<M>::local(plan.spec);
+        let (port, reply) = Port::<M>::local(method);
         (port, Some(reply))
     } else {
-        (Port::<M>::discard(plan.spec), None)
+        (Port::<M>::discard(method), None)
     };
     // Nobody waits for a send, so nobody can drop it: its items flow to their end.
     let broken = plan.wants_reply.then_some(broken);

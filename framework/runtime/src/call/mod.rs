@@ -71,6 +71,9 @@ pub use watch::{Down, watch};
 
 pub(crate) use session::Session;
 
+#[cfg(test)]
+mod tests;
+
 mod sealed {
     /// Keeps `Shape` to the two that there are.
     pub trait Sealed {}

@@ -128,6 +128,11 @@ pub(crate) fn current() -> Option<Arc<Turn>> {
     TURN.try_with(Clone::clone).ok()
 }
 
+/// Returns the time at the current turn's node; the beginning of time outside a turn.
+pub(crate) fn now() -> Time {
+    TURN.try_with(|turn| turn.hub.now()).unwrap_or(Time::ZERO)
+}
+
 /// Spawns a task that ends with the actor of the current turn. Outside a turn, nothing is spawned:
 /// answers are only given inside one.
 pub(crate) fn spawn(name: &'static str, future: impl Future<Output = ()> + Send + 'static) {

@@ -219,12 +219,14 @@ impl Receiver {
         let on_stream = call.body == Body::OnStream;
         let stream = (call.streamed || on_stream).then(|| session.streams.expect(call.id));
         let arrival = Arrival::new(session.clone(), call.id, lane, !call.send, stream);
+        let refuse = |arrival, error| refuse(hub, call.interface, call.method, arrival, error);
         if hub.is_stopping() {
-            return arrival.fail(node_error(hub, Code::NodeStopping));
+            return refuse(arrival, node_error(hub, Code::NodeStopping));
         }
         if !call.send && !session.serve(&arrival.0) {
             let error = node_error(hub, Code::MailboxFull);
-            return arrival.fail(error.with_detail("too many calls of this peer wait or run"));
+            let detail = "too many calls of this peer wait or run";
+            return refuse(arrival, error.with_detail(detail));
         }
         let body = match call.body {
             Body::Inline(body) => Some(bytes.slice_ref(body)),
@@ -246,9 +248,8 @@ impl Receiver {
             Held::Waits => {}
             Held::Full(arrived) => {
                 let error = node_error(hub, Code::MailboxFull);
-                arrived
-                    .arrival
-                    .fail(error.with_detail("too much waits behind a large body"));
+                let detail = "too much waits behind a large body";
+                refuse(arrived.arrival, error.with_detail(detail));
             }
             Held::Free(arrived) if arrived.body.is_some() => dispatch(hub, arrived),
             Held::Free(arrived) => {
@@ -334,10 +335,10 @@ async fn receive_bodies(session: Arc<Session>, first: Arrived) {
         if arrived.body.is_some() {
             dispatch(&session.hub, arrived);
         } else {
-            let error = node_error(&session.hub, Code::StreamBroken);
-            arrived
-                .arrival
-                .fail(error.with_detail("the arguments' stream ended early"));
+            let error = node_error(&session.hub, Code::StreamBroken)
+                .with_detail("the arguments' stream ended early");
+            let (interface, method) = (arrived.interface, arrived.method);
+            refuse(&session.hub, interface, method, arrived.arrival, error);
         }
         next = session.holds.next(&pair);
     }
@@ -381,8 +382,14 @@ fn dispatch(hub: &Arc<Hub>, arrived: Arrived) {
     let accepted = host
         .and_then(|host| host.accept(method, Incoming::new(&body, arrival.clone(), shape), meta));
     if let Err(error) = accepted {
-        arrival.fail(error);
+        refuse(hub, interface, method, arrival, error);
     }
+}
+
+/// Answers a call that reached no mailbox.
+fn refuse(hub: &Hub, interface: InterfaceId, method: MethodId, arrival: Arrival, error: CallError) {
+    hub.count_refused(interface, method, error.code());
+    arrival.fail(error);
 }
 
 fn meta(session: &Session, call: &CallFrame<'_>) -> Meta {
