@@ -162,7 +162,7 @@ codes! {
         "get a fresh ref";
     Quarantined = 1021 "quarantined", Peer, Refused, Never,
         "the actor failed too often and is not restarted any more",
-        "find the cause in the node's log, then restart or replace the actor";
+        "find the cause in the node's log; stop the actor to release it, or wait for the end of its quarantine";
     CallCycle = 1022 "call-cycle", Caller, NotSent, Never,
         "the call would wait for an actor that waits for this very call",
         "use a send instead of a call, or change which actor asks which";

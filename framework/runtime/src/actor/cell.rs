@@ -1,7 +1,13 @@
 //! The part of an actor that stays: its address, its mailbox and what became of it. Refs and calls
 //! hold it; incarnations of the state come and go behind it.
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use callboard_protocol::id::ActorAddr;
 use ractor::ActorCell;
@@ -46,6 +52,8 @@ pub(crate) struct Cell<T> {
     idle: Option<Duration>,
     pub(crate) mailbox: Mailbox<T>,
     life: watch::Sender<Life>,
+    streams: Arc<AtomicUsize>,
+    stopping: AtomicBool,
     residence: Mutex<Residence>,
 }
 
@@ -73,6 +81,8 @@ impl<T> Cell<T> {
             idle,
             mailbox: Mailbox::new(settings.mailbox),
             life: watch::Sender::new(Life::Alive),
+            streams: Arc::default(),
+            stopping: AtomicBool::new(false),
             residence: Mutex::default(),
         }
     }
@@ -97,6 +107,16 @@ impl<T> Cell<T> {
         self.idle
     }
 
+    /// Returns what counts the streams that its turns have answered with.
+    pub(crate) fn streams(&self) -> &Arc<AtomicUsize> {
+        &self.streams
+    }
+
+    /// Returns whether a stream of its turns is open.
+    pub(super) fn is_streaming(&self) -> bool {
+        self.streams.load(Ordering::Acquire) > 0
+    }
+
     /// Returns why it will not run again, or nothing while it may.
     pub(crate) fn ended(&self) -> Option<Ended> {
         match *self.life.borrow() {
@@ -118,6 +138,18 @@ impl<T> Cell<T> {
             // The sender is a field of `self`, so it cannot be gone.
             let _ = life.changed().await;
         }
+    }
+
+    /// Refuses further messages; what waits still runs.
+    pub(super) fn stop(&self) {
+        // BEFORE the mailbox is closed: one that is closed and not stopping was idle.
+        self.stopping.store(true, Ordering::Release);
+        self.mailbox.close();
+    }
+
+    /// Returns whether it was told to stop, rather than ending by itself.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
     }
 
     /// Returns the token of the current incarnation.

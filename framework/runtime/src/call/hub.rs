@@ -313,6 +313,20 @@ impl Hub {
         hosted.map(|(_, face)| face.hosted()).collect()
     }
 
+    /// Runs `forget` once the quarantine of an actor that was given up now is over, unless the node
+    /// ends first.
+    pub(crate) fn after_quarantine(&self, forget: impl FnOnce() + Send + 'static) {
+        let quarantine = self.call_limits.quarantine;
+        let token = self.tasks.token().clone();
+        self.tasks.spawn("quarantine", async move {
+            tokio::select! {
+                biased;
+                () = token.cancelled() => {}
+                () = tokio::time::sleep(quarantine) => forget(),
+            }
+        });
+    }
+
     /// Counts a call of a peer that was refused before it reached a mailbox.
     pub(crate) fn count_refused(&self, interface: InterfaceId, method: MethodId, code: Code) {
         let faces = self.faces.read().unwrap_or_else(PoisonError::into_inner);

@@ -65,7 +65,7 @@ pub use port::{finish, finish_stream, race, race_abort, race_abort_stream, race_
 pub(crate) use reference::Address;
 pub use reference::Ref;
 pub(crate) use scope::Turn;
-pub(crate) use server::{Directory, Gate, Hosted, Supervised};
+pub(crate) use server::{Directory, Gate, Hosted, Keys, Supervised};
 pub use stream::{Inbound, Streaming};
 pub use watch::{Down, watch};
 

@@ -3,7 +3,13 @@
 //! It is task-local, so that any ref used inside a handler takes part, however it came there. A
 //! task that a handler spawns by itself starts anew.
 
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use callboard_protocol::{
     code::{CallError, Code},
@@ -35,6 +41,8 @@ pub(crate) struct Turn {
     pub(crate) trace: Option<TraceContext>,
     /// Ends with the actor's incarnation.
     pub(crate) life: CancellationToken,
+    /// Counts the tasks that go on for the actor AFTER the turn.
+    pub(crate) streams: Arc<AtomicUsize>,
 }
 
 impl Chain {
@@ -73,6 +81,7 @@ impl Turn {
         actor: Option<ChainLink>,
         meta: &Meta,
         life: CancellationToken,
+        streams: Arc<AtomicUsize>,
     ) -> Self {
         let mut chain = meta.chain.clone();
         if let Some(link) = actor {
@@ -89,6 +98,7 @@ impl Turn {
             chain,
             trace: meta.trace,
             life,
+            streams,
         }
     }
 
@@ -133,18 +143,37 @@ pub(crate) fn now() -> Time {
     TURN.try_with(|turn| turn.hub.now()).unwrap_or(Time::ZERO)
 }
 
-/// Spawns a task that ends with the actor of the current turn. Outside a turn, nothing is spawned:
+/// Spawns a task that ends with the actor of the current turn, which is not idle while the task
+/// runs. Outside a turn, nothing is spawned:
 /// answers are only given inside one.
 pub(crate) fn spawn(name: &'static str, future: impl Future<Output = ()> + Send + 'static) {
     let Some(turn) = current() else { return };
     let life = turn.life.clone();
+    let open = Open::new(turn.streams.clone());
     turn.hub.tasks().spawn(name, async move {
+        let _open = open;
         tokio::select! {
             biased;
             () = life.cancelled() => {}
             () = future => {}
         }
     });
+}
+
+/// A task that goes on after its turn.
+struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    fn new(open: Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::AcqRel);
+        Self(open)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 tokio::task_local! {

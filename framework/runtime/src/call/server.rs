@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use callboard_protocol::{
     code::{CallError, Code},
-    id::{ActorAddr, CallId, InterfaceId, MethodId},
+    id::{ActorAddr, ActorId, CallId, InterfaceId, MethodId},
     wire::header::{Body, Call as CallFrame, Down, DownReason, Frame, Reply, Target, Watch},
 };
 use futures_util::future::BoxFuture;
@@ -57,6 +57,16 @@ pub(crate) trait Hosted: Send + Sync + fmt::Debug + 'static {
     fn name(&self) -> &'static str;
     /// Waits until the actor will not run again.
     fn wait_ended(&self) -> BoxFuture<'static, Ended>;
+    /// Returns the keys of what is addressed by key.
+    fn keys(&self) -> Option<&dyn Keys>;
+}
+
+/// The activations behind the keys of a type. A key of another type has none.
+pub(crate) trait Keys {
+    /// Returns the number of the key's activation, also of one that was given up.
+    fn find(&self, key: &dyn Any) -> Option<ActorId>;
+    /// Forgets an activation that has ended.
+    fn forget(&self, key: &dyn Any, actor: ActorId);
 }
 
 /// A child and who supervises it.
@@ -399,7 +409,7 @@ fn meta(session: &Session, call: &CallFrame<'_>) -> Meta {
     let actor = (call.sender != 0).then_some(ActorAddr {
         node: peer.id,
         incarnation: peer.incarnation,
-        actor: callboard_protocol::id::ActorId(call.sender),
+        actor: ActorId(call.sender),
     });
     Meta {
         caller: Caller {

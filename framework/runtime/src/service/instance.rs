@@ -237,6 +237,7 @@ fn prepare<A: Handlers>(
         (A::KIND != Kind::Service).then(|| world.link()),
         &meta,
         world.cell.token(),
+        world.cell.streams().clone(),
     );
     (turn, Ctx::resident(world.clone(), Some(meta)), message)
 }
