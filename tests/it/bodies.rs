@@ -7,7 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use callboard::{
@@ -18,20 +18,10 @@ use callboard::{
 use futures_util::stream;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::support::{Town, eventually, quick};
+use crate::support::{DEADLINE, SOON, Town, eventually, quick, soon};
 
-/// Far below the deadline of a call.
-const SOON: Duration = Duration::from_secs(5);
-const DEADLINE: Duration = Duration::from_secs(60);
 /// The length in front of a vector of a megabyte.
 const LENGTH_BYTES: usize = 3;
-
-async fn soon<T>(call: impl IntoFuture<Output = T>) -> T {
-    let begun = Instant::now();
-    let value = call.await;
-    assert!(begun.elapsed() < SOON, "it took {:?}", begun.elapsed());
-    value
-}
 
 #[derive(Default, Service)]
 pub struct Store;
@@ -283,3 +273,48 @@ async fn dropped_calls_give_their_streams_back() {
     client.close().await;
     node.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replies_that_wait_for_a_slow_reader_are_bounded_in_bytes() {
+    let town = Town::new();
+    let mut limits = CallLimits::default();
+    limits.reply_bytes_max = 1 << 20;
+    let node = host(&town, quick())
+        .call_limits(limits)
+        .start()
+        .await
+        .expect("starts");
+    let client = client(&town, &node, without_streams()).await;
+    let store = client.service::<Store>();
+    let waits = || {
+        let usage = node.usage();
+        let replies = usage.iter().find(|held| held.what == REPLIES);
+        replies.map_or(0, |replies| replies.now)
+    };
+    // One may wait whatever its length, and then no other.
+    for (bytes, more) in [(800 << 10, 800 << 10), (2 << 20, 100 << 10)] {
+        let held = tokio::spawn(store.large(bytes).timeout(DEADLINE).into_future());
+        eventually("it waits", || waits() >= u64::from(bytes)).await;
+        let error = soon(store.large(more).timeout(DEADLINE))
+            .await
+            .expect_err("over the bound");
+        assert_eq!(
+            (error.code(), error.ran()),
+            (Code::ReplyDropped, Ran::MayHaveRun),
+            "{error}"
+        );
+        // What fits on the lane does not wait.
+        assert_eq!(soon(store.ping().timeout(DEADLINE)).await, Ok(1));
+        held.abort();
+        eventually("it is given back", || waits() == 0).await;
+    }
+    let counted = format!(
+        "callboard_served_errors_total{{method=\"Store/large\",code=\"{}\"}} 2",
+        Code::ReplyDropped.text()
+    );
+    assert!(node.metrics().contains(&counted), "{}", node.metrics());
+    client.close().await;
+    node.stop().await;
+}
+
+const REPLIES: &str = "bytes of replies that wait";

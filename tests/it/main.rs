@@ -6,11 +6,15 @@
 
 mod bodies;
 mod book;
+mod builds;
 mod calls;
+mod coverage;
+mod encodings;
 mod errors;
 mod leaks;
 mod macros;
 mod membership;
+mod pressure;
 mod processes;
 mod shapes;
 mod supervision;

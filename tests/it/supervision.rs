@@ -11,17 +11,13 @@ use std::{
 };
 
 use callboard::{Code, DownReason, Ran, Strategy, Supervisor, prelude::*};
-use futures_util::future::join_all;
+use futures_util::{StreamExt, future::join_all, stream};
 use tokio::sync::Semaphore;
 use tracing_subscriber::{Layer, layer::SubscriberExt};
 
-use crate::support::{Town, eventually};
+use crate::support::{Town, code, eventually};
 
 const LONG: Duration = Duration::from_secs(60);
-
-fn code<T: std::fmt::Debug>(result: Result<T, CallError>) -> Code {
-    result.expect_err("an error").code()
-}
 
 /// What a test sees of one actor from outside.
 #[derive(Clone)]
@@ -873,4 +869,148 @@ async fn a_watch_fires_when_the_node_is_lost() {
     thread.join().expect("joins");
     assert_eq!(watch.await.expect("joins"), DownReason::NodeLost);
     watcher.stop().await;
+}
+
+/// A keyed actor that fails on demand and streams for ever.
+#[derive(Default, Actor)]
+#[actor(key = u32, idle = "20ms", intensity = "0 in 1m")]
+pub struct Frail {
+    touched: u32,
+}
+
+#[handlers]
+impl Frail {
+    pub fn touch(&mut self) -> u32 {
+        self.touched += 1;
+        self.touched
+    }
+
+    pub fn crash(&mut self) {
+        panic!("on purpose");
+    }
+
+    pub async fn wait(&mut self) {
+        std::future::pending::<()>().await;
+    }
+
+    pub fn ticks(&self) -> impl Stream<Item = u32> + use<> {
+        stream::iter(0..1).chain(stream::pending())
+    }
+}
+
+/// Never restarted.
+#[derive(Default, Actor)]
+#[actor(intensity = "0 in 1m")]
+pub struct Brittle;
+
+#[handlers]
+impl Brittle {
+    pub fn crash(&mut self) {
+        panic!("on purpose");
+    }
+}
+
+/// Starts a node that forgets what it gave up after a while.
+async fn forgetful(town: &Town, quarantine: Duration) -> Node {
+    let mut limits = callboard::CallLimits::default();
+    limits.quarantine = quarantine;
+    let starting = town.node("n1").call_limits(limits).host::<Frail>().start();
+    starting.await.expect("starts")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quarantine_ends_after_its_time() {
+    let town = Town::new();
+    let node = forgetful(&town, Duration::from_millis(300)).await;
+    let client = town.client(node.local_addr()).await;
+    let frail = node.actor::<Frail>(1_u32);
+    let brittle = node.spawn::<Brittle>();
+    let far = client.attach(brittle.clone());
+    assert_eq!(code(frail.crash().await), Code::Panicked);
+    assert_eq!(code(far.crash().await), Code::Panicked);
+    assert_eq!(code(frail.touch().await), Code::Quarantined);
+    assert_eq!(code(far.crash().await), Code::Quarantined);
+    assert_eq!(node.mailboxes().len(), 3, "the type, its key and the actor");
+    eventually("both are forgotten", || node.mailboxes().len() == 1).await;
+    assert_eq!(frail.touch().await, Ok(1));
+    assert_eq!(code(far.crash().await), Code::ActorGone);
+    // A ref of the own node still knows why.
+    assert_eq!(code(brittle.crash().await), Code::Quarantined);
+    client.close().await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_releases_from_quarantine() {
+    let town = Town::new();
+    let node = forgetful(&town, LONG).await;
+    let frail = node.actor::<Frail>(1_u32);
+    assert!(!node.stop_actor(&frail, LONG).await, "it was never called");
+    assert_eq!(code(frail.crash().await), Code::Panicked);
+    assert_eq!(code(frail.touch().await), Code::Quarantined);
+    assert!(node.stop_actor(&frail, LONG).await);
+    assert_eq!(frail.touch().await, Ok(1));
+    let brittle = node.spawn::<Brittle>();
+    assert_eq!(code(brittle.crash().await), Code::Panicked);
+    assert_eq!(code(brittle.crash().await), Code::Quarantined);
+    assert!(node.stop_actor(&brittle, LONG).await);
+    assert!(!node.stop_actor(&brittle, LONG).await, "it is forgotten");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_can_be_stopped_and_called_again_after_that() {
+    let town = Town::new();
+    let node = forgetful(&town, LONG).await;
+    let frail = node.actor::<Frail>(1_u32);
+    assert_eq!(frail.touch().await, Ok(1));
+    assert!(node.stop_actor(&frail, LONG).await);
+    assert_eq!(frail.touch().await, Ok(1), "it was activated anew");
+    let waiting = tokio::spawn(frail.wait().timeout(LONG).into_future());
+    eventually("it runs", || {
+        let text = node.metrics();
+        text.contains("callboard_mailbox_wait_seconds_count{actor=\"Frail\"} 3")
+    })
+    .await;
+    let mut stopping = Box::pin(node.stop_actor(&frail, Duration::from_millis(300)));
+    assert!(futures_util::poll!(&mut stopping).is_pending());
+    // No second activation beside the one that still runs.
+    assert_eq!(code(frail.touch().await), Code::ActorStopped);
+    assert!(stopping.as_mut().await);
+    drop(stopping);
+    assert_eq!(code(waiting.await.expect("joins")), Code::TurnAborted);
+    assert_eq!(frail.touch().await, Ok(1));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_actor_with_an_open_stream_is_not_idle() {
+    let town = Town::new();
+    let node = forgetful(&town, LONG).await;
+    let frail = node.actor::<Frail>(1_u32);
+    assert_eq!(frail.touch().await, Ok(1));
+    let mut ticks = frail.ticks().await.expect("a stream");
+    assert_eq!(ticks.next().await, Some(Ok(0)));
+    // Ten times the idle time: that nothing comes, not even an end, is the subject.
+    let broken = tokio::time::timeout(Duration::from_millis(200), ticks.next()).await;
+    assert!(broken.is_err(), "{broken:?}");
+    assert_eq!(frail.touch().await, Ok(2), "it was deactivated");
+    drop(ticks);
+    eventually("it goes when nobody reads", || node.mailboxes().len() == 1).await;
+    assert_eq!(frail.touch().await, Ok(1));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_of_an_actor_of_the_nodes_own_earlier_life_says_that_it_is_gone() {
+    let town = Town::new();
+    let before = town.node("n1").start().await.expect("starts");
+    let brittle = before.spawn::<Brittle>();
+    before.stop().await;
+    let after = town.node("n1").start().await.expect("starts");
+    let brittle = after.attach(brittle);
+    let watching = tokio::time::timeout(LONG, callboard::watch(&brittle)).await;
+    assert_eq!(watching.expect("it fires").reason, DownReason::Gone);
+    assert_eq!(code(brittle.crash().await), Code::ActorGone);
+    after.stop().await;
 }

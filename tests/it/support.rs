@@ -1,11 +1,17 @@
 //! What the topics share: clusters in one process, under an authority of their own.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    future::IntoFuture,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use callboard::{
-    Builder, Client, ClusterName, Node, NodeName,
+    Builder, CallError, Client, ClusterName, Code, Node, NodeName,
     net::{Authority, Config, Identity, PeerKind},
 };
+use tokio::{net::UdpSocket, sync::watch, task::JoinSet};
 
 /// Issues identities of one cluster.
 #[derive(Debug)]
@@ -48,6 +54,25 @@ pub fn quick() -> Config {
     config
 }
 
+/// Awaits a call that has to end long before its deadline.
+pub async fn soon<T>(call: impl IntoFuture<Output = T>) -> T {
+    let begun = Instant::now();
+    let value = call.await;
+    assert!(begun.elapsed() < SOON, "it took {:?}", begun.elapsed());
+    value
+}
+
+/// Returns the code of an error.
+pub fn code<T: std::fmt::Debug>(result: Result<T, CallError>) -> Code {
+    result.expect_err("an error").code()
+}
+
+/// Far above what an error takes, far below [`DEADLINE`].
+pub const SOON: Duration = Duration::from_secs(5);
+
+/// The deadline of calls that end otherwise.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
 /// Waits until something holds; a bound far above what it takes turns a hang into a failure.
 pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let waited = tokio::time::timeout(Duration::from_secs(20), async {
@@ -57,3 +82,91 @@ pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     });
     assert!(waited.await.is_ok(), "not within 20 s: {what}");
 }
+
+/// Carries the datagrams between one client and a node. While it is shut, it holds those of the
+/// client, as a network does whose queue is full.
+#[derive(Debug)]
+pub struct Strait {
+    near: Arc<UdpSocket>,
+    open: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl Strait {
+    pub async fn new() -> Self {
+        Self {
+            near: Arc::new(loopback().await),
+            open: watch::Sender::new(true),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// The address for the client to dial.
+    pub fn addr(&self) -> SocketAddr {
+        self.near.local_addr().expect("bound")
+    }
+
+    pub fn set_open(&self, open: bool) {
+        self.open.send_replace(open);
+    }
+
+    /// Begins to carry, to the node at this address.
+    pub async fn lead_to(&mut self, node: SocketAddr) {
+        let far = Arc::new(loopback().await);
+        far.connect(node).await.expect("an address");
+        let client = watch::Sender::new(None);
+        self.tasks.spawn(there(
+            self.near.clone(),
+            far.clone(),
+            self.open.subscribe(),
+            client.clone(),
+        ));
+        self.tasks.spawn(back(self.near.clone(), far, client));
+    }
+}
+
+async fn there(
+    near: Arc<UdpSocket>,
+    far: Arc<UdpSocket>,
+    mut open: watch::Receiver<bool>,
+    client: watch::Sender<Option<SocketAddr>>,
+) {
+    let mut datagram = vec![0; DATAGRAM_BYTES];
+    let mut shut = open.clone();
+    while open.wait_for(|open| *open).await.is_ok() {
+        tokio::select! {
+            biased;
+            () = async { drop(shut.wait_for(|open| !open).await) } => {}
+            Ok((len, from)) = near.recv_from(&mut datagram) => {
+                client.send_replace(Some(from));
+                let _ = far.send(&datagram[..len]).await;
+            }
+        }
+    }
+}
+
+async fn back(
+    near: Arc<UdpSocket>,
+    far: Arc<UdpSocket>,
+    client: watch::Sender<Option<SocketAddr>>,
+) {
+    let mut datagram = vec![0; DATAGRAM_BYTES];
+    loop {
+        // Nobody listens at the node's address any more, or not yet.
+        let Ok(len) = far.recv(&mut datagram).await else {
+            continue;
+        };
+        let to = *client.borrow();
+        if let Some(to) = to {
+            let _ = near.send_to(&datagram[..len], to).await;
+        }
+    }
+}
+
+async fn loopback() -> UdpSocket {
+    let bound = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await;
+    bound.expect("a free port")
+}
+
+/// The longest datagram of UDP.
+const DATAGRAM_BYTES: usize = 65_536;

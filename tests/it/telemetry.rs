@@ -205,6 +205,49 @@ async fn the_metrics_count_what_was_done() {
     drop(node);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_counts_what_it_served_by_method_and_code() {
+    let town = Town::new();
+    let node = town.node("n1").host::<Back>().start().await.expect("n1");
+    let client = town.client(node.local_addr()).await;
+    for back in [client.service::<Back>(), node.service::<Back>()] {
+        for number in 0..3 {
+            assert_eq!(back.answer(number).await, Ok(number + 1));
+        }
+        back.answer(1).send().await.expect("sent");
+        assert!(back.panics().await.is_err());
+        let late = back.hangs().timeout(Duration::from_millis(20)).await;
+        assert!(late.is_err());
+    }
+    let served = |method: &str| format!("callboard_served_total{{method=\"Back/{method}\"}}");
+    eventually("all have ended", || {
+        let text = node.metrics();
+        let ended = |method, count| text.contains(&format!("{} {count}\n", served(method)));
+        ended("answer", 8) && ended("panics", 2) && ended("hangs", 2)
+    })
+    .await;
+    let text = node.metrics();
+    check_open_metrics(&text);
+    let value = |name: &str| sample(&text, name);
+    let panicked = format!(
+        "callboard_served_errors_total{{method=\"Back/panics\",code=\"{}\"}}",
+        Code::Panicked.text()
+    );
+    assert_eq!(value(&panicked), 2.0);
+    let turns = "callboard_turn_duration_seconds";
+    assert_eq!(
+        value(&format!("{turns}_count{{method=\"Back/answer\"}}")),
+        8.0
+    );
+    // Dropped when the caller went: as long as the deadlines, and no error of the host.
+    assert!(value(&format!("{turns}_sum{{method=\"Back/hangs\"}}")) >= 0.03);
+    assert!(!text.contains("callboard_served_errors_total{method=\"Back/hangs\""));
+    // A node has no series of what it only calls.
+    assert!(!client.metrics().contains("callboard_served_total{"));
+    client.close().await;
+    node.stop().await;
+}
+
 /// The fields of our spans, and for events the span they happened in.
 #[derive(Clone, Default)]
 struct Traced(Arc<Mutex<Vec<Fields>>>);

@@ -14,7 +14,7 @@ use callboard_protocol::{
 
 use crate::{
     actor::Guardian,
-    call::{Address, CallLimits, Definition, Hub, Kind, NoKey, Reference},
+    call::{CallLimits, Definition, Hub, Kind, NoKey, Reference},
     data_dir::DataDir,
     env::Env,
     net::{self, Identity, Net, StartError},
@@ -123,26 +123,17 @@ impl Node {
         )
     }
 
-    /// Stops a spawned actor of this node: its children first, then what waits in its mailbox runs;
-    /// what is left after `grace` is dropped. Returns whether it was here.
+    /// Stops an actor of this node: its children first, then what waits in its mailbox runs; what is
+    /// left after `grace` is dropped. Returns whether it was here.
+    ///
+    /// Calls of a key get `ActorStopped` while its activation stops; the next one after that
+    /// activates it anew. An actor that was given up leaves its quarantine: a spawned one is
+    /// forgotten, a key can be called again. A service cannot be stopped apart from its node.
     ///
     /// # Cancel safety
     /// Dropped in the middle, the actor has stopped taking calls and may not have ended.
     pub async fn stop_actor<R: Reference>(&self, target: &R, grace: Duration) -> bool {
-        let Address::Spawned(addr) = R::as_raw(target).address() else {
-            return false;
-        };
-        let here = if self.hub.is_mine(addr) {
-            self.hub.actor(addr.actor)
-        } else {
-            None
-        };
-        let Some((guardian, child)) = here.and_then(|actor| actor.supervised()) else {
-            return false;
-        };
-        guardian.stop_child(&child, grace).await;
-        self.hub.remove_actor(addr.actor);
-        true
+        hosting::stop_actor(&self.hub, target, grace).await
     }
 
     /// Attaches a ref that was decoded outside a call to this node.

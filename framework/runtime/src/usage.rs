@@ -62,6 +62,14 @@ pub(crate) fn usage(hub: &Hub, net: &Net) -> Vec<Held> {
         ),
         held("calls of a peer", in_sessions(Session::served_len), served),
         held(
+            "bytes of replies that wait",
+            in_sessions(Session::late_bytes),
+            // One reply may wait whatever its length.
+            limits
+                .reply_bytes_max
+                .max(hub.limits().body_bytes_max as usize) as u64,
+        ),
+        held(
             "streams without their call",
             in_sessions(|s| s.streams.len()),
             served,

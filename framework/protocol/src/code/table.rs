@@ -140,7 +140,7 @@ codes! {
         "the mailbox of the target is full",
         "slow down, host the service on more nodes, or make the handler faster";
     SendBufferFull = 1014 "send-buffer-full", Us, NotSent, Elsewhere,
-        "the send buffer of the link is full",
+        "the send buffer of the link had no room until the call's deadline",
         "slow down, or look for why the peer reads slowly";
     TooManyInFlight = 1015 "too-many-in-flight", Us, NotSent, Elsewhere,
         "this node has as many calls in flight as it allows",
@@ -149,8 +149,8 @@ codes! {
         "the handler panicked",
         "read the log of the node that ran it; the actor was restarted by its policy";
     ReplyDropped = 1017 "reply-dropped", Peer, MayHaveRun, Never,
-        "the handler ended without a reply",
-        "look for what dropped the call on the node that ran it";
+        "the handler ended, and its reply was dropped before it left",
+        "read replies faster, ask for less at once, or raise reply_bytes_max on the node that ran it";
     TurnAborted = 1018 "turn-aborted", Peer, MayHaveRun, IfIdempotent,
         "the turn was ended before its end: its actor failed, was restarted or was stopped",
         "read the log of the node that ran it; effects outside the actor may be partial";
@@ -162,7 +162,7 @@ codes! {
         "get a fresh ref";
     Quarantined = 1021 "quarantined", Peer, Refused, Never,
         "the actor failed too often and is not restarted any more",
-        "find the cause in the detail and in the node's log; then spawn a new actor, or restart the node";
+        "find the cause in the detail and in the node's log; stop the actor to release it, or wait for the end of its quarantine";
     CallCycle = 1022 "call-cycle", Caller, NotSent, Never,
         "the call would wait for an actor that waits for this very call",
         "use a send instead of a call, or change which actor asks which";

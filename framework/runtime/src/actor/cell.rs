@@ -2,7 +2,10 @@
 //! hold it; incarnations of the state come and go behind it.
 
 use std::{
-    sync::{Arc, Mutex, OnceLock},
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -50,6 +53,8 @@ pub(crate) struct Cell<T> {
     pub(crate) mailbox: Mailbox<T>,
     life: watch::Sender<Life>,
     given_up: OnceLock<String>,
+    streams: Arc<AtomicUsize>,
+    stopping: AtomicBool,
     residence: Mutex<Residence>,
 }
 
@@ -78,6 +83,8 @@ impl<T> Cell<T> {
             mailbox: Mailbox::new(settings.mailbox),
             life: watch::Sender::new(Life::Alive),
             given_up: OnceLock::new(),
+            streams: Arc::default(),
+            stopping: AtomicBool::new(false),
             residence: Mutex::default(),
         }
     }
@@ -100,6 +107,16 @@ impl<T> Cell<T> {
     /// Returns the idle time, if it has one.
     pub(super) fn idle(&self) -> Option<Duration> {
         self.idle
+    }
+
+    /// Returns what counts the streams that its turns have answered with.
+    pub(crate) fn streams(&self) -> &Arc<AtomicUsize> {
+        &self.streams
+    }
+
+    /// Returns whether a stream of its turns is open.
+    pub(super) fn is_streaming(&self) -> bool {
+        self.streams.load(Ordering::Acquire) > 0
     }
 
     /// Returns why it will not run again, or nothing while it may.
@@ -128,6 +145,18 @@ impl<T> Cell<T> {
             // The sender is a field of `self`, so it cannot be gone.
             let _ = life.changed().await;
         }
+    }
+
+    /// Refuses further messages; what waits still runs.
+    pub(super) fn stop(&self) {
+        // BEFORE the mailbox is closed: one that is closed and not stopping was idle.
+        self.stopping.store(true, Ordering::Release);
+        self.mailbox.close();
+    }
+
+    /// Returns whether it was told to stop, rather than ending by itself.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
     }
 
     /// Returns the token of the current incarnation.

@@ -412,7 +412,7 @@ impl Guardian {
     }
 
     /// Returns whether it has stopped: whoever made its ractor actor AFTER that has to stop it.
-    fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         let state = self.state();
         state.stopping && state.children.is_empty()
     }

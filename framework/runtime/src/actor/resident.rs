@@ -112,7 +112,7 @@ impl<B: Behaviour> Child for Job<B> {
     }
 
     fn close(&self) {
-        self.cell.mailbox.close();
+        self.cell.stop();
     }
 
     fn is_closed(&self) -> bool {

@@ -14,7 +14,8 @@ pub struct Settings {
     /// Turns that run beside each other at most: `&self` handlers of an actor (default 64), calls
     /// of a service (default 1024).
     pub readers: usize,
-    /// A keyed actor without calls for this long is deactivated. Default 10 minutes.
+    /// A keyed actor without calls for this long is deactivated, unless a stream that it answers
+    /// with is open: then it is looked at again after as long. Default 10 minutes.
     pub idle: Duration,
     /// Whether the state is durable. Needs a state provider.
     pub persist: bool,

@@ -207,13 +207,15 @@ pub(super) async fn run_service<B: Behaviour>(
 }
 
 /// Waits for the next message; nothing when the mailbox is closed and empty, or became so because
-/// no message came for the idle time.
+/// no message came for the idle time and no stream was open at its end.
 async fn next<T>(cell: &Cell<T>) -> Option<T> {
     loop {
         let message = poll_fn(|cx| cell.mailbox.poll_pop(cx, |_| true));
         let popped = match cell.idle() {
             Some(idle) => match within(idle, message).await {
                 Some(popped) => popped,
+                // Somebody reads from it: the streams end with the activation.
+                None if cell.is_streaming() => continue,
                 None if cell.mailbox.close_if_empty() => return None,
                 None => continue,
             },

@@ -4,10 +4,11 @@
 //! that the call came on; a long one, or one that finds no room, is sent by a task of its own.
 
 use std::{
+    any::Any,
     convert::Infallible,
     fmt,
     future::{Future, poll_fn},
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -37,7 +38,7 @@ use super::{
     hub::Hub,
     interface::MethodSpec,
     port::panic_text,
-    session::{LateError, Session},
+    session::{Late, Session},
     stream::{Inbound, RemoteSink, pump},
     streams::Halves,
 };
@@ -140,27 +141,45 @@ impl Arrival {
         Inbound::remote(frames, self.0.session.hub.clone(), method)
     }
 
-    /// Answers with a value.
+    /// Answers with a value. Returns the code of the error that the caller gets instead, when the
+    /// value cannot travel.
     ///
-    /// # Panics
-    /// With the panic of the value's serialiser, AFTER the caller was answered `Panicked`.
-    pub(crate) fn reply<T: Wire>(self, value: &T, spec: &'static MethodSpec) {
+    /// # Errors
+    /// The panic of the value's serialiser; the caller was answered `Panicked`.
+    pub(crate) fn reply<T: Wire>(
+        self,
+        value: &T,
+        spec: &'static MethodSpec,
+    ) -> Result<Option<Code>, Box<dyn Any + Send>> {
         if self.is_cancelled() {
-            return;
+            return Ok(None);
         }
         let replied = catch_unwind(AssertUnwindSafe(|| self.try_reply(value, spec)));
-        match replied {
-            Ok(None) => self.ended(),
-            Ok(Some(body)) => {
-                let later = self.clone().reply_later(body, None);
-                self.hub().tasks().spawn("reply", later);
+        let error = match replied {
+            Ok(None) => {
+                self.ended();
+                return Ok(None);
             }
+            Ok(Some(Ok(body))) => match self.0.session.late_reply(body.len()) {
+                Some(late) => {
+                    let later = self.clone().reply_later(Ok(body), late);
+                    self.hub().tasks().spawn("reply", later);
+                    return Ok(None);
+                }
+                None => spec
+                    .error(Code::ReplyDropped)
+                    .with_detail("as many bytes of replies wait for this caller's node as may"),
+            },
+            Ok(Some(Err(error))) => error,
             Err(panic) => {
                 let detail = panic_text(&*panic);
                 self.fail(spec.error(Code::Panicked).with_detail(detail));
-                resume_unwind(panic)
+                return Err(panic);
             }
-        }
+        };
+        let code = error.code();
+        self.fail(error);
+        Ok(Some(code))
     }
 
     /// Appends the reply; returns its body, or why there is none, if that has to be sent apart.
@@ -216,7 +235,7 @@ impl Arrival {
         if let (Err(AppendError::Full), Err(error)) = (appended, reply.outcome) {
             // A call that was refused has no place among those served, which would bound it.
             if let Some(late) = served.session.late_error() {
-                let later = self.clone().reply_later(Err(error), Some(late));
+                let later = self.clone().reply_later(Err(error), late);
                 self.hub().tasks().spawn("reply", later);
                 return;
             }
@@ -250,7 +269,7 @@ impl Arrival {
 
     /// Answers when the lane has room, unless the caller goes away first. The call keeps its place
     /// among those served until then, so that `served_max` bounds the replies that wait.
-    async fn reply_later(self, outcome: Result<Vec<u8>, CallError>, _late: Option<LateError>) {
+    async fn reply_later(self, outcome: Result<Vec<u8>, CallError>, _late: Late) {
         tokio::select! {
             biased;
             () = self.cancelled() => {}
@@ -354,7 +373,8 @@ impl Unanswered {
             return None;
         };
         let session = arrival.0.session.clone();
-        arrival.reply(&(), self.spec);
+        // A value without bytes always has an encoding.
+        let _ = arrival.reply(&(), self.spec);
         Some((send, session))
     }
 }

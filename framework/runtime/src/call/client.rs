@@ -91,6 +91,8 @@ pub(super) struct Plan<'a> {
     pub(super) meta: Meta,
     /// Whether any attempt may have reached a handler.
     pub(super) left: AtomicBool,
+    /// Whether the attempt waits for room in the send buffer of its link.
+    pub(super) waits_for_room: AtomicBool,
     pub(super) wants_reply: bool,
 }
 
@@ -109,10 +111,12 @@ impl<M: Method> Call<M> {
     }
 
     /// Sends the call without waiting for a reply: returns when it is in the target's queue (here)
-    /// or in the link's send buffer (elsewhere). What becomes of it then is not reported.
+    /// or in the link's send buffer (elsewhere). While that buffer is full it waits for room, in the
+    /// order of the sends. What becomes of the message then is not reported.
     ///
     /// # Errors
-    /// What kept the message from being sent; `ran()` is never `MayHaveRun`.
+    /// What kept the message from being sent; `ran()` is never `MayHaveRun`. `SendBufferFull` when
+    /// there was no room until the deadline.
     ///
     /// # Cancel safety
     /// Dropped before it is ready, the message may or may not have been sent.
@@ -208,6 +212,7 @@ impl<'a> Plan<'a> {
             spec,
             meta,
             left: AtomicBool::new(false),
+            waits_for_room: AtomicBool::new(false),
             wants_reply,
         })
     }
@@ -376,6 +381,8 @@ fn too_late(plan: &Plan<'_>) -> CallError {
     }
     plan.spec.error(if left {
         Code::DeadlineExceeded
+    } else if plan.waits_for_room.load(Ordering::Relaxed) {
+        Code::SendBufferFull
     } else {
         Code::DeadlineBeforeSend
     })

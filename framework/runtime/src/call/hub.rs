@@ -14,7 +14,7 @@ use std::{
 
 use callboard_protocol::{
     code::{CallError, Code},
-    id::{ActorAddr, ActorId, Incarnation, InterfaceId, NodeId, NodeName},
+    id::{ActorAddr, ActorId, Incarnation, InterfaceId, MethodId, NodeId, NodeName},
     policy::{RetryBudget, RetrySettings},
     time::Time,
     wire::{
@@ -340,19 +340,24 @@ impl Hub {
 
     /// Notes a group of actors that ends with the node.
     pub(crate) fn new_group(&self, group: Guardian) -> Guardian {
-        self.groups
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(group.clone());
+        self.groups().push(group.clone());
         group
+    }
+
+    /// Forgets the groups that have stopped.
+    pub(crate) fn forget_stopped_groups(&self) {
+        self.groups().retain(|group| !group.is_over());
     }
 
     /// Takes the groups, the youngest first.
     pub(crate) fn take_groups(&self) -> Vec<Guardian> {
-        let mut groups =
-            std::mem::take(&mut *self.groups.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut groups = std::mem::take(&mut *self.groups());
         groups.reverse();
         groups
+    }
+
+    fn groups(&self) -> MutexGuard<'_, Vec<Guardian>> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Describes what this node hosts, for its hello.
@@ -363,6 +368,32 @@ impl Hub {
             .values()
             .filter(|(_, face)| hosts.contains_key(&face.id));
         hosted.map(|(_, face)| face.hosted()).collect()
+    }
+
+    /// Runs `forget` once the quarantine of an actor that was given up now is over, unless the node
+    /// ends first.
+    pub(crate) fn after_quarantine(&self, forget: impl FnOnce() + Send + 'static) {
+        let quarantine = self.call_limits.quarantine;
+        let token = self.tasks.token().clone();
+        self.tasks.spawn("quarantine", async move {
+            tokio::select! {
+                biased;
+                () = token.cancelled() => {}
+                () = tokio::time::sleep(quarantine) => forget(),
+            }
+        });
+    }
+
+    /// Counts a call of a peer that was refused before it reached a mailbox.
+    pub(crate) fn count_refused(&self, interface: InterfaceId, method: MethodId, code: Code) {
+        let faces = self.faces.read().unwrap_or_else(PoisonError::into_inner);
+        let methods = faces.get(&interface).map(|(_, face)| &face.methods);
+        let known = methods
+            .and_then(|methods| methods.iter().find(|known| known.spec.id == method))
+            .map(|known| known.metrics.served().clone());
+        drop(faces);
+        let served = known.as_deref().unwrap_or_else(|| self.metrics.unknown());
+        served.ended(Some(code), None);
     }
 
     /// Returns the name of an interface that this node knows, or its number.

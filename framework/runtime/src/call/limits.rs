@@ -13,6 +13,10 @@ pub struct CallLimits {
     /// each costs about 300 bytes and its decoded arguments or its encoded reply. One more is
     /// refused with `MailboxFull`. A peer that leaves as many refusals unread loses its link.
     pub served_max: usize,
+    /// Bytes of replies to one peer that wait: for room on their lane, or on a stream of their own
+    /// for a caller that reads slowly. Default 256 MiB; one reply may wait whatever its length. A
+    /// reply over it is dropped, and its caller gets `ReplyDropped`.
+    pub reply_bytes_max: usize,
     /// Bytes of frames from one peer that wait behind a large body of the same sender to the same
     /// target. Default 4 MiB. A frame over it is refused with `MailboxFull`.
     pub held_bytes_max: usize,
@@ -22,6 +26,13 @@ pub struct CallLimits {
     /// Activations of one keyed actor type on this node. Default 100,000; each costs about 8 KiB
     /// and its state. A call that would make one more is refused with `MailboxFull`.
     pub activations_max: usize,
+    /// How long an actor that was given up is known as such, so that its callers get `Quarantined`.
+    /// Default 10 minutes. After that a spawned one is forgotten (callers on other nodes get
+    /// `ActorGone`) and the next call of a key activates it anew. [`Node::stop_actor`] ends it at
+    /// once. Each costs about 2 KiB until then.
+    ///
+    /// [`Node::stop_actor`]: crate::Node::stop_actor
+    pub quarantine: Duration,
     /// How often one call is tried at most, the first time included. Default 4.
     pub attempts_max: u32,
     /// The wait before the second attempt; it doubles with each further one and is drawn between
@@ -34,9 +45,11 @@ impl Default for CallLimits {
         Self {
             in_flight_max: 65_536,
             served_max: 65_536,
+            reply_bytes_max: 256 << 20,
             held_bytes_max: 4 << 20,
             inline_bytes_max: 64 << 10,
             activations_max: 100_000,
+            quarantine: Duration::from_secs(600),
             attempts_max: 4,
             retry_backoff: Duration::from_millis(10),
         }

@@ -35,11 +35,12 @@ pub(super) async fn call<M: Method>(
     if is_actor && plan.meta.chain.contains(cell.addr()) {
         return Err(super::scope::cycle(plan, cell.addr()));
     }
+    let method = plan.face.method(M::INDEX)?;
     let (port, reply) = if plan.wants_reply {
-        let (port, reply) = Port::<M>::local(plan.spec);
+        let (port, reply) = Port::<M>::local(method);
         (port, Some(reply))
     } else {
-        (Port::<M>::discard(plan.spec), None)
+        (Port::<M>::discard(method), None)
     };
     let (inbound, alive) = match items {
         Some(items) => {
@@ -139,8 +140,8 @@ pub(crate) fn refused<T>(spec: &MethodSpec, hub: &Hub, cell: &Cell<T>, why: Refu
 pub(crate) fn quarantined<T>(spec: &MethodSpec, hub: &Hub, cell: &Cell<T>) -> CallError {
     let node = format!("node {}", hub.me().name);
     spec.error_on(Code::Quarantined, &node).with_detail(format!(
-        "actor {}@{} is not restarted; once the cause is mended, spawn a new one or restart the \
-         node; {}",
+        "actor {}@{} is not restarted; once the cause is mended, stop it to release it, or spawn a \
+         new one; {}",
         cell.name(),
         cell.addr(),
         cell.given_up()

@@ -65,11 +65,14 @@ pub use port::{finish, finish_stream, race, race_abort, race_abort_stream, race_
 pub(crate) use reference::Address;
 pub use reference::Ref;
 pub(crate) use scope::Turn;
-pub(crate) use server::{Directory, Gate, Hosted, Supervised};
+pub(crate) use server::{Directory, Gate, Hosted, Keys, Supervised};
 pub use stream::{Inbound, Streaming};
 pub use watch::{Down, watch};
 
 pub(crate) use session::Session;
+
+#[cfg(test)]
+mod tests;
 
 mod sealed {
     /// Keeps `Shape` to the two that there are.

@@ -2,6 +2,7 @@
 //!
 //! A port is answered exactly once. One that is dropped before its turn began answers
 //! `ActorStopped` (the handler did not run), one that is dropped later `TurnAborted` (it may have).
+//! The end of each is counted, so that a host knows what it served.
 
 use std::{
     any::Any,
@@ -9,20 +10,23 @@ use std::{
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use callboard_protocol::{
     code::{CallError, Code},
+    time::Time,
     wire::Wire,
 };
 use futures_core::Stream;
 use tokio::sync::oneshot;
 
-use crate::actor::TurnEnd;
+use crate::{actor::TurnEnd, telemetry::Served};
 
 use super::{
     arrival::Arrival,
+    face::FaceMethod,
     interface::{Method, MethodSpec, Streamed, Unary},
     scope,
     stream::{self, Streaming},
@@ -32,12 +36,17 @@ use super::{
 pub struct Port<A> {
     sink: Sink<A>,
     spec: &'static MethodSpec,
-    started: bool,
+    served: Arc<Served>,
+    /// When the turn began.
+    started: Option<Time>,
 }
 
 enum Sink<A> {
     Answered,
+    /// Of a send in this process.
     Discard,
+    /// Of a send of a peer.
+    Sent(Arrival),
     Local(oneshot::Sender<Result<A, CallError>>),
     Remote(Arrival),
 }
@@ -156,25 +165,24 @@ where
 
 impl<A> Port<A> {
     /// Makes a port for a caller in this process.
-    pub(crate) fn local(
-        spec: &'static MethodSpec,
-    ) -> (Self, oneshot::Receiver<Result<A, CallError>>) {
+    pub(crate) fn local(method: &FaceMethod) -> (Self, oneshot::Receiver<Result<A, CallError>>) {
         let (caller, reply) = oneshot::channel();
-        (Self::new(Sink::Local(caller), spec), reply)
+        (Self::new(Sink::Local(caller), method), reply)
     }
 
     /// Makes a port for a caller on another node.
-    pub(crate) fn remote(arrival: Arrival, spec: &'static MethodSpec) -> Self {
-        if arrival.wants_reply() {
-            Self::new(Sink::Remote(arrival), spec)
+    pub(crate) fn remote(arrival: Arrival, method: &FaceMethod) -> Self {
+        let sink = if arrival.wants_reply() {
+            Sink::Remote(arrival)
         } else {
-            Self::discard(spec)
-        }
+            Sink::Sent(arrival)
+        };
+        Self::new(sink, method)
     }
 
     /// Makes a port that nobody listens to.
-    pub(crate) fn discard(spec: &'static MethodSpec) -> Self {
-        Self::new(Sink::Discard, spec)
+    pub(crate) fn discard(method: &FaceMethod) -> Self {
+        Self::new(Sink::Discard, method)
     }
 
     /// Answers with an error instead of running.
@@ -187,16 +195,17 @@ impl<A> Port<A> {
         match &self.sink {
             Sink::Local(caller) => caller.is_closed(),
             Sink::Remote(arrival) => arrival.is_cancelled(),
-            Sink::Discard => false,
+            Sink::Discard | Sink::Sent(_) => false,
             Sink::Answered => true,
         }
     }
 
-    fn new(sink: Sink<A>, spec: &'static MethodSpec) -> Self {
+    fn new(sink: Sink<A>, method: &FaceMethod) -> Self {
         Self {
             sink,
-            spec,
-            started: false,
+            spec: method.spec,
+            served: method.metrics.served().clone(),
+            started: None,
         }
     }
 
@@ -205,13 +214,25 @@ impl<A> Port<A> {
     }
 
     fn fail(&mut self, error: CallError) {
-        match self.take() {
+        let sink = self.take();
+        if !matches!(sink, Sink::Answered) {
+            self.ended(Some(error.code()));
+        }
+        match sink {
             Sink::Local(caller) => {
                 let _ = caller.send(Err(error));
             }
             Sink::Remote(arrival) => arrival.fail(error),
-            Sink::Answered | Sink::Discard => {}
+            // One that has begun was not refused; what became of it nobody waits for.
+            Sink::Sent(arrival) if self.started.is_none() => arrival.fail(error),
+            Sink::Answered | Sink::Discard | Sink::Sent(_) => {}
         }
+    }
+
+    /// Counts the end of the call.
+    fn ended(&self, error: Option<Code>) {
+        let took = self.started.map(|at| scope::now().saturating_since(at));
+        self.served.ended(error, took);
     }
 
     /// Becomes ready when nobody waits for the answer any more.
@@ -219,12 +240,12 @@ impl<A> Port<A> {
         match &mut self.sink {
             Sink::Local(caller) => caller.poll_closed(cx),
             Sink::Remote(arrival) => arrival.poll_cancelled(cx),
-            Sink::Discard | Sink::Answered => Poll::Pending,
+            Sink::Discard | Sink::Sent(_) | Sink::Answered => Poll::Pending,
         }
     }
 
     async fn finish<T>(&mut self, turn: impl Future<Output = T> + Send) -> T {
-        self.started = true;
+        self.started = Some(scope::now());
         let mut turn = pin!(turn);
         match poll_fn(|cx| poll_caught(turn.as_mut(), cx)).await {
             Ok(value) => value,
@@ -235,7 +256,7 @@ impl<A> Port<A> {
     /// Returns the handler's value, or nothing when the caller went away first. The handler is
     /// polled first, so that a value that is there is never thrown away.
     async fn race<T>(&mut self, turn: impl Future<Output = T> + Send) -> Option<T> {
-        self.started = true;
+        self.started = Some(scope::now());
         let mut turn = pin!(Some(turn));
         let outcome = poll_fn(|cx| {
             let running = turn.as_mut().as_pin_mut();
@@ -250,6 +271,7 @@ impl<A> Port<A> {
             Some(Err(panic)) => self.crash(panic),
             None => {
                 turn.set(None);
+                self.ended(None);
                 self.sink = Sink::Answered;
                 None
             }
@@ -268,14 +290,22 @@ impl<A> Port<A> {
 
 impl<T: Wire> Port<T> {
     fn answer(&mut self, value: T) {
-        match self.take() {
+        let error = match self.take() {
             Sink::Local(caller) => {
                 // A caller that is gone does not want the value.
                 let _ = caller.send(Ok(value));
+                None
             }
-            Sink::Remote(arrival) => arrival.reply(&value, self.spec),
-            Sink::Answered | Sink::Discard => {}
-        }
+            Sink::Remote(arrival) => match arrival.reply(&value, self.spec) {
+                Ok(error) => error,
+                Err(panic) => {
+                    self.ended(Some(Code::Panicked));
+                    resume_unwind(panic)
+                }
+            },
+            Sink::Answered | Sink::Discard | Sink::Sent(_) => None,
+        };
+        self.ended(error);
     }
 }
 
@@ -285,6 +315,7 @@ impl<T: Wire> Port<Streaming<T>> {
         S: Stream<Item = T> + Send + 'static,
     {
         let spec = self.spec;
+        self.ended(None);
         match self.take() {
             Sink::Local(caller) => {
                 let (streaming, pump) = stream::local_pair(items, spec);
@@ -295,7 +326,7 @@ impl<T: Wire> Port<Streaming<T>> {
             Sink::Remote(arrival) => {
                 scope::spawn("stream-pump", arrival.reply_stream(items, spec));
             }
-            Sink::Answered | Sink::Discard => {}
+            Sink::Answered | Sink::Discard | Sink::Sent(_) => {}
         }
     }
 }
@@ -313,7 +344,7 @@ impl<A> Drop for Port<A> {
         if matches!(self.sink, Sink::Answered) {
             return;
         }
-        let code = if self.started {
+        let code = if self.started.is_some() {
             Code::TurnAborted
         } else {
             Code::ActorStopped

@@ -19,7 +19,7 @@ use callboard_protocol::{
     id::{ActorAddr, CallId},
     time::Time,
     wire::{
-        EncodeError,
+        EncodeError, Wire,
         frame::FrameError,
         header::{Body, Call as CallFrame, Chain as WireChain, Target},
         stream::StreamFrame,
@@ -266,10 +266,7 @@ fn announce_at_once<M: Method>(
         deadline_left: plan.meta.deadline.saturating_since(now),
         ..header(plan)
     };
-    let appended = session.link.append(open.lane, |buffer| {
-        frame.encode(buffer).map_err(AnnounceError::Frame)?;
-        codec::encode_inline(args, buffer, plan.hub).map_err(AnnounceError::Body)
-    });
+    let appended = append(plan, &session.link, open.lane, frame, Some(args));
     // What is wrong with it is found out again, and told, by the way that waits.
     let ticket = appended.ok()?;
     open.known = true;
@@ -301,26 +298,16 @@ async fn announce<M: Method>(
     let mut apart = None;
     let mut stream = None;
     let turnstile = session.turnstile(open.lane);
+    let waits_for_room = |waits| plan.waits_for_room.store(waits, Ordering::Relaxed);
     let mut front = None;
     loop {
         if front.is_none() && !turnstile.is_free() {
+            waits_for_room(true);
             front = Some(turnstile.enter().await);
         }
         frame.deadline_left = plan.meta.deadline.saturating_since(plan.hub.now());
-        let appended = link.append(open.lane, |buffer| match &apart {
-            None => {
-                frame.encode(buffer).map_err(AnnounceError::Frame)?;
-                codec::encode_inline(&*args, buffer, plan.hub).map_err(AnnounceError::Body)
-            }
-            Some(_) => {
-                let frame = CallFrame {
-                    body: Body::OnStream,
-                    ..frame
-                };
-                frame.encode(buffer).map_err(AnnounceError::Frame)
-            }
-        });
-        match appended {
+        let inline = apart.is_none().then_some(&*args);
+        match append(plan, link, open.lane, frame, inline) {
             Ok(ticket) => {
                 open.known = true;
                 return Ok(Announced {
@@ -329,8 +316,13 @@ async fn announce<M: Method>(
                     stream,
                 });
             }
-            Err(AppendError::Full) if front.is_none() => front = Some(turnstile.enter().await),
-            Err(AppendError::Full) => link.writable(open.lane).await,
+            Err(AppendError::Full) => {
+                waits_for_room(true);
+                match front {
+                    None => front = Some(turnstile.enter().await),
+                    Some(_) => link.writable(open.lane).await,
+                }
+            }
             Err(
                 AppendError::Encode(AnnounceError::Body(EncodeError::TooLarge { .. }))
                 | AppendError::TooLarge { .. },
@@ -341,6 +333,7 @@ async fn announce<M: Method>(
                     plan.spec,
                 )?);
                 if frame.sender == 0 {
+                    waits_for_room(false);
                     stream = Some(stream_first(open, plan, &mut front).await?);
                 }
             }
@@ -369,6 +362,27 @@ async fn stream_first(
         }
     };
     opened.map_err(|_| unreachable(plan, session))
+}
+
+/// Appends a call's frame with its arguments, or with the word that they come on a stream.
+fn append<T: Wire>(
+    plan: &Plan<'_>,
+    link: &Link,
+    lane: usize,
+    frame: CallFrame<'_>,
+    inline: Option<&T>,
+) -> Result<Ticket, AppendError<AnnounceError>> {
+    link.append(lane, |buffer| {
+        let Some(args) = inline else {
+            let frame = CallFrame {
+                body: Body::OnStream,
+                ..frame
+            };
+            return frame.encode(buffer).map_err(AnnounceError::Frame);
+        };
+        frame.encode(buffer).map_err(AnnounceError::Frame)?;
+        codec::encode_inline(args, buffer, plan.hub).map_err(AnnounceError::Body)
+    })
 }
 
 /// Makes the part of a frame that the plan knows.

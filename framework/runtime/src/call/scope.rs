@@ -8,7 +8,10 @@ use std::{
     future::{Future, poll_fn},
     mem,
     pin::pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use callboard_protocol::{
@@ -41,6 +44,8 @@ pub(crate) struct Turn {
     root: Cell<u64>,
     /// Ends with the actor's incarnation.
     life: Arc<CancellationToken>,
+    /// Counts the tasks that go on for the actor AFTER the turn.
+    streams: Arc<AtomicUsize>,
     /// Of a turn whose call is sampled.
     span: Option<Span>,
 }
@@ -81,6 +86,7 @@ impl Turn {
         actor: Option<ChainLink>,
         meta: Arc<Meta>,
         life: Arc<CancellationToken>,
+        streams: Arc<AtomicUsize>,
         span: Option<Span>,
     ) -> Self {
         let root = Cell::new(meta.chain.root);
@@ -90,6 +96,7 @@ impl Turn {
             meta,
             root,
             life,
+            streams,
             span,
         }
     }
@@ -183,18 +190,47 @@ pub(super) fn with_current<T>(look: impl FnOnce(Option<&Turn>) -> T) -> T {
     TURN.with_borrow(|turn| look(turn.as_ref()))
 }
 
-/// Spawns a task that ends with the actor of the current turn. Outside a turn, nothing is spawned:
+/// Returns the time at the current turn's node; the beginning of time outside a turn.
+pub(crate) fn now() -> Time {
+    with_current(|turn| turn.map_or(Time::ZERO, |turn| turn.hub.now()))
+}
+
+/// Spawns a task that ends with the actor of the current turn, which is not idle while the task
+/// runs. Outside a turn, nothing is spawned:
 /// answers are only given inside one.
 pub(crate) fn spawn(name: &'static str, future: impl Future<Output = ()> + Send + 'static) {
-    let turn = with_current(|turn| turn.map(|turn| (turn.hub.clone(), turn.life.clone())));
-    let Some((hub, life)) = turn else { return };
+    let turn = with_current(|turn| {
+        let turn = turn?;
+        let open = Open::new(turn.streams.clone());
+        Some((turn.hub.clone(), turn.life.clone(), open))
+    });
+    let Some((hub, life, open)) = turn else {
+        return;
+    };
     hub.tasks().spawn(name, async move {
+        let _open = open;
         tokio::select! {
             biased;
             () = life.cancelled() => {}
             () = future => {}
         }
     });
+}
+
+/// A task that goes on after its turn.
+struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    fn new(open: Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::AcqRel);
+        Self(open)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 thread_local! {

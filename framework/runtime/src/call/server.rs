@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use callboard_protocol::{
     code::{CallError, Code},
-    id::{ActorAddr, CallId, InterfaceId, MethodId},
+    id::{ActorAddr, ActorId, CallId, InterfaceId, MethodId},
     wire::header::{Body, Call as CallFrame, Down, DownReason, Frame, Reply, Target, Watch},
 };
 use futures_util::future::BoxFuture;
@@ -61,6 +61,16 @@ pub(crate) trait Hosted: Send + Sync + fmt::Debug + 'static {
     fn name(&self) -> &'static str;
     /// Waits until the actor will not run again.
     fn wait_ended(&self) -> BoxFuture<'static, Ended>;
+    /// Returns the keys of what is addressed by key.
+    fn keys(&self) -> Option<&dyn Keys>;
+}
+
+/// The activations behind the keys of a type. A key of another type has none.
+pub(crate) trait Keys {
+    /// Returns the number of the key's activation, also of one that was given up.
+    fn find(&self, key: &dyn Any) -> Option<ActorId>;
+    /// Forgets an activation that has ended.
+    fn forget(&self, key: &dyn Any, actor: ActorId);
 }
 
 /// A child and who supervises it.
@@ -223,12 +233,14 @@ impl Receiver {
         let on_stream = call.body == Body::OnStream;
         let stream = (call.streamed || on_stream).then(|| session.streams.expect(call.id));
         let arrival = Arrival::new(session.clone(), call.id, lane, !call.send, stream);
+        let refuse = |arrival, error| refuse(hub, call.interface, call.method, arrival, error);
         if hub.is_stopping() {
-            return arrival.fail(node_error(hub, Code::NodeStopping));
+            return refuse(arrival, node_error(hub, Code::NodeStopping));
         }
         if !call.send && !session.serve(&arrival.0) {
             let error = node_error(hub, Code::MailboxFull);
-            return arrival.fail(error.with_detail("too many calls of this peer wait or run"));
+            let detail = "too many calls of this peer wait or run";
+            return refuse(arrival, error.with_detail(detail));
         }
         let body = match call.body {
             Body::Inline(body) => Some(bytes.slice_ref(body)),
@@ -250,9 +262,8 @@ impl Receiver {
             Held::Waits => {}
             Held::Full(arrived) => {
                 let error = node_error(hub, Code::MailboxFull);
-                arrived
-                    .arrival
-                    .fail(error.with_detail("too much waits behind a large body"));
+                let detail = "too much waits behind a large body";
+                refuse(arrived.arrival, error.with_detail(detail));
             }
             Held::Free(arrived) if arrived.body.is_some() => dispatch(hub, arrived),
             Held::Free(arrived) => {
@@ -338,10 +349,10 @@ async fn receive_bodies(session: Arc<Session>, first: Arrived) {
         if arrived.body.is_some() {
             dispatch(&session.hub, arrived);
         } else {
-            let error = node_error(&session.hub, Code::StreamBroken);
-            arrived
-                .arrival
-                .fail(error.with_detail("the arguments' stream ended early"));
+            let error = node_error(&session.hub, Code::StreamBroken)
+                .with_detail("the arguments' stream ended early");
+            let (interface, method) = (arrived.interface, arrived.method);
+            refuse(&session.hub, interface, method, arrived.arrival, error);
         }
         next = session.holds.next(&pair);
     }
@@ -385,8 +396,14 @@ fn dispatch(hub: &Arc<Hub>, arrived: Arrived) {
     let accepted = host
         .and_then(|host| host.accept(method, Incoming::new(&body, arrival.clone(), shape), meta));
     if let Err(error) = accepted {
-        arrival.fail(error);
+        refuse(hub, interface, method, arrival, error);
     }
+}
+
+/// Answers a call that reached no mailbox.
+fn refuse(hub: &Hub, interface: InterfaceId, method: MethodId, arrival: Arrival, error: CallError) {
+    hub.count_refused(interface, method, error.code());
+    arrival.fail(error);
 }
 
 fn meta(session: &Session, call: &CallFrame<'_>) -> Meta {
@@ -396,7 +413,7 @@ fn meta(session: &Session, call: &CallFrame<'_>) -> Meta {
     let actor = (call.sender != 0).then_some(ActorAddr {
         node: peer.id,
         incarnation: peer.incarnation,
-        actor: callboard_protocol::id::ActorId(call.sender),
+        actor: ActorId(call.sender),
     });
     Meta {
         caller: Caller {

@@ -43,6 +43,8 @@ pub(crate) struct Session {
     served: Mutex<BTreeMap<CallId, Arc<Served>>>,
     /// Error replies that wait for room on their lane.
     late_errors: AtomicUsize,
+    /// The bytes of the replies that wait for room or for their reader.
+    late_bytes: AtomicUsize,
     agreements: RwLock<BTreeMap<InterfaceId, Arc<Agreement>>>,
     turnstiles: Box<[Turnstile]>,
     in_flight: AtomicUsize,
@@ -67,6 +69,7 @@ impl Session {
             watches: Watches::default(),
             served: Mutex::default(),
             late_errors: AtomicUsize::new(0),
+            late_bytes: AtomicUsize::new(0),
             agreements: RwLock::default(),
             turnstiles: (0..lanes).map(|_| Turnstile::default()).collect(),
             in_flight: AtomicUsize::new(0),
@@ -215,10 +218,32 @@ impl Session {
         self.served().remove(&call)
     }
 
+    /// Counts a reply of so many bytes that waits until the guard is dropped. Returns nothing when
+    /// too many bytes wait already; one reply may wait whatever its length.
+    pub(super) fn late_reply(self: &Arc<Self>, bytes: usize) -> Option<Late> {
+        let late = Late {
+            session: self.clone(),
+            errors: 0,
+            bytes,
+        };
+        let before = self.late_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let most = self.hub.call_limits().reply_bytes_max;
+        (before == 0 || before.saturating_add(bytes) <= most).then_some(late)
+    }
+
+    /// Returns how many bytes of replies wait.
+    pub(crate) fn late_bytes(&self) -> usize {
+        self.late_bytes.load(Ordering::Relaxed)
+    }
+
     /// Counts an error reply that waits for room until the guard is dropped. Returns nothing when
     /// there are too many: a peer that goes on calling without reading the replies is not served.
-    pub(super) fn late_error(self: &Arc<Self>) -> Option<LateError> {
-        let late = LateError(self.clone());
+    pub(super) fn late_error(self: &Arc<Self>) -> Option<Late> {
+        let late = Late {
+            session: self.clone(),
+            errors: 1,
+            bytes: 0,
+        };
         let before = self.late_errors.fetch_add(1, Ordering::Relaxed);
         if before < self.hub.call_limits().served_max {
             return Some(late);
@@ -306,13 +331,21 @@ impl fmt::Debug for Session {
     }
 }
 
-/// An error reply that waits for room.
+/// A reply that waits: what it counts for.
 #[derive(Debug)]
-pub(super) struct LateError(Arc<Session>);
+pub(super) struct Late {
+    session: Arc<Session>,
+    errors: usize,
+    bytes: usize,
+}
 
-impl Drop for LateError {
+impl Drop for Late {
     fn drop(&mut self) {
-        self.0.late_errors.fetch_sub(1, Ordering::Relaxed);
+        let session = &self.session;
+        session
+            .late_errors
+            .fetch_sub(self.errors, Ordering::Relaxed);
+        session.late_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 

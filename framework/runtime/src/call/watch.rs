@@ -38,6 +38,9 @@ pub async fn watch<R: Reference>(target: &R) -> Down {
     };
     let reason = if hub.is_mine(addr) {
         local(hub, *addr).await
+    } else if addr.node == hub.me().id {
+        // Of an earlier life of this node, which has no link to itself.
+        DownReason::Gone
     } else {
         remote(hub, *addr).await
     };

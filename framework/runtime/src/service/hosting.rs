@@ -1,6 +1,6 @@
 //! Makes actors and services live on a node, and refs to them.
 
-use std::{any::Any, fmt, sync::Arc};
+use std::{any::Any, fmt, sync::Arc, time::Duration};
 
 use callboard_protocol::{
     code::{CallError, Code},
@@ -13,8 +13,8 @@ use futures_util::future::BoxFuture;
 use crate::{
     actor::{Cell, Ended, Guardian, Refusal, Settings},
     call::{
-        Address, Definition, Face, Hosted, Hub, Incoming, Interface, Meta, NoKey, Queued, Ref,
-        Reference, Supervised, Withdraw, interface_id, refused,
+        Address, Definition, Face, Hosted, Hub, Incoming, Interface, Keys, Meta, NoKey, Queued,
+        Ref, Reference, Supervised, Withdraw, interface_id, refused,
     },
 };
 
@@ -57,10 +57,33 @@ pub(crate) fn spawn<T: Handlers<Key = NoKey>>(
     let any: Arc<dyn Any + Send + Sync> = cell.clone();
     let raw = Ref::<FaceOf<T>>::new(Address::Spawned(addr), hub.clone(), Some(any));
     let this = T::Ref::from_raw(raw);
-    let on_end = forget_when_stopped(hub, addr);
+    let on_end = forget_when_ended(hub, addr);
     let world = World::new(hub.clone(), cell.clone(), this.clone(), factory, on_end);
     adopt(&world, guardian);
     this
+}
+
+/// Stops a spawned actor of this node, or the activation of a key, and takes either out of its
+/// quarantine. Returns whether it was here.
+pub(crate) async fn stop_actor<R: Reference>(hub: &Hub, target: &R, grace: Duration) -> bool {
+    let host = hub.host(interface_id::<R::Interface>());
+    let keys = || host.as_deref().and_then(Hosted::keys);
+    let actor = match R::as_raw(target).address() {
+        Address::Spawned(addr) => hub.is_mine(addr).then_some(addr.actor),
+        Address::Keyed(key) => keys().and_then(|keys| keys.find(key)),
+        Address::Service => None,
+    };
+    let here = actor.and_then(|actor| Some((actor, hub.actor(actor)?.supervised()?)));
+    let Some((actor, (guardian, child))) = here else {
+        return false;
+    };
+    guardian.stop_child(&child, grace).await;
+    hub.remove_actor(actor);
+    // One that was given up has ended before, and still has its key.
+    if let Some(keys) = keys() {
+        keys.forget(R::key(target), actor);
+    }
+    true
 }
 
 /// Starts hosting a service.
@@ -111,20 +134,27 @@ pub(super) fn adopt<T: Handlers>(world: &Arc<World<T>>, guardian: &Guardian) {
 /// Makes the lasting part of an actor.
 pub(super) fn new_cell<T: Handlers>(
     hub: &Hub,
-    idle: Option<std::time::Duration>,
+    idle: Option<Duration>,
 ) -> (ActorAddr, Arc<Cell<ItemOf<T>>>) {
     let addr = hub.new_address();
     let settings: Settings = T::SETTINGS;
     (addr, Arc::new(Cell::new(addr, T::NAME, settings, idle)))
 }
 
-/// Forgets an actor that was stopped. One that was given up stays known, so that callers hear why.
-fn forget_when_stopped(hub: &Arc<Hub>, addr: ActorAddr) -> Box<dyn Fn(Ended) + Send + Sync> {
+/// Forgets an actor that was stopped. One that was given up stays known for its quarantine, so that
+/// callers hear why.
+fn forget_when_ended(hub: &Arc<Hub>, addr: ActorAddr) -> Box<dyn Fn(Ended) + Send + Sync> {
     let hub = hub.clone();
     Box::new(move |why| {
-        if why == Ended::Stopped {
-            hub.remove_actor(addr.actor);
+        if !why.is_failure() {
+            return hub.remove_actor(addr.actor);
         }
+        let again = Arc::downgrade(&hub);
+        hub.after_quarantine(move || {
+            if let Some(hub) = again.upgrade() {
+                hub.remove_actor(addr.actor);
+            }
+        });
     })
 }
 
@@ -194,6 +224,10 @@ impl<I: Interface> Hosted for CellHost<I> {
     fn wait_ended(&self) -> BoxFuture<'static, Ended> {
         let cell = self.cell.clone();
         Box::pin(async move { cell.wait_ended().await })
+    }
+
+    fn keys(&self) -> Option<&dyn Keys> {
+        None
     }
 }
 

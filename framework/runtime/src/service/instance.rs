@@ -81,7 +81,9 @@ impl<A: Handlers> World<A> {
     /// Makes a further group of children.
     pub(crate) fn new_group(&self, strategy: Strategy) -> Guardian {
         let guardian = hosting::guardian(&self.hub, strategy);
-        self.groups().push((guardian.clone(), false));
+        let mut groups = self.groups();
+        groups.retain(|(group, _)| !group.is_over());
+        groups.push((guardian.clone(), false));
         guardian
     }
 
@@ -238,7 +240,15 @@ fn prepare<A: Handlers>(
     let span = turn_span::<A>(world, &item);
     let Queued { meta, message } = item;
     let actor = (A::KIND != Kind::Service).then(|| world.link());
-    let turn = Turn::new(world.hub.clone(), actor, meta.clone(), life.clone(), span);
+    let streams = world.cell.streams().clone();
+    let turn = Turn::new(
+        world.hub.clone(),
+        actor,
+        meta.clone(),
+        life.clone(),
+        streams,
+        span,
+    );
     (turn, Ctx::resident(world.clone(), Some(meta)), message)
 }
 

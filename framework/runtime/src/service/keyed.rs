@@ -9,14 +9,14 @@ use std::{
 
 use callboard_protocol::{
     code::{CallError, Code},
-    id::{InterfaceId, MethodId},
+    id::{ActorAddr, ActorId, InterfaceId, MethodId},
 };
 use futures_util::future::BoxFuture;
 
 use crate::{
     actor::{Cell, Ended, Guardian},
     call::{
-        Address, Directory, Hosted, Hub, Incoming, Interface, Meta, Queued, Ref, Reference,
+        Address, Directory, Hosted, Hub, Incoming, Interface, Keys, Meta, Queued, Ref, Reference,
         Supervised, interface_id,
     },
 };
@@ -82,6 +82,15 @@ impl<T: Handlers> Directory<T::Interface> for Activations<T> {
                 format!("node {}", inner.hub.me().name),
             ));
         }
+        if let Some(cell) = cells.get(key)
+            && cell.is_stopping()
+            && cell.ended().is_none()
+        {
+            // A second activation would run beside what the first one still runs.
+            let subject = format!("{}({key:?})", T::NAME);
+            return Err(CallError::new(Code::ActorStopped, subject)
+                .with_detail("it is being stopped; a call after that activates it anew"));
+        }
         let most = inner.hub.call_limits().activations_max;
         if cells.len() >= most && !cells.contains_key(key) {
             let detail = format!("the node holds {most} actors of this type, as many as it may");
@@ -104,15 +113,16 @@ impl<T: Handlers> Inner<T> {
         let raw = Ref::<FaceOf<T>>::new(Address::Keyed(key.clone()), self.hub.clone(), None);
         let (owner, key) = (Arc::downgrade(self), key.clone());
         let on_end = Box::new(move |why: Ended| {
-            let Some(owner) = owner.upgrade() else { return };
-            if why.is_failure() {
-                return;
+            let Some(inner) = owner.upgrade() else { return };
+            if !why.is_failure() {
+                return inner.forget(&key, addr);
             }
-            owner.hub.remove_actor(addr.actor);
-            let mut cells = owner.cells();
-            if cells.get(&key).is_some_and(|cell| cell.addr() == addr) {
-                cells.remove(&key);
-            }
+            let (owner, key) = (owner.clone(), key.clone());
+            inner.hub.after_quarantine(move || {
+                if let Some(inner) = owner.upgrade() {
+                    inner.forget(&key, addr);
+                }
+            });
         });
         World::new(
             self.hub.clone(),
@@ -121,6 +131,15 @@ impl<T: Handlers> Inner<T> {
             self.factory.clone(),
             on_end,
         )
+    }
+
+    /// Forgets an activation that has ended.
+    fn forget(&self, key: &T::Key, addr: ActorAddr) {
+        self.hub.remove_actor(addr.actor);
+        let mut cells = self.cells();
+        if cells.get(key).is_some_and(|cell| cell.addr() == addr) {
+            cells.remove(key);
+        }
     }
 
     fn cells(&self) -> MutexGuard<'_, HashMap<T::Key, CellOf<T>>> {
@@ -160,6 +179,27 @@ impl<T: Handlers> Hosted for Activations<T> {
 
     fn wait_ended(&self) -> BoxFuture<'static, Ended> {
         Box::pin(std::future::pending())
+    }
+
+    fn keys(&self) -> Option<&dyn Keys> {
+        Some(self)
+    }
+}
+
+impl<T: Handlers> Keys for Activations<T> {
+    fn find(&self, key: &dyn Any) -> Option<ActorId> {
+        let key = key.downcast_ref::<T::Key>()?;
+        self.0.cells().get(key).map(|cell| cell.addr().actor)
+    }
+
+    fn forget(&self, key: &dyn Any, actor: ActorId) {
+        let Some(key) = key.downcast_ref::<T::Key>() else {
+            return;
+        };
+        let addr = self.0.cells().get(key).map(|cell| cell.addr());
+        if let Some(addr) = addr.filter(|addr| addr.actor == actor) {
+            self.0.forget(key, addr);
+        }
     }
 }
 

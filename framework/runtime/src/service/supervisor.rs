@@ -44,5 +44,35 @@ impl Supervisor {
     /// Dropped in the middle, some children have stopped; call it again for the rest.
     pub async fn stop(&self, grace: Duration) {
         self.guardian.stop(grace).await;
+        self.hub.forget_stopped_groups();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use callboard_protocol::{
+        id::{ClusterName, NodeName},
+        supervision::Strategy,
+        wire::hello::PeerKind,
+    };
+
+    use super::*;
+    use crate::{Node, net::Authority};
+
+    #[tokio::test]
+    async fn a_group_that_was_stopped_is_forgotten() {
+        let cluster = ClusterName::new("test").expect("a name");
+        let authority = Authority::throw_away(cluster).expect("an authority");
+        let name = NodeName::new("n1").expect("a name");
+        let identity = authority.issue(name, PeerKind::Node).expect("issued");
+        let node = Node::builder().identity(identity).start().await;
+        let node = node.expect("starts");
+        let kept = node.supervisor(Strategy::OneForOne);
+        for _ in 0..10 {
+            let group = node.supervisor(Strategy::OneForAll);
+            group.stop(Duration::from_secs(1)).await;
+        }
+        assert_eq!(kept.hub.take_groups().len(), 1);
+        node.stop().await;
     }
 }

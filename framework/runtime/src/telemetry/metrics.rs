@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -78,6 +78,9 @@ pub(crate) struct Metrics {
     retries: Family<MethodLabels, Counter>,
     in_flight: Family<MethodLabels, Gauge>,
     durations: Times<MethodLabels>,
+    served: ServedFamilies,
+    /// The calls of what this node does not know.
+    unknown: Served,
     sends_refused: Family<CodeLabels, Counter>,
     waits: Times<ActorLabels>,
     depths: Family<ActorLabels, Gauge>,
@@ -95,7 +98,14 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn new() -> Self {
+        let served = ServedFamilies {
+            calls: Family::default(),
+            errors: Family::default(),
+            durations: Times::new_with_constructor(Seconds),
+        };
         let metrics = Self {
+            unknown: served.method(UNKNOWN.to_string()),
+            served,
             registry: Mutex::new(Registry::with_prefix("callboard")),
             calls: Family::default(),
             sends: Family::default(),
@@ -150,6 +160,7 @@ impl Metrics {
         );
         let help = "From making a call to its end, all attempts together";
         r.register_with_unit("call_duration", help, Unit::Seconds, self.durations.clone());
+        self.served.register(r);
         let help = "Sends of peers that were refused, by code";
         r.register("sends_refused", help, self.sends_refused.clone());
         let help = "From entering a mailbox to the turn";
@@ -202,8 +213,15 @@ impl Metrics {
             in_flight: self.in_flight.get_or_create(&labels).clone(),
             durations: self.durations.get_or_create(&labels).clone(),
             errors: self.errors.clone(),
+            served: Arc::new(self.served.method(labels.method.clone())),
             method: labels.method,
         }
+    }
+
+    /// Returns the handles of calls for what this node does not know. A peer chooses their names, so
+    /// they share one label.
+    pub(crate) fn unknown(&self) -> &Served {
+        &self.unknown
     }
 
     /// Returns the handle that notes how long the messages of an actor type wait.
@@ -342,9 +360,15 @@ pub(crate) struct MethodMetrics {
     in_flight: Gauge,
     durations: Histogram,
     errors: Family<ErrorLabels, Counter>,
+    served: Arc<Served>,
 }
 
 impl MethodMetrics {
+    /// Returns the handles of the host's side.
+    pub(crate) fn served(&self) -> &Arc<Served> {
+        &self.served
+    }
+
     /// Counts a call that begins.
     pub(crate) fn begin(&self) -> CallMetrics<'_> {
         self.calls.inc();
@@ -398,6 +422,78 @@ impl Drop for CallMetrics<'_> {
         self.0.in_flight.dec();
     }
 }
+
+/// What a node counts of the calls that it takes, from peers and from itself.
+#[derive(Clone)]
+struct ServedFamilies {
+    calls: Family<MethodLabels, Counter>,
+    errors: Family<ErrorLabels, Counter>,
+    durations: Times<MethodLabels>,
+}
+
+impl ServedFamilies {
+    fn register(&self, r: &mut Registry) {
+        let help = "Calls and sends that ended on this node, by method";
+        r.register("served", help, self.calls.clone());
+        let help = "Calls and sends that ended on this node without a reply, by method and code";
+        r.register("served_errors", help, self.errors.clone());
+        let help = "From the start of a turn to its answer";
+        r.register_with_unit("turn_duration", help, Unit::Seconds, self.durations.clone());
+    }
+
+    fn method(&self, method: String) -> Served {
+        Served {
+            method,
+            families: self.clone(),
+            handles: OnceLock::new(),
+        }
+    }
+}
+
+/// The handles of one method on its host's side. The series begin with the first call, so that a
+/// node has none of the methods that it only calls.
+pub(crate) struct Served {
+    method: String,
+    families: ServedFamilies,
+    handles: OnceLock<(Counter, Histogram)>,
+}
+
+impl Served {
+    /// Counts the end of a call: its error, if it had one, and how long its turn took, if it had
+    /// one.
+    pub(crate) fn ended(&self, error: Option<Code>, took: Option<Duration>) {
+        let (calls, durations) = self.handles.get_or_init(|| {
+            let labels = MethodLabels {
+                method: self.method.clone(),
+            };
+            let calls = self.families.calls.get_or_create(&labels).clone();
+            let durations = self.families.durations.get_or_create(&labels).clone();
+            (calls, durations)
+        });
+        calls.inc();
+        if let Some(took) = took {
+            durations.observe(took.as_secs_f64());
+        }
+        if let Some(code) = error {
+            let labels = ErrorLabels {
+                method: self.method.clone(),
+                code: code.text().to_string(),
+            };
+            self.families.errors.get_or_create(&labels).inc();
+        }
+    }
+}
+
+impl fmt::Debug for Served {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Served")
+            .field("method", &self.method)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The label of methods that a peer asked for and this node does not have.
+const UNKNOWN: &str = "unknown";
 
 fn count(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)

@@ -6,4 +6,4 @@
 
 mod metrics;
 
-pub(crate) use metrics::{LinkSample, MethodMetrics, Metrics, Waits};
+pub(crate) use metrics::{LinkSample, MethodMetrics, Metrics, Served, Waits};

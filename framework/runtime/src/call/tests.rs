@@ -1,0 +1,263 @@
+//! Calls against a peer that speaks the protocol and sends what no build of ours would.
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use callboard_macros::{Service, handlers};
+use callboard_protocol::{
+    code::{CallError, Code, Ran},
+    id::{CallId, ClusterName, Incarnation, InterfaceId, MethodId, NodeName},
+    wire::{
+        header::{Body, Call, Chain, Frame, Reply, Target},
+        hello::{HostedInterface, PeerKind},
+    },
+};
+use tokio::sync::mpsc;
+
+use super::face::Face;
+use crate::{
+    Client, Node,
+    env::Env,
+    net::{
+        Authority, Config, Frames, Identity, Link, LinkDown, Local, Net, RecvStream, SendStream,
+        StreamFor,
+    },
+    task::Tasks,
+    telemetry::Metrics,
+};
+
+#[derive(Default, Service)]
+#[service(crate = crate)]
+pub(crate) struct Oracle;
+
+#[handlers(crate = crate)]
+impl Oracle {
+    pub fn ask(&self, number: u32) -> u32 {
+        number
+    }
+}
+
+/// What a link brings, in order.
+#[derive(Debug)]
+enum Event {
+    Up(Arc<Link>),
+    Frame(Bytes),
+}
+
+/// Hands on everything.
+struct Ear(mpsc::UnboundedSender<Event>);
+
+impl Frames for Ear {
+    fn link_up(&self, link: &Arc<Link>) {
+        let _ = self.0.send(Event::Up(link.clone()));
+    }
+
+    fn link_down(&self, _: &Arc<Link>, _: &LinkDown) {}
+
+    fn frame(&self, _: &Arc<Link>, _: usize, frame: Bytes) -> Result<(), LinkDown> {
+        let _ = self.0.send(Event::Frame(frame));
+        Ok(())
+    }
+
+    fn stream(&self, _: &Arc<Link>, _: CallId, _: StreamFor, _: SendStream, _: RecvStream) {}
+}
+
+/// A peer without a call layer.
+struct Raw {
+    net: Arc<Net>,
+    tasks: Tasks,
+    events: mpsc::UnboundedReceiver<Event>,
+}
+
+impl Raw {
+    fn start(identity: &Identity, seeds: Vec<SocketAddr>, hosts: Vec<HostedInterface>) -> Self {
+        let (sender, events) = mpsc::unbounded_channel();
+        let tasks = Tasks::new("raw");
+        let local = Local {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            advertise: None,
+            seeds,
+            incarnation: Incarnation(1),
+            features: 0,
+            hosts,
+        };
+        let ear = Arc::new(Ear(sender));
+        let net = Net::start(Config::default(), Env::real(), identity, local, &tasks, ear);
+        Self {
+            net: net.expect("it starts"),
+            tasks,
+            events,
+        }
+    }
+
+    async fn link(&mut self) -> Arc<Link> {
+        match self.next().await {
+            Event::Up(link) => link,
+            Event::Frame(frame) => panic!("{frame:?} before the link"),
+        }
+    }
+
+    async fn frame(&mut self) -> Bytes {
+        match self.next().await {
+            Event::Frame(frame) => frame,
+            Event::Up(_) => panic!("a second link"),
+        }
+    }
+
+    async fn next(&mut self) -> Event {
+        let next = tokio::time::timeout(PATIENCE, self.events.recv()).await;
+        next.expect("in time").expect("the ear listens")
+    }
+
+    async fn stop(self) {
+        self.net.close("the test is over", PATIENCE).await;
+        self.tasks.stop(PATIENCE).await;
+    }
+}
+
+struct Town(Authority);
+
+impl Town {
+    fn new() -> Self {
+        let cluster = ClusterName::new("test").expect("a name");
+        Self(Authority::throw_away(cluster).expect("an authority"))
+    }
+
+    fn issue(&self, name: &str, kind: PeerKind) -> Identity {
+        let name = NodeName::new(name).expect("a name");
+        self.0.issue(name, kind).expect("an identity")
+    }
+}
+
+/// Makes a call of a service, without arguments.
+fn call(id: u64, interface: InterfaceId, method: MethodId, body: &[u8]) -> Call<'_> {
+    Call {
+        id: CallId(id),
+        send: false,
+        interface,
+        method,
+        target: Target::Service,
+        deadline_left: PATIENCE,
+        sender: 0,
+        root: 0,
+        chain: Chain::new(&[]),
+        trace: None,
+        request: None,
+        streamed: false,
+        body: Body::Inline(body),
+    }
+}
+
+fn append(link: &Link, encode: impl FnOnce(&mut Vec<u8>)) {
+    let appended = link.append(0, |out| {
+        encode(out);
+        Ok::<_, Infallible>(())
+    });
+    appended.expect("there is room");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_of_what_is_not_here_is_refused_and_counted_under_one_label() {
+    let town = Town::new();
+    let node = Node::builder()
+        .identity(town.issue("n1", PeerKind::Node))
+        .host::<Oracle>()
+        .start()
+        .await
+        .expect("starts");
+    let identity = town.issue("raw", PeerKind::Client);
+    let mut raw = Raw::start(&identity, vec![node.local_addr()], Vec::new());
+    let link = raw.link().await;
+    let oracle = InterfaceId::of("Oracle");
+    let ask = MethodId::of("Oracle", "ask");
+    let calls = [
+        (InterfaceId::of("Nowhere"), ask, &[1][..], Code::NotHosted),
+        (
+            oracle,
+            MethodId::of("Oracle", "mute"),
+            &[1],
+            Code::UnknownMethod,
+        ),
+        // A number that does not end, and one with something behind it.
+        (oracle, ask, &[0x80], Code::BodyUndecodable),
+        (oracle, ask, &[1, 2], Code::BodyUndecodable),
+    ];
+    for (id, (interface, method, body, code)) in (1..).zip(calls) {
+        let call = call(id, interface, method, body);
+        append(&link, |out| call.encode(out).expect("short"));
+        let frame = raw.frame().await;
+        let Ok(Frame::Reply(reply)) = Frame::decode(&frame) else {
+            panic!("{frame:?} is no reply");
+        };
+        let error = reply.outcome.expect_err("refused");
+        assert_eq!((reply.id, error.code()), (CallId(id), code), "{error}");
+        assert_eq!(error.ran(), Ran::Refused);
+    }
+    let last = call(9, oracle, ask, &[7]);
+    append(&link, |out| last.encode(out).expect("short"));
+    let frame = raw.frame().await;
+    let reply = Frame::Reply(Reply {
+        id: CallId(9),
+        outcome: Ok(Body::Inline(&[7])),
+    });
+    assert_eq!(Frame::decode(&frame), Ok(reply));
+    let text = node.metrics();
+    for counted in [
+        "served_total{method=\"unknown\"} 2",
+        "served_errors_total{method=\"unknown\",code=\"CB1006\"} 1",
+        "served_errors_total{method=\"unknown\",code=\"CB1007\"} 1",
+        "served_errors_total{method=\"Oracle/ask\",code=\"CB1009\"} 2",
+        "served_total{method=\"Oracle/ask\"} 3",
+    ] {
+        assert!(text.contains(counted), "no {counted} in {text}");
+    }
+    raw.stop().await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_of_a_newer_version_is_named_by_its_number() {
+    let town = Town::new();
+    let metrics = Metrics::new();
+    let face = Face::new::<Oracle>(|spec| metrics.method(spec.interface, spec.name));
+    let hosts = vec![face.expect("bounded shapes").hosted()];
+    let mut raw = Raw::start(&town.issue("raw", PeerKind::Node), Vec::new(), hosts);
+    let client = Client::builder()
+        .identity(town.issue("c1", PeerKind::Client))
+        .seed(raw.net.local_addr())
+        .connect()
+        .await
+        .expect("connects");
+    let asked = tokio::spawn({
+        let oracle = client.service::<Oracle>();
+        async move { oracle.ask(1_u32).timeout(PATIENCE).await }
+    });
+    let link = raw.link().await;
+    let frame = raw.frame().await;
+    let Ok(Frame::Call(call)) = Frame::decode(&frame) else {
+        panic!("{frame:?} is no call");
+    };
+    append(&link, |out| {
+        let error = CallError::new(Code::Io, "s").with_detail("d");
+        let reply = Reply {
+            id: call.id,
+            outcome: Err(error),
+        };
+        reply.encode(out);
+        // The code is before a length and the subject, and a length and the detail.
+        let code = out.len() - 6;
+        out[code..code + 2].copy_from_slice(&1998_u16.to_le_bytes());
+    });
+    let error = asked.await.expect("joins").expect_err("an error");
+    assert_eq!(
+        (error.code(), error.ran()),
+        (Code::Unrecognised, Ran::MayHaveRun),
+        "{error}"
+    );
+    assert!(error.detail().contains("CB1998"), "{error}");
+    client.close().await;
+    raw.stop().await;
+}
+
+/// Far longer than anything takes.
+const PATIENCE: Duration = Duration::from_secs(20);

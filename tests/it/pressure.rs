@@ -1,0 +1,107 @@
+//! A peer that reads slowly: what waits for it is bounded, what was taken is not lost, and what
+//! found no room says so and was not sent.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use callboard::{
+    Code, Ran,
+    net::{Config, PeerKind},
+    prelude::*,
+};
+
+use crate::support::{DEADLINE, Strait, Town, eventually, quick, soon};
+
+#[derive(Clone, Default, Service)]
+pub struct Drain {
+    taken: Arc<AtomicU32>,
+}
+
+#[handlers]
+impl Drain {
+    pub async fn take(&self, body: Vec<u8>) -> usize {
+        self.taken.fetch_add(1, Ordering::SeqCst);
+        body.len()
+    }
+}
+
+/// Little room, and patience with a network that stands still.
+fn narrow() -> Config {
+    let mut config = quick();
+    config.peer_timeout = Duration::from_secs(30);
+    config.lane_buffer_bytes_max = 16 << 10;
+    config.send_window_bytes = 16 << 10;
+    config
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_send_that_finds_no_room_until_its_deadline_was_not_sent_and_no_other_is_lost() {
+    let town = Town::new();
+    let mut strait = Strait::new().await;
+    let drain = Drain::default();
+    let given = drain.clone();
+    let node = town
+        .node("n1")
+        .config(narrow())
+        .advertise(strait.addr())
+        .host_with::<Drain>(move |_| given.clone())
+        .start()
+        .await
+        .expect("starts");
+    strait.lead_to(node.local_addr()).await;
+    let client = Client::builder()
+        .identity(town.identity("client", PeerKind::Client))
+        .config(narrow())
+        .seed(strait.addr())
+        .connect()
+        .await
+        .expect("connects");
+    let there = client.service::<Drain>();
+    let mut sent = 0;
+    let wait = Duration::from_millis(200);
+    strait.set_open(false);
+    let error = loop {
+        match there.take(vec![7; 1000]).timeout(wait).send().await {
+            Ok(()) => sent += 1,
+            Err(error) => break error,
+        }
+        assert!(sent < 200, "there is room for far less");
+    };
+    let full = (Code::SendBufferFull, Ran::NotSent);
+    assert_eq!((error.code(), error.ran()), full, "{error}");
+    // Behind a send that waits there is no room either, and a call is told the same.
+    let (first, second, call) = tokio::join!(
+        there.take(vec![7; 1000]).timeout(wait).send(),
+        there.take(vec![7; 1000]).timeout(wait).send(),
+        there.take(vec![7; 1000]).timeout(wait),
+    );
+    for error in [first.err(), second.err(), call.err()] {
+        let error = error.expect("no room");
+        assert_eq!((error.code(), error.ran()), full, "{error}");
+    }
+    assert!(client.usage().iter().all(|held| held.now <= held.most));
+    // One that waits goes on when there is room again.
+    let waiting = there.take(vec![7; 1000]).timeout(DEADLINE).send();
+    let mut waiting = std::pin::pin!(waiting);
+    assert!(futures_util::poll!(&mut waiting).is_pending());
+    strait.set_open(true);
+    assert_eq!(soon(waiting).await, Ok(()));
+    sent += 1;
+    assert_eq!(
+        soon(there.take(vec![7; 10]).timeout(DEADLINE)).await,
+        Ok(10)
+    );
+    sent += 1;
+    eventually("all have arrived", || {
+        drain.taken.load(Ordering::SeqCst) >= sent
+    })
+    .await;
+    client.close().await;
+    node.stop().await;
+    assert_eq!(drain.taken.load(Ordering::SeqCst), sent, "one too many");
+}
