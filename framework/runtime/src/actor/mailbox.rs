@@ -123,6 +123,13 @@ impl<T> Mailbox<T> {
         }
     }
 
+    /// Takes the oldest message, if one waits.
+    pub(crate) fn try_pop(&self) -> Option<T> {
+        let mut inner = self.lock();
+        let list = inner.list;
+        inner.slab.pop_front(list)
+    }
+
     /// Refuses further messages; the reader still gets those that wait.
     pub(crate) fn close(&self) {
         let reader = {

@@ -18,6 +18,7 @@ mod mailbox;
 mod resident;
 mod settings;
 mod turns;
+mod workers;
 
 pub use behaviour::TurnEnd;
 pub(crate) use behaviour::{Behaviour, Unrun};

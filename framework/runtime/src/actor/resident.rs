@@ -16,6 +16,7 @@ use super::{
     cell::Cell,
     guardian::{Child, Starting},
     turns::{self, Exit},
+    workers,
 };
 
 /// What every incarnation of one actor is started from.
@@ -58,7 +59,7 @@ impl<B: Behaviour> Actor for Resident<B> {
             return Ok(());
         };
         if job.parallel {
-            turns::run_service(Arc::new(state), &job.cell, &job.world, &job.tasks).await;
+            workers::run(Arc::new(state), &job.cell, &job.world, &job.tasks).await;
         } else {
             while turns::run(&mut state, &job.cell, &job.world).await == Exit::Aborted {
                 // The caller asked for it, so it is no failure: the actor goes on with a new state.

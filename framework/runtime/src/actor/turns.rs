@@ -13,14 +13,12 @@ use std::{
 };
 
 use futures_util::{
-    FutureExt, StreamExt,
+    StreamExt,
     future::{Either, select},
     stream::FuturesUnordered,
 };
 
 use tokio_util::sync::CancellationToken;
-
-use crate::task::Tasks;
 
 use super::{
     behaviour::{Behaviour, TurnEnd},
@@ -171,44 +169,9 @@ fn poll_place<F: Future>(place: Pin<&mut Option<F>>, cx: &mut Context<'_>) -> Po
     }
 }
 
-/// Runs a service's calls: each on a task of its own, at most as many at once as its settings say.
-///
-/// A service keeps no state that a panic could spoil, so a panic ends its call only.
-pub(super) async fn run_service<B: Behaviour>(
-    state: Arc<B>,
-    cell: &Cell<B::Item>,
-    world: &Arc<B::World>,
-    tasks: &Tasks,
-) {
-    let limit = Arc::new(tokio::sync::Semaphore::new(cell.settings().readers));
-    let life = cell.token();
-    loop {
-        // The place is taken BEFORE the message, so that one that waits can still be withdrawn.
-        let Ok(place) = limit.clone().acquire_owned().await else {
-            return;
-        };
-        let Some(item) = next(cell).await else { break };
-        let Some(item) = B::admit(world, item) else {
-            continue;
-        };
-        let (state, world, life) = (state.clone(), world.clone(), life.clone());
-        tasks.spawn("service-call", async move {
-            // The caller was answered before the panic came here; the task must not die loudly.
-            let turn = std::panic::AssertUnwindSafe(state.run_shared(&world, &life, item));
-            let turn = pin!(turn.catch_unwind());
-            let _ = select(turn, pin!(life.cancelled())).await;
-            drop(place);
-        });
-    }
-    // All places back: every call has ended.
-    let _ = limit
-        .acquire_many(u32::try_from(cell.settings().readers).unwrap_or(u32::MAX))
-        .await;
-}
-
 /// Waits for the next message; nothing when the mailbox is closed and empty, or became so because
 /// no message came for the idle time and no stream was open at its end.
-async fn next<T>(cell: &Cell<T>) -> Option<T> {
+pub(super) async fn next<T>(cell: &Cell<T>) -> Option<T> {
     loop {
         let message = poll_fn(|cx| cell.mailbox.poll_pop(cx, |_| true));
         let popped = match cell.idle() {

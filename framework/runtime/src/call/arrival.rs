@@ -20,6 +20,7 @@ use bytes::Bytes;
 use callboard_protocol::{
     code::{CallError, Code},
     id::CallId,
+    schedule::Key as QueueKey,
     wire::{
         Wire,
         header::{Body, Reply},
@@ -30,6 +31,7 @@ use futures_core::Stream;
 use futures_util::task::AtomicWaker;
 use tokio::sync::oneshot;
 
+use crate::actor::Cell;
 use crate::net::{AppendError, RecvStream, SendStream, StreamFor};
 
 use super::{
@@ -55,7 +57,7 @@ pub(crate) struct Served {
     wants_reply: bool,
     cancelled: AtomicBool,
     waker: AtomicWaker,
-    queued: Mutex<Option<Box<dyn Withdraw>>>,
+    queued: Mutex<Option<(Arc<dyn Withdraw>, QueueKey)>>,
     send: Mutex<Option<oneshot::Receiver<SendStream>>>,
     recv: Mutex<Option<oneshot::Receiver<RecvStream>>>,
 }
@@ -63,7 +65,14 @@ pub(crate) struct Served {
 /// A mailbox that a message can be taken out of.
 pub(crate) trait Withdraw: Send + Sync {
     /// Takes the message out, unless its turn has begun.
-    fn withdraw(&self);
+    fn withdraw(&self, message: QueueKey);
+}
+
+impl<T: Send> Withdraw for Cell<T> {
+    fn withdraw(&self, message: QueueKey) {
+        // The message is dropped here, AFTER the mailbox's lock was released.
+        drop(self.mailbox.remove(message));
+    }
 }
 
 impl Arrival {
@@ -95,8 +104,9 @@ impl Arrival {
 
     /// Notes how to take the call out of its queue. Called AFTER it was put there; the call may
     /// have run or been cancelled in between, both of which are harmless.
-    pub(crate) fn queued(&self, withdraw: Box<dyn Withdraw>) {
-        *self.0.queued.lock().unwrap_or_else(PoisonError::into_inner) = Some(withdraw);
+    pub(crate) fn queued(&self, mailbox: Arc<dyn Withdraw>, message: QueueKey) {
+        let queued = Some((mailbox, message));
+        *self.0.queued.lock().unwrap_or_else(PoisonError::into_inner) = queued;
         if self.is_cancelled() {
             self.0.withdraw();
         }
@@ -405,8 +415,8 @@ impl Served {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        if let Some(queued) = queued {
-            queued.withdraw();
+        if let Some((mailbox, message)) = queued {
+            mailbox.withdraw(message);
         }
     }
 }

@@ -93,7 +93,7 @@ impl<'a> Incoming<'a> {
             .and_then(|face| face.methods.get(M::INDEX));
         let method = method.ok_or_else(|| M::spec().error(Code::UnknownMethod))?;
         if let Some(shape) = self.shape {
-            method.accepts(shape, &self.arrival.node_name())?;
+            method.accepts(shape, || self.arrival.node_name())?;
         }
         let args = self.arrival.decode::<M::Args>(self.body, method)?;
         let streams = M::spec().options.streams_args;

@@ -35,6 +35,7 @@ pub(crate) struct FaceMethod {
     pub(crate) spec: &'static MethodSpec,
     pub(crate) shapes: MethodShapes,
     pub(crate) metrics: MethodMetrics,
+    shape: u64,
 }
 
 impl Face {
@@ -45,13 +46,9 @@ impl Face {
     pub(crate) fn new<I: Interface>(
         metrics: impl Fn(&MethodSpec) -> MethodMetrics,
     ) -> Result<Self, ShapeError> {
-        let methods = I::METHODS.iter().map(|spec| {
-            Ok(FaceMethod {
-                spec,
-                shapes: (spec.shapes)()?,
-                metrics: metrics(spec),
-            })
-        });
+        let methods = I::METHODS
+            .iter()
+            .map(|spec| Ok(FaceMethod::new(spec, (spec.shapes)()?, metrics(spec))));
         Ok(Self {
             id: interface_id::<I>(),
             name: I::NAME,
@@ -104,11 +101,21 @@ impl FaceMethod {
         }
     }
 
+    fn new(spec: &'static MethodSpec, shapes: MethodShapes, metrics: MethodMetrics) -> Self {
+        let mut method = Self {
+            spec,
+            shapes,
+            metrics,
+            shape: 0,
+        };
+        let mixed = |sum: u64, part: u64| (sum ^ part).wrapping_mul(MIX).rotate_left(29);
+        method.shape = method.hosted_shapes().into_iter().fold(0, mixed);
+        method
+    }
+
     /// Returns the fingerprint of all the method's types together.
     pub(crate) fn shape(&self) -> u64 {
-        let hosted = self.hosted_shapes();
-        let mixed = |sum: u64, part: u64| (sum ^ part).wrapping_mul(MIX).rotate_left(29);
-        hosted.into_iter().fold(0, mixed)
+        self.shape
     }
 
     /// Returns the fingerprints of the arguments, the streamed argument and the reply.
@@ -161,12 +168,21 @@ impl FaceMethod {
     ///
     /// # Errors
     /// `SchemaMismatch`, worded for the caller, who reads it.
-    pub(crate) fn accepts(&self, caller: u64, node: &str) -> Result<(), CallError> {
+    pub(crate) fn accepts(
+        &self,
+        caller: u64,
+        node: impl FnOnce() -> String,
+    ) -> Result<(), CallError> {
         let here = self.shape();
         if caller == here {
             return Ok(());
         }
-        Err(self.mismatch("arguments and the reply together have", caller, here, node))
+        Err(self.mismatch(
+            "arguments and the reply together have",
+            caller,
+            here,
+            &node(),
+        ))
     }
 
     /// Says how the types differ: `here` is the shape on the node that makes the call.

@@ -47,7 +47,6 @@ mod streams;
 mod turnstile;
 mod watch;
 
-pub(crate) use arrival::Withdraw;
 pub use client::{Call, call, call_streaming};
 pub use envelope::{Envelope, Incoming};
 pub(crate) use face::Face;

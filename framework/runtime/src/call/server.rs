@@ -21,7 +21,7 @@ use futures_util::future::BoxFuture;
 use crate::{
     actor::{Cell, Child, Ended, Guardian},
     env::Bug,
-    net::{Frames, Link, LinkDown, RecvStream, SendStream, StreamFor},
+    net::{Frames, Intake, Link, LinkDown, RecvStream, SendStream, StreamFor},
 };
 
 use super::{
@@ -178,11 +178,8 @@ impl Frames for Gate {
         }
     }
 
-    fn frame(&self, link: &Arc<Link>, lane: usize, frame: Bytes) -> Result<(), LinkDown> {
-        match self.receiver(link) {
-            Some(receiver) => receiver.frame(lane, &frame),
-            None => Ok(()),
-        }
+    fn intake(&self, link: &Arc<Link>) -> Option<Arc<dyn Intake>> {
+        Some(self.receiver(link)?)
     }
 
     fn stream(
@@ -212,13 +209,13 @@ impl Frames for Gate {
 #[derive(Debug)]
 struct Receiver(Arc<Session>);
 
-impl Receiver {
-    fn frame(&self, lane: usize, bytes: &Bytes) -> Result<(), LinkDown> {
-        let frame =
-            Frame::decode(bytes).map_err(|error| LinkDown::new(error.code(), error.to_string()))?;
+impl Intake for Receiver {
+    fn frame(&self, lane: usize, bytes: Bytes) -> Result<(), LinkDown> {
+        let frame = Frame::decode(&bytes)
+            .map_err(|error| LinkDown::new(error.code(), error.to_string()))?;
         match frame {
-            Frame::Call(call) => self.call(lane, bytes, &call),
-            Frame::Reply(reply) => self.reply(bytes, reply),
+            Frame::Call(call) => self.call(lane, &bytes, &call),
+            Frame::Reply(reply) => self.reply(&bytes, reply),
             Frame::Cancel(id) => self.cancel(id),
             Frame::Watch(watch) => self.watch(lane, watch),
             Frame::Down(down) => self.0.watches.complete(down.id, down.reason),
@@ -226,7 +223,9 @@ impl Receiver {
         }
         Ok(())
     }
+}
 
+impl Receiver {
     fn call(&self, lane: usize, bytes: &Bytes, call: &CallFrame<'_>) {
         let session = &self.0;
         let hub = &session.hub;

@@ -19,8 +19,8 @@ use crate::{
     Client, Node,
     env::Env,
     net::{
-        Authority, Config, Frames, Identity, Link, LinkDown, Local, Net, RecvStream, SendStream,
-        StreamFor,
+        Authority, Config, Frames, Identity, Intake, Link, LinkDown, Local, Net, RecvStream,
+        SendStream, StreamFor,
     },
     task::Tasks,
     telemetry::Metrics,
@@ -54,12 +54,18 @@ impl Frames for Ear {
 
     fn link_down(&self, _: &Arc<Link>, _: &LinkDown) {}
 
-    fn frame(&self, _: &Arc<Link>, _: usize, frame: Bytes) -> Result<(), LinkDown> {
-        let _ = self.0.send(Event::Frame(frame));
-        Ok(())
+    fn intake(&self, _: &Arc<Link>) -> Option<Arc<dyn Intake>> {
+        Some(Arc::new(Self(self.0.clone())))
     }
 
     fn stream(&self, _: &Arc<Link>, _: CallId, _: StreamFor, _: SendStream, _: RecvStream) {}
+}
+
+impl Intake for Ear {
+    fn frame(&self, _: usize, frame: Bytes) -> Result<(), LinkDown> {
+        let _ = self.0.send(Event::Frame(frame));
+        Ok(())
+    }
 }
 
 /// A peer without a call layer.

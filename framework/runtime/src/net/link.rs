@@ -35,12 +35,8 @@ pub(crate) trait Frames: Send + Sync + 'static {
     /// [`Link::left`] says is final.
     fn link_down(&self, link: &Arc<Link>, why: &LinkDown);
 
-    /// A frame arrived, without its length. It shares the memory of the packets around it, so
-    /// that keeping it for long keeps them.
-    ///
-    /// # Errors
-    /// With a reason, the link is closed for it.
-    fn frame(&self, link: &Arc<Link>, lane: usize, frame: Bytes) -> Result<(), LinkDown>;
+    /// Returns what takes in the frames of a link that is up; each of its lanes asks once.
+    fn intake(&self, link: &Arc<Link>) -> Option<Arc<dyn Intake>>;
 
     /// The peer opened a stream.
     fn stream(
@@ -51,6 +47,16 @@ pub(crate) trait Frames: Send + Sync + 'static {
         send: SendStream,
         recv: RecvStream,
     );
+}
+
+/// Takes in the frames of one link.
+pub(crate) trait Intake: Send + Sync {
+    /// A frame arrived, without its length. It shares the memory of the packets around it, so
+    /// that keeping it for long keeps them.
+    ///
+    /// # Errors
+    /// With a reason, the link is closed for it.
+    fn frame(&self, lane: usize, frame: Bytes) -> Result<(), LinkDown>;
 }
 
 /// One session with one peer.

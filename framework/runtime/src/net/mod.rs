@@ -54,6 +54,6 @@ pub use error::StartError;
 pub use identity::Identity;
 
 pub(crate) use error::{AppendError, LinkDown};
-pub(crate) use link::{Frames, Link, PeerInfo, Ticket};
+pub(crate) use link::{Frames, Intake, Link, PeerInfo, Ticket};
 pub(crate) use port::{Local, Net};
 pub(crate) use stream::{RecvStream, SendStream, StreamFor};

@@ -172,6 +172,9 @@ impl Session {
     }
 
     async fn read_frames(&self, lane: usize, mut recv: quinn::RecvStream) -> Result<(), LinkDown> {
+        let Some(intake) = self.mesh.frames.intake(&self.link) else {
+            return Ok(());
+        };
         let mut splitter = Splitter::new(self.mesh.config.limits.frame_bytes_max);
         let mut pieces: [Bytes; PIECES] = Default::default();
         loop {
@@ -187,7 +190,7 @@ impl Session {
                 bytes += piece.len();
                 while let Some(frame) = splitter.next(piece).map_err(malformed)? {
                     frames += 1;
-                    self.mesh.frames.frame(&self.link, lane, frame)?;
+                    intake.frame(lane, frame)?;
                 }
             }
             self.link.stats.received(frames, bytes);

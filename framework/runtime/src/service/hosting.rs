@@ -5,7 +5,6 @@ use std::{any::Any, fmt, sync::Arc, time::Duration};
 use callboard_protocol::{
     code::{CallError, Code},
     id::{ActorAddr, InterfaceId, MethodId},
-    schedule::Key as QueueKey,
     supervision::Strategy,
 };
 use futures_util::future::BoxFuture;
@@ -14,7 +13,7 @@ use crate::{
     actor::{Cell, Ended, Guardian, Refusal, Settings},
     call::{
         Address, Definition, Face, Hosted, Hub, Incoming, Interface, Keys, Meta, NoKey, Queued,
-        Ref, Reference, Supervised, Withdraw, interface_id, refused,
+        Ref, Reference, Supervised, interface_id, refused,
     },
 };
 
@@ -189,8 +188,7 @@ impl<I: Interface> Hosted for CellHost<I> {
         };
         match pushed {
             Ok(key) => {
-                let cell = self.cell.clone();
-                arrival.queued(Box::new(Waiting { cell, key }));
+                arrival.queued(self.cell.clone(), key);
                 Ok(())
             }
             Err((queued, refusal)) => {
@@ -236,19 +234,6 @@ impl<I: Interface> fmt::Debug for CellHost<I> {
         f.debug_struct("CellHost")
             .field("name", &self.cell.name())
             .finish_non_exhaustive()
-    }
-}
-
-/// A call from the wire in a mailbox.
-struct Waiting<T> {
-    cell: Arc<Cell<T>>,
-    key: QueueKey,
-}
-
-impl<T: Send> Withdraw for Waiting<T> {
-    fn withdraw(&self) {
-        // The message is dropped here, AFTER the mailbox's lock was released.
-        drop(self.cell.mailbox.remove(self.key));
     }
 }
 

@@ -36,10 +36,10 @@ enum Event {
     Frame { session: u64, frame: Bytes },
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Recorder {
-    seen: Mutex<Seen>,
-    changed: Notify,
+    seen: Arc<Mutex<Seen>>,
+    changed: Arc<Notify>,
 }
 
 impl Recorder {
@@ -109,6 +109,26 @@ impl Recorder {
     }
 }
 
+/// Notes the frames of one link.
+struct Recording {
+    recorder: Recorder,
+    session: u64,
+}
+
+impl Intake for Recording {
+    fn frame(&self, _lane: usize, frame: Bytes) -> Result<(), LinkDown> {
+        let poison = self.recorder.look(|seen| seen.poison);
+        assert!(
+            Some(&*frame) != poison,
+            "the poisoned frame, as the test wants it"
+        );
+        let session = self.session;
+        let note = |seen: &mut Seen| seen.events.push(Event::Frame { session, frame });
+        self.recorder.note(note);
+        Ok(())
+    }
+}
+
 impl Frames for Recorder {
     fn link_up(&self, link: &Arc<Link>) {
         let (session, peer) = (link.session(), link.peer().name.to_string());
@@ -123,15 +143,9 @@ impl Frames for Recorder {
         self.note(|seen| seen.events.push(Event::Down { session, why }));
     }
 
-    fn frame(&self, link: &Arc<Link>, _lane: usize, frame: Bytes) -> Result<(), LinkDown> {
-        let poison = self.look(|seen| seen.poison);
-        assert!(
-            Some(&*frame) != poison,
-            "the poisoned frame, as the test wants it"
-        );
-        let session = link.session();
-        self.note(|seen| seen.events.push(Event::Frame { session, frame }));
-        Ok(())
+    fn intake(&self, link: &Arc<Link>) -> Option<Arc<dyn Intake>> {
+        let (recorder, session) = (self.clone(), link.session());
+        Some(Arc::new(Recording { recorder, session }))
     }
 
     fn stream(

@@ -1,0 +1,93 @@
+//! The calls of a service: beside each other, on as many threads as there are.
+//!
+//! ```text
+//! mailbox ── dispatcher ── worker: a first message, then what waits
+//!                          worker: …   at most one at work for each thread
+//! ```
+//!
+//! A task for each call would cost more than a short call does. So a worker goes on with the next
+//! message as long as its handlers return without waiting. One whose handler waits gives up its
+//! desk, and ends with that handler. A handler that computes for long holds one desk and no more.
+//!
+//! It may depend on what `turns` may. A service keeps no state that a panic could spoil, so a panic
+//! ends its call only.
+
+use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc};
+
+use futures_util::{FutureExt, future::select, poll};
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::task::Tasks;
+
+use super::{behaviour::Behaviour, cell::Cell, turns::next};
+
+/// Runs a service's calls until its mailbox is closed and empty: at most as many at once as its
+/// settings say.
+pub(super) async fn run<B: Behaviour>(
+    state: Arc<B>,
+    cell: &Arc<Cell<B::Item>>,
+    world: &Arc<B::World>,
+    tasks: &Tasks,
+) {
+    let places = Arc::new(Semaphore::new(cell.settings().readers));
+    let desks = Arc::new(Semaphore::new(Handle::current().metrics().num_workers()));
+    let life = cell.token();
+    loop {
+        // Both are taken BEFORE the message, so that one that waits can still be withdrawn.
+        let Ok(place) = places.clone().acquire_owned().await else {
+            return;
+        };
+        let Ok(desk) = desks.clone().acquire_owned().await else {
+            return;
+        };
+        let Some(item) = next(cell).await else { break };
+        let worker = Worker {
+            state: state.clone(),
+            cell: cell.clone(),
+            world: world.clone(),
+            life: life.clone(),
+        };
+        tasks.spawn("service", async move {
+            worker.run(item, desk).await;
+            drop(place);
+        });
+    }
+    // All places back: every call has ended.
+    let all = u32::try_from(cell.settings().readers).unwrap_or(u32::MAX);
+    let _ = places.acquire_many(all).await;
+}
+
+struct Worker<B: Behaviour> {
+    state: Arc<B>,
+    cell: Arc<Cell<B::Item>>,
+    world: Arc<B::World>,
+    life: Arc<CancellationToken>,
+}
+
+impl<B: Behaviour> Worker<B> {
+    async fn run(self, first: B::Item, desk: OwnedSemaphorePermit) {
+        let mut waiting = Some(first);
+        while let Some(item) = waiting {
+            if let Some(item) = B::admit(&self.world, item) {
+                // The caller was answered before a panic comes here; the task must not die loudly.
+                let turn = self.state.run_shared(&self.world, &self.life, item);
+                let mut turn = pin!(AssertUnwindSafe(turn).catch_unwind());
+                if poll!(&mut turn).is_pending() {
+                    drop(desk);
+                    let _ = select(turn, pin!(self.life.cancelled())).await;
+                    return;
+                }
+            }
+            tokio::task::consume_budget().await;
+            if self.life.is_cancelled() {
+                // What waits is left to the next incarnation.
+                return;
+            }
+            waiting = self.cell.mailbox.try_pop();
+        }
+    }
+}
