@@ -2,13 +2,15 @@
 
 use std::{
     future::IntoFuture,
-    sync::{Arc, Weak},
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, Weak},
     time::{Duration, Instant},
 };
 
 use callboard::{
     Strategy,
-    env::{Entropy, Env},
+    env::{Entropy, Env, Udp, UdpSocket},
     prelude::*,
 };
 use futures_util::{StreamExt, future::join_all, stream};
@@ -420,4 +422,64 @@ async fn after_a_stop_or_a_drop_no_state_and_no_task_is_left() {
         })
         .await;
     }
+}
+
+/// Opens sockets, and knows which of them are still held.
+#[derive(Clone, Debug, Default)]
+struct Opened(Arc<Mutex<Vec<Weak<dyn UdpSocket>>>>);
+
+impl Opened {
+    fn held(&self) -> usize {
+        let opened = self.0.lock().expect("opened");
+        opened
+            .iter()
+            .filter(|socket| socket.strong_count() > 0)
+            .count()
+    }
+}
+
+impl Udp for Opened {
+    fn bind(&self, addr: SocketAddr) -> io::Result<Arc<dyn UdpSocket>> {
+        let socket = Env::real().udp.bind(addr)?;
+        self.0.lock().expect("opened").push(Arc::downgrade(&socket));
+        Ok(socket)
+    }
+}
+
+/// A dial that was under way is closed three probe timeouts after the end (RFC 9000, section 10.2), and
+/// without any answer such a timeout is three times `initial_rtt`, 100 ms. The rest is room for a
+/// machine under load.
+const FREED_WITHIN: Duration = Duration::from_secs(5);
+
+/// An endpoint holds 13 MB of receive buffer for as long as it holds its socket.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_stopped_holds_no_endpoint() {
+    let town = Town::new();
+    let stays = town
+        .node("n1")
+        .host::<Host>()
+        .start()
+        .await
+        .expect("starts");
+    for is_stopped in [true, false] {
+        let opened = Opened::default();
+        let mut env = Env::real();
+        env.udp = Arc::new(opened.clone());
+        let seed = stays.local_addr();
+        // Nobody answers there: a dial is under way when it ends.
+        let dead: SocketAddr = "127.0.0.1:9".parse().expect("an address");
+        let node = town.node("n2").env(env).seed(seed).seed(dead);
+        let node = node.start().await.expect("starts");
+        node.service::<Host>().echo(1).await.expect("linked");
+        assert_eq!(opened.held(), 1);
+        if is_stopped {
+            node.stop().await;
+        } else {
+            drop(node);
+        }
+        let begin = Instant::now();
+        eventually("the endpoint is freed", || opened.held() == 0).await;
+        assert!(begin.elapsed() < FREED_WITHIN, "{:?}", begin.elapsed());
+    }
+    stays.stop().await;
 }

@@ -5,7 +5,7 @@ use std::{
     future::IntoFuture,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU32, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU32, Ordering::SeqCst},
     },
     time::{Duration, Instant},
 };
@@ -1013,4 +1013,85 @@ async fn a_watch_of_an_actor_of_the_nodes_own_earlier_life_says_that_it_is_gone(
     assert_eq!(watching.expect("it fires").reason, DownReason::Gone);
     assert_eq!(code(brittle.crash().await), Code::ActorGone);
     after.stop().await;
+}
+
+/// Computes without an await until it is let go.
+#[derive(Actor)]
+#[actor(backoff = "1ms..1ms", intensity = "50 in 1m")]
+pub struct Thinker {
+    lives: Arc<Lives>,
+}
+
+#[derive(Default)]
+pub struct Lives {
+    made: AtomicU32,
+    alive: AtomicU32,
+    most: AtomicU32,
+    thinking: AtomicU32,
+    is_free: AtomicBool,
+}
+
+impl Thinker {
+    fn new(lives: &Arc<Lives>) -> Self {
+        lives.made.fetch_add(1, SeqCst);
+        let alive = lives.alive.fetch_add(1, SeqCst) + 1;
+        lives.most.fetch_max(alive, SeqCst);
+        Self {
+            lives: lives.clone(),
+        }
+    }
+}
+
+impl Drop for Thinker {
+    fn drop(&mut self) {
+        self.lives.alive.fetch_sub(1, SeqCst);
+    }
+}
+
+#[handlers]
+impl Thinker {
+    pub fn touch(&mut self) {}
+
+    pub fn crash(&mut self) {
+        panic!("on purpose");
+    }
+
+    pub fn think(&mut self) {
+        self.lives.thinking.fetch_add(1, SeqCst);
+        while !self.lives.is_free.load(SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_second_failure_while_a_sibling_still_ends_starts_everyone_once() {
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    let group = node.supervisor(Strategy::RestForOne);
+    let lives = [0; 3].map(|_| Arc::<Lives>::default());
+    let [a, b, c] = lives.each_ref().map(|lives| {
+        let lives = lives.clone();
+        group.spawn_with::<Thinker>(move |_| Thinker::new(&lives))
+    });
+    let thought = tokio::spawn(c.think().into_future());
+    eventually("it thinks", || lives[2].thinking.load(SeqCst) == 1).await;
+    assert_eq!(code(b.crash().await), Code::Panicked);
+    // Longer than the backoff: the younger ones would run again, were it not for the one that thinks.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(code(a.crash().await), Code::Panicked);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    lives[2].is_free.store(true, SeqCst);
+    for member in [&a, &b, &c] {
+        member.touch().await.expect("it runs again");
+    }
+    let _ = thought.await;
+    node.stop().await;
+    let count = |of: fn(&Lives) -> &AtomicU32| lives.each_ref().map(|lives| of(lives).load(SeqCst));
+    assert_eq!(
+        count(|lives| &lives.most),
+        [1; 3],
+        "one incarnation at a time"
+    );
+    assert_eq!(count(|lives| &lives.made), [2; 3]);
 }

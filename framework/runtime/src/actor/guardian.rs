@@ -5,7 +5,7 @@
 //! watches it, and to every caller.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fmt,
     future::Future,
     pin::Pin,
@@ -92,8 +92,17 @@ struct State {
     starts: BTreeMap<u64, u64>,
     next_start: u64,
     /// Children without an incarnation, until their backoff is over.
-    waiting: BTreeSet<u64>,
+    waiting: BTreeMap<u64, Waiting>,
     stopping: bool,
+}
+
+/// A child that waits for its restart.
+#[derive(Default)]
+struct Waiting {
+    /// The number of the restart that counts: a failure of an older sibling makes a new one.
+    restart: u64,
+    /// The incarnation before, which was killed and may not have ended yet.
+    killed: Option<ActorCell>,
 }
 
 impl Guardian {
@@ -114,7 +123,7 @@ impl Guardian {
                 residents: BTreeMap::new(),
                 starts: BTreeMap::new(),
                 next_start: 0,
-                waiting: BTreeSet::new(),
+                waiting: BTreeMap::new(),
                 stopping: false,
             }),
         }))
@@ -321,19 +330,28 @@ impl Guardian {
     fn restart(&self, failed: u64, keys: &[u64], delay: Duration) {
         // The residents are forgotten BEFORE they are killed, so that the report of the kill does
         // not count as an end.
-        {
+        let number = {
             let mut state = self.state();
             state.residents.retain(|_, key| !keys.contains(key));
             state.starts.retain(|key, _| !keys.contains(key));
-            state.waiting.extend(keys);
-        }
-        let mut killed = Vec::new();
+            state.next_start += 1;
+            let number = state.next_start;
+            for key in keys {
+                state.waiting.entry(*key).or_default().restart = number;
+            }
+            number
+        };
         for key in keys.iter().rev().filter(|key| **key != failed) {
             if let Some(child) = self.child(*key) {
-                killed.extend(child.kill());
+                let killed = child.kill();
                 child.incarnation_ended();
+                if let Some(waiting) = self.state().waiting.get_mut(key) {
+                    // One that still ends from the restart before stays.
+                    waiting.killed = killed.or(waiting.killed.take());
+                }
             }
         }
+        let killed = self.state().killed(keys);
         let keys = keys.to_vec();
         let guardian = self.clone();
         let token = self.0.tasks.token().clone();
@@ -348,13 +366,21 @@ impl Guardian {
             let ends = killed.iter().map(|actor| actor.wait(Some(KILL_GRACE)));
             let _ = futures_util::future::join_all(ends).await;
             for key in keys {
-                guardian.start_again(key);
+                guardian.start_again(key, number);
             }
         });
     }
 
-    fn start_again(&self, key: u64) {
-        self.state().waiting.remove(&key);
+    /// Starts a child after its backoff, unless a later restart has taken it over.
+    fn start_again(&self, key: u64, restart: u64) {
+        {
+            let mut state = self.state();
+            let current = state.waiting.get(&key).map(|waiting| waiting.restart);
+            if current != Some(restart) {
+                return;
+            }
+            state.waiting.remove(&key);
+        }
         let Some(child) = self.child(key) else { return };
         if self.state().stopping || child.is_closed() {
             return self.ended(key, Ended::Stopped);
@@ -408,7 +434,7 @@ impl Guardian {
         let state = self.state();
         state
             .key(child)
-            .is_some_and(|key| state.waiting.contains(&key))
+            .is_some_and(|key| state.waiting.contains_key(&key))
     }
 
     /// Returns whether it has stopped: whoever made its ractor actor AFTER that has to stop it.
@@ -427,6 +453,14 @@ impl Guardian {
 }
 
 impl State {
+    /// Returns the incarnations that were killed for a restart of these children.
+    fn killed(&self, keys: &[u64]) -> Vec<ActorCell> {
+        let waiting = keys.iter().filter_map(|key| self.waiting.get(key));
+        waiting
+            .filter_map(|waiting| waiting.killed.clone())
+            .collect()
+    }
+
     fn key(&self, child: &Arc<dyn Child>) -> Option<u64> {
         let mut children = self.children.iter();
         let found = children.find(|(_, other)| Arc::ptr_eq(other, child));

@@ -223,12 +223,12 @@ impl Arrival {
     /// Answers with an error.
     pub(crate) fn fail(self, error: CallError) {
         let served = &self.0;
+        served.session.streams.forget(served.id);
         if !served.wants_reply {
             tracing::debug!(%error, "a send was refused");
             served.session.hub.metrics().send_refused(error.code());
             return;
         }
-        served.session.streams.forget(served.id);
         if self.is_cancelled() {
             // Nobody reads it.
             return;

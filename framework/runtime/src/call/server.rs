@@ -7,6 +7,7 @@ use std::{
     any::Any,
     collections::BTreeMap,
     fmt,
+    pin::pin,
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -16,7 +17,7 @@ use callboard_protocol::{
     id::{ActorAddr, ActorId, CallId, InterfaceId, MethodId},
     wire::header::{Body, Call as CallFrame, Down, DownReason, Frame, Reply, Target, Watch},
 };
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, Either, select};
 
 use crate::{
     actor::{Cell, Child, Ended, Guardian},
@@ -26,6 +27,7 @@ use crate::{
 
 use super::{
     arrival::Arrival,
+    deadline::Alarm,
     envelope::Incoming,
     hold::{Held, Ordered},
     hub::Hub,
@@ -343,17 +345,27 @@ async fn receive_bodies(session: Arc<Session>, first: Arrived) {
     let mut next = Some(first);
     while let Some(mut arrived) = next {
         if arrived.body.is_none() {
-            arrived.body = arrived.arrival.read_body().await;
+            arrived.body = body_in_time(&session.hub, &arrived).await;
         }
         if arrived.body.is_some() {
             dispatch(&session.hub, arrived);
         } else {
             let error = node_error(&session.hub, Code::StreamBroken)
-                .with_detail("the arguments' stream ended early");
+                .with_detail("the arguments' stream ended early, or did not come");
             let (interface, method) = (arrived.interface, arrived.method);
             refuse(&session.hub, interface, method, arrived.arrival, error);
         }
         next = session.holds.next(&pair);
+    }
+}
+
+/// Reads the body of a call, up to the call's deadline: a stream that was lost before it came, or that
+/// the caller of a send left open, must not hold up the pair for as long as the session lasts.
+async fn body_in_time(hub: &Hub, arrived: &Arrived) -> Option<Bytes> {
+    let deadline = pin!(Alarm::new(hub.deadlines(), arrived.meta.deadline));
+    match select(pin!(arrived.arrival.read_body()), deadline).await {
+        Either::Left((body, _)) => body,
+        Either::Right(((), _)) => None,
     }
 }
 

@@ -1,29 +1,30 @@
-//! No turn begins, and none that may be interrupted goes on, once its machine can know that nobody
+//! No turn begins, and none that may be interrupted goes on, once its machine has to know that nobody
 //! waits for the call any more: since it was dropped, ended, or lost with the machine that made it.
 //! A turn that had begun and has its actor for itself runs to its end (design, section 2), but what
 //! it waits for ends with its deadline, which like that of a send counts from the call's arrival.
 //!
-//! What a machine can know, and when: [`DroppedWorkStops::arrives_by`].
+//! What a machine has to know, and when: [`DroppedWorkStops::arrives_by`].
 
 use super::{Broken, Invariant};
 use crate::ledger::{Entry, Event, MachineNumber, Token, Work};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The longest way of a frame on a healthy network, with the room for what a turn still does at its
 /// deadline; appends take up to 20 ms.
 const HEALTHY: Duration = Duration::from_millis(250);
 
-/// The same while there are faults: a frame that has not arrived by then never does, because both
-/// sides give a silent peer up after 3 s.
+/// The same from the end of the faults, for a frame of before: both sides give a silent peer up after
+/// 3 s. While there are faults nothing is certain, because a link that loses most of its datagrams
+/// lasts, and may take seconds for a frame.
 const FAULTY: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default)]
 pub(super) struct DroppedWorkStops {
     calls: BTreeMap<Token, Call>,
-    /// Runs that have begun and not ended.
-    running: BTreeMap<Token, BTreeSet<MachineNumber>>,
-    /// When a machine went on, or will, after it stood still.
+    /// Runs that have begun and not ended, with the time of the beginning.
+    running: BTreeMap<Token, BTreeMap<MachineNumber, Duration>>,
+    /// When a machine goes on that stands still.
     awake: BTreeMap<MachineNumber, Duration>,
     calmed: Option<Duration>,
 }
@@ -39,50 +40,39 @@ struct Call {
 }
 
 impl DroppedWorkStops {
-    /// Returns when a frame that is written at a time has arrived at the latest, or its link is
-    /// given up: both tell the host what it has to know.
-    fn arrives_by(&self, written: Duration) -> Duration {
-        let last_fault = self.calmed.map_or(written, |calmed| written.min(calmed));
-        (written + HEALTHY).max(last_fault + FAULTY)
+    /// Returns when a frame that is written at a time has arrived at the latest, or its link is given
+    /// up: both tell the host what it has to know. Nothing as long as there are faults.
+    fn arrives_by(&self, written: Duration) -> Option<Duration> {
+        Some((written + HEALTHY).max(self.calmed? + FAULTY))
     }
 
-    /// Returns when a machine knows at the latest that a call is over.
-    fn known_by(&self, call: &Call, on: MachineNumber) -> Option<Duration> {
-        let known = match call.work {
-            Work::Sent => self.deadline_on_host(call),
-            Work::EndsWithCaller | Work::RunsToItsEnd => self.arrives_by(call.over?),
-        };
-        Some(self.when_awake(known, on))
-    }
-
-    /// Returns when a turn of a call, once it has begun, ends at the latest.
-    fn ends_by(&self, call: &Call, on: MachineNumber) -> Option<Duration> {
+    /// Returns when the host of a call knows at the latest that the call is over.
+    fn known_by(&self, call: &Call) -> Option<Duration> {
         match call.work {
-            Work::EndsWithCaller => self.known_by(call, on),
+            Work::Sent => Some(call.deadline + (self.arrives_by(call.issued)? - call.issued)),
+            Work::EndsWithCaller | Work::RunsToItsEnd => self.arrives_by(call.over?),
+        }
+    }
+
+    /// Returns when a turn of a call that began at a time ends at the latest.
+    fn ends_by(&self, call: &Call, on: MachineNumber, began: Duration) -> Option<Duration> {
+        match call.work {
+            Work::EndsWithCaller => self.known_by(call),
             Work::RunsToItsEnd | Work::Sent => {
-                Some(self.when_awake(self.deadline_on_host(call), on))
+                let arrived = self.arrives_by(call.issued).unwrap_or(began).min(began);
+                let deadline = call.deadline + (arrived - call.issued);
+                let awake = self.awake.get(&on).copied().unwrap_or_default();
+                Some(deadline.max(awake) + HEALTHY)
             }
         }
     }
 
-    /// Returns the deadline as the host counts it, from the arrival of the call: at most as much
-    /// later as the call was under way.
-    fn deadline_on_host(&self, call: &Call) -> Duration {
-        call.deadline + (self.arrives_by(call.issued) - call.issued)
-    }
-
-    /// Puts a time off if the machine stood still: it reads what waits for it, or gives the peer up.
-    fn when_awake(&self, at: Duration, on: MachineNumber) -> Duration {
-        let awake = self.awake.get(&on).map_or(at, |&awake| awake + FAULTY);
-        at.max(awake)
-    }
-
     fn started(&mut self, token: Token, on: MachineNumber, at: Duration) -> Result<(), Broken> {
-        self.running.entry(token).or_default().insert(on);
+        self.running.entry(token).or_default().insert(on, at);
         let Some(call) = self.calls.get(&token) else {
             return Ok(());
         };
-        match self.known_by(call, on) {
+        match self.known_by(call) {
             Some(known) if at > known => Err(format!(
                 "call {token} began to run on {on} at {} ms, although nobody waited for it any \
                  more, as {on} knew by {} ms",
@@ -167,8 +157,8 @@ impl Invariant for DroppedWorkStops {
             let Some(call) = self.calls.get(token) else {
                 continue;
             };
-            let late = machines.iter().find_map(|&on| {
-                let end = self.ends_by(call, on).filter(|&end| now > end)?;
+            let late = machines.iter().find_map(|(&on, &began)| {
+                let end = self.ends_by(call, on, began).filter(|&end| now > end)?;
                 Some((on, end))
             });
             if let Some((on, end)) = late {

@@ -28,9 +28,17 @@ struct Actor {
     strategy: Strategy,
     /// Since when it is to begin anew.
     owed: Option<Duration>,
+    /// When it last had a reason to. Two reasons at the same time may make one new incarnation or
+    /// two: one that starts as a sibling fails is overtaken.
+    reason: Option<Duration>,
 }
 
 impl Actor {
+    fn has_to_restart(&mut self, at: Duration) {
+        self.owed = Some(at);
+        self.reason = Some(at);
+    }
+
     /// Returns whether a failure of `failed` restarts this one too.
     fn restarts_with(&self, failed: (MachineNumber, usize)) -> bool {
         let (on, place) = failed;
@@ -53,22 +61,38 @@ impl GroupRestartsTogether {
                 if sibling.place != failed.1 {
                     sometimes!("a-sibling-was-restarted");
                 }
-                sibling.owed = Some(at);
+                sibling.has_to_restart(at);
             }
         }
     }
 
-    fn began(&mut self, actor: u64, new: Actor) -> Result<(), Broken> {
+    fn began(&mut self, actor: u64, mut new: Actor, at: Duration) -> Result<(), Broken> {
         if self.leaving.contains(&new.on) {
             return Ok(());
         }
-        match self.actors.insert(actor, new) {
-            Some(Actor { owed: None, on, .. }) => Err(format!(
-                "actor {actor} on {on} began anew, although neither it nor a sibling that takes it \
-                 along had failed"
-            )),
-            _ => Ok(()),
+        let Some(before) = self.actors.remove(&actor) else {
+            self.actors.insert(actor, new);
+            return Ok(());
+        };
+        let in_time = before
+            .reason
+            .map(|reason| self.restarts_by(&before, reason));
+        new.reason = before.reason;
+        self.actors.insert(actor, new);
+        if in_time.is_some_and(|limit| at <= limit) {
+            return Ok(());
         }
+        Err(format!(
+            "actor {actor} on {} began anew, although neither it nor a sibling that takes it along \
+             had failed",
+            before.on
+        ))
+    }
+
+    /// Returns when an actor has begun anew at the latest.
+    fn restarts_by(&self, actor: &Actor, reason: Duration) -> Duration {
+        let awake = self.awake.get(&actor.on).copied().unwrap_or_default();
+        reason.max(awake) + RESTART
     }
 
     fn forget(&mut self, machine: MachineNumber) {
@@ -94,13 +118,14 @@ impl Invariant for GroupRestartsTogether {
                     place,
                     strategy,
                     owed: None,
+                    reason: None,
                 };
-                return self.began(actor, new);
+                return self.began(actor, new, entry.at);
             }
             Event::Failing { actor } => self.failing(actor, entry.at),
             Event::Aborted { actor } => {
                 if let Some(actor) = self.actors.get_mut(&actor) {
-                    actor.owed = Some(entry.at);
+                    actor.has_to_restart(entry.at);
                 }
             }
             Event::Leaving { machine } => {
@@ -122,8 +147,7 @@ impl Invariant for GroupRestartsTogether {
     fn at(&mut self, now: Duration) -> Result<(), Broken> {
         for (number, actor) in &self.actors {
             let Some(owed) = actor.owed else { continue };
-            let awake = self.awake.get(&actor.on).copied().unwrap_or_default();
-            if now > owed.max(awake) + RESTART {
+            if now > self.restarts_by(actor, owed) {
                 return Err(format!(
                     "actor {number} on {} was to begin anew at {} ms, and has not",
                     actor.on,
