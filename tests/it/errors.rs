@@ -74,6 +74,10 @@ impl Worker {
         Ok(other.relay(this).await?)
     }
 
+    pub fn ticks(&self) -> impl Stream<Item = u32> + use<> {
+        futures_util::stream::iter(0..2).chain(futures_util::stream::pending())
+    }
+
     #[handler(abort)]
     pub async fn abortable(&mut self) {
         std::future::pending::<()>().await;
@@ -558,4 +562,148 @@ async fn a_certificate_of_the_other_kind_starts_nothing() {
     let connecting = Client::builder().identity(node).seed(seed).connect();
     let error = connecting.await.expect_err("a node's");
     assert_eq!(error.code(), Code::CertificateInvalid);
+}
+
+#[derive(Default, Actor)]
+pub struct Hop;
+
+#[handlers]
+impl Hop {
+    /// Passes through the others, the last one first.
+    pub async fn hop(&mut self, mut others: Vec<HopRef>) -> Result<u32, CallError> {
+        match others.pop() {
+            Some(next) => Ok(1 + next.hop(others).await?),
+            None => Ok(1),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chain_of_calls_has_an_end() {
+    let town = Town::new();
+    let one = town.node("one").start().await.expect("one");
+    let two = town.node("two").seed(one.local_addr()).start();
+    let two = two.await.expect("two");
+    eventually("linked", || {
+        two.members().len() == 1 && one.members().len() == 1
+    })
+    .await;
+    // Every other hop is to the other node.
+    let hops = |count: usize| -> Vec<HopRef> {
+        (0..count)
+            .map(|hop| [&one, &two][hop % 2].spawn::<Hop>())
+            .map(|hop| one.attach(hop))
+            .collect()
+    };
+    // 16 actors may wait for a 17th, as the header of a call has room for.
+    let first = one.spawn::<Hop>();
+    let passed = soon(first.hop(hops(16)).timeout(DEADLINE)).await;
+    assert_eq!(flat(passed), Ok(17));
+    let first = one.spawn::<Hop>();
+    let error = flat(soon(first.hop(hops(17)).timeout(DEADLINE)).await).expect_err("too long");
+    assert_eq!(
+        (error.code(), error.ran()),
+        (Code::ChainTooLong, Ran::NotSent),
+        "{error}"
+    );
+    two.stop().await;
+    one.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_whose_actor_stops_breaks() {
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    let client = town.client(node.local_addr()).await;
+    for remote in [false, true] {
+        let local = node.spawn_with::<Worker>(|_| Worker {
+            gate: Gate::default(),
+        });
+        let worker = if remote {
+            client.attach(local.clone())
+        } else {
+            local.clone()
+        };
+        let mut ticks = soon(worker.ticks().timeout(DEADLINE))
+            .await
+            .expect("a stream");
+        assert_eq!(soon(ticks.next()).await, Some(Ok(0)));
+        assert_eq!(soon(ticks.next()).await, Some(Ok(1)));
+        assert!(node.stop_actor(&local, SOON).await);
+        let error = soon(ticks.next()).await.expect("an item").expect_err("cut");
+        assert_eq!(error.code(), Code::StreamBroken, "{error}");
+        assert!(soon(ticks.next()).await.is_none());
+    }
+    client.close().await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_stops_refuses_new_calls_and_answers_the_old_ones() {
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    let client = town.client(node.local_addr()).await;
+    let gate = Gate::default();
+    let given = gate.clone();
+    let worker = client.attach(node.spawn_with::<Worker>(move |_| Worker {
+        gate: given.clone(),
+    }));
+    let running = tokio::spawn(worker.wait().timeout(DEADLINE).into_future());
+    eventually("it runs", || gate.started.load(Ordering::SeqCst) == 1).await;
+    let stopping = tokio::spawn(node.stop());
+    let mut refused = None;
+    // Until the node has begun to stop it takes calls; they wait behind the first.
+    while refused.is_none() {
+        let call = worker.runs().timeout(Duration::from_millis(20)).await;
+        refused = call
+            .err()
+            .map(|error| error.code())
+            .filter(|code| *code != Code::DeadlineExceeded);
+    }
+    assert_eq!(refused, Some(Code::NodeStopping));
+    gate.opened.0.add_permits(1);
+    assert_eq!(soon(running).await.expect("joins"), Ok(1));
+    soon(stopping).await.expect("joins");
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deadline_that_ends_in_the_queue_is_told_from_one_that_ends_in_a_turn() {
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    let client = town.client(node.local_addr()).await;
+    let gate = Gate::default();
+    let given = gate.clone();
+    let local = node.spawn_with::<Worker>(move |_| Worker {
+        gate: given.clone(),
+    });
+    let worker = client.attach(local.clone());
+    let running = tokio::spawn(worker.wait().timeout(DEADLINE).into_future());
+    eventually("it runs", || gate.started.load(Ordering::SeqCst) == 1).await;
+    // A call of the same node is taken out of the queue: it has not run.
+    let error = local.runs().timeout(Duration::from_millis(20)).await;
+    let error = error.expect_err("late");
+    assert_eq!(
+        (error.code(), error.ran()),
+        (Code::DeadlineBeforeSend, Ran::NotSent)
+    );
+    // Nobody waits for a send, so the host looks at its deadline when its turn comes.
+    let sent = worker.runs().timeout(Duration::from_millis(20)).send();
+    assert_eq!(sent.await, Ok(()));
+    let later = worker.runs().timeout(Duration::from_millis(100)).await;
+    assert_eq!(code(later), Code::DeadlineExceeded);
+    gate.opened.0.add_permits(1);
+    assert_eq!(soon(running).await.expect("joins"), Ok(1));
+    let expired = Code::ExpiredInQueue.text();
+    eventually("the send is refused", || {
+        let text = node.metrics();
+        text.contains(&format!(
+            "callboard_sends_refused_total{{code=\"{expired}\"}} 1"
+        )) && text.contains(&format!(
+            "callboard_served_errors_total{{method=\"Worker/runs\",code=\"{expired}\"}} 1"
+        ))
+    })
+    .await;
+    client.close().await;
+    node.stop().await;
 }

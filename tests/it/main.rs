@@ -8,6 +8,7 @@ mod bodies;
 mod book;
 mod builds;
 mod calls;
+mod coverage;
 mod encodings;
 mod errors;
 mod leaks;
