@@ -15,6 +15,7 @@ const BODIES: &str = "tests/it/bodies.rs";
 const BUILDS: &str = "tests/it/builds.rs";
 const ENCODINGS: &str = "tests/it/encodings.rs";
 const PRESSURE: &str = "tests/it/pressure.rs";
+const PROCESSES: &str = "tests/it/processes.rs";
 const SHAPES: &str = "tests/it/shapes.rs";
 /// Against a peer that sends what no build of ours would.
 const RAW: &str = "framework/runtime/src/call/tests.rs";
@@ -23,7 +24,7 @@ const RAW: &str = "framework/runtime/src/call/tests.rs";
 const GOT: &[Row] = &[
     (Code::DeadlineExceeded, ERRORS, "deadlines_end_calls_here_and_there"),
     (Code::DeadlineBeforeSend, ERRORS, "a_deadline_that_ends_in_the_queue_is_told_from_one_that_ends_in_a_turn"),
-    (Code::PeerLost, ERRORS, "a_stopped_actor_and_a_stopped_node_say_so"),
+    (Code::PeerLost, PROCESSES, "calls_to_a_killed_peer_end_and_its_next_life_answers"),
     (Code::PeerUnreachable, ERRORS, "a_stopped_actor_and_a_stopped_node_say_so"),
     (Code::NoHost, ERRORS, "a_panic_is_an_error_of_its_call_and_the_queue_is_kept"),
     (Code::NotHosted, RAW, "a_call_of_what_is_not_here_is_refused_and_counted_under_one_label"),

@@ -378,24 +378,25 @@ async fn a_stopped_actor_and_a_stopped_node_say_so() {
     assert!(other.runs().await.is_ok());
     let fragile = client.service::<Fragile>();
     let hanging = tokio::spawn(fragile.hangs().timeout(DEADLINE).into_future());
-    eventually("the call is in flight", || {
-        client
-            .metrics()
-            .contains("callboard_calls_in_flight{method=\"Fragile/hangs\"} 1")
+    eventually("the call runs", || {
+        node.metrics()
+            .contains("callboard_mailbox_wait_seconds_count{actor=\"Fragile\"} 1")
     })
     .await;
     drop(node);
     let error = soon(hanging).await.expect("joins").expect_err("lost");
-    assert_eq!(
-        (error.code(), error.ran()),
-        (Code::PeerLost, Ran::MayHaveRun),
+    // A node that is dropped may still say why before its link is lost.
+    assert!(
+        matches!(error.code(), Code::PeerLost | Code::TurnAborted),
         "{error}"
     );
+    assert_eq!(error.ran(), Ran::MayHaveRun);
     let down = soon(watched).await.expect("joins").reason;
     assert!(matches!(
         down,
         callboard::DownReason::NodeLost | callboard::DownReason::Stopped
     ));
+    eventually("the link is gone", || client.members().is_empty()).await;
     assert_eq!(
         code(soon(other.runs().timeout(DEADLINE)).await),
         Code::PeerUnreachable
@@ -694,13 +695,14 @@ async fn a_deadline_that_ends_in_the_queue_is_told_from_one_that_ends_in_a_turn(
     assert_eq!(code(later), Code::DeadlineExceeded);
     gate.opened.0.add_permits(1);
     assert_eq!(soon(running).await.expect("joins"), Ok(1));
+    // The call may have expired there too, before the word came that nobody waits for it.
     let expired = Code::ExpiredInQueue.text();
     eventually("the send is refused", || {
         let text = node.metrics();
         text.contains(&format!(
             "callboard_sends_refused_total{{code=\"{expired}\"}} 1"
         )) && text.contains(&format!(
-            "callboard_served_errors_total{{method=\"Worker/runs\",code=\"{expired}\"}} 1"
+            "callboard_served_errors_total{{method=\"Worker/runs\",code=\"{expired}\"}} "
         ))
     })
     .await;
