@@ -70,11 +70,11 @@ pub(crate) enum Work {
     /// A producer at full speed and so many slow consumers.
     SlowConsumers { consumers: usize },
     /// Messages within the process, from so many tasks to as many targets.
-    LocalSend { pairs: usize, messages: usize },
+    LocalSend { pairs: usize },
     /// Calls within the process.
     LocalCall { in_flight: usize },
     /// Actors are spawned under supervision, called once, and left idle.
-    Spawn { actors: usize },
+    Spawn,
 }
 
 /// One measurement, as the process that makes the load is told.
@@ -154,9 +154,9 @@ impl Work {
             | Self::Put { in_flight, .. }
             | Self::Beside { in_flight, .. }
             | Self::LocalCall { in_flight } => in_flight,
-            Self::LocalSend { pairs, .. } => pairs,
+            Self::LocalSend { pairs } => pairs,
             Self::SlowConsumers { consumers } => consumers,
-            Self::Send { .. } | Self::SendSlow { .. } | Self::Connect | Self::Spawn { .. } => 1,
+            Self::Send { .. } | Self::SendSlow { .. } | Self::Connect | Self::Spawn => 1,
         }
     }
 
@@ -168,8 +168,8 @@ impl Work {
             | Self::Send { bytes }
             | Self::SendSlow { bytes }
             | Self::Beside { bytes, .. } => bytes,
-            Self::LocalSend { .. } | Self::Spawn { .. } => 0,
-            Self::Connect | Self::SlowConsumers { .. } | Self::LocalCall { .. } => SMALL_BYTES,
+            Self::LocalSend { .. } | Self::LocalCall { .. } | Self::Spawn => 0,
+            Self::Connect | Self::SlowConsumers { .. } => SMALL_BYTES,
         }
     }
 
@@ -182,7 +182,7 @@ impl Work {
     pub(crate) fn is_remote(self) -> bool {
         !matches!(
             self,
-            Self::LocalSend { .. } | Self::LocalCall { .. } | Self::Spawn { .. }
+            Self::LocalSend { .. } | Self::LocalCall { .. } | Self::Spawn
         )
     }
 }

@@ -14,10 +14,13 @@ mod child;
 mod credentials;
 mod job;
 mod load;
+mod local;
+mod lossy;
 mod meter;
 mod remote;
 mod report;
 mod run;
+mod slow;
 mod table;
 mod usage;
 
@@ -54,7 +57,13 @@ fn main() -> ExitCode {
 /// Makes the load that the job says, and prints the figures.
 fn load(job: &str) -> Result<(), Box<dyn Error>> {
     let job: Job = serde_json::from_str(job)?;
-    let figures = runtime(job.contender)?.block_on(remote::measure(&job))?;
+    let figures = runtime(job.contender)?.block_on(async {
+        if job.server.is_some() {
+            remote::measure(&job).await
+        } else {
+            local::measure(&job).await
+        }
+    })?;
     println!("{}", serde_json::to_string(&figures)?);
     Ok(())
 }

@@ -31,6 +31,8 @@ struct Summary {
     /// How many times as fast raw quinn was as gRPC: below eight it is no measure.
     raw_to_tonic: Option<f64>,
     bold_hold: bool,
+    /// The cases that this machine cannot run, and what they lack.
+    skipped: BTreeMap<&'static str, String>,
     hold: usize,
     of: usize,
     machine: Machine,
@@ -109,6 +111,7 @@ fn summary(results: &Results, took: Duration) -> Summary {
     };
     Summary {
         raw_to_tonic: raw_to_tonic(results),
+        skipped: results.skipped.clone(),
         bold_hold: bounds.iter().all(|verdict| verdict.holds || !verdict.bold),
         hold: bounds.iter().filter(|verdict| verdict.holds).count(),
         of: bounds.len(),
@@ -167,6 +170,9 @@ fn print_bounds(summary: &Summary) {
             limit(verdict.must),
             if verdict.holds { "holds" } else { "MISSED" },
         );
+    }
+    for (case, error) in &summary.skipped {
+        println!("{case} was skipped: {error}");
     }
     if let Some(times) = summary.raw_to_tonic {
         let counts = if times >= RAW_TO_TONIC_MIN {

@@ -9,12 +9,15 @@ use crate::args::{Args, Group};
 use crate::case::{CASES, Case};
 use crate::child::{self, Place, Server};
 use crate::job::{Contender, Figures, Job};
+use crate::lossy::Lossy;
 use crate::{credentials, report};
 
 /// What was found, by case and contender.
 #[derive(Debug, Default)]
 pub(crate) struct Results {
     cases: BTreeMap<(&'static str, Contender), Found>,
+    /// The cases that this machine cannot run, and what they lack.
+    pub(crate) skipped: BTreeMap<&'static str, String>,
 }
 
 /// What one contender of one case did.
@@ -107,13 +110,22 @@ fn take_turns(
     credentials: &Path,
     results: &mut Results,
 ) {
+    let link = match lossy_link(case, round) {
+        Ok(link) => link,
+        Err(error) => {
+            eprintln!("         {} is skipped: {error}", case.name);
+            results.skipped.insert(case.name, error.to_string());
+            return;
+        }
+    };
+    let place = link.as_ref().map_or_else(Place::loopback, Lossy::place);
     let mut contenders = case.contenders.to_vec();
     let first = round as usize % contenders.len().max(1);
     contenders.rotate_left(first);
     contenders.retain(|contender| args.only.is_empty() || args.only.contains(contender));
     for contender in contenders {
         let found = results.cases.entry((case.name, contender)).or_default();
-        match measure(case, contender, pace, credentials) {
+        match measure(case, contender, pace, credentials, &place) {
             Ok(figures) => found.rounds.push(figures),
             Err(error) => {
                 eprintln!("         {} {contender}: {error}", case.name);
@@ -123,15 +135,21 @@ fn take_turns(
     }
 }
 
+/// The link of a case that does not run on loopback. Each round loses other packets.
+fn lossy_link(case: &Case, round: u32) -> Result<Option<Lossy>, Box<dyn Error>> {
+    let open = |permille| Lossy::open(permille, u64::from(round) << 32);
+    case.lost_permille.map(open).transpose()
+}
+
 fn measure(
     case: &Case,
     contender: Contender,
     pace: Pace,
     credentials: &Path,
+    place: &Place,
 ) -> Result<Figures, Box<dyn Error>> {
-    let place = Place::loopback();
     let server = if case.work.is_remote() {
-        Some(Server::start(contender, credentials, &place)?)
+        Some(Server::start(contender, credentials, place)?)
     } else {
         None
     };
@@ -144,7 +162,7 @@ fn measure(
         warm: pace.warm,
         window: pace.window,
     };
-    child::load(&job, &place)
+    child::load(&job, place)
 }
 
 impl Results {

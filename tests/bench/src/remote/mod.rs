@@ -4,9 +4,12 @@
 //! given its [`Job`] and prints the [`Figures`] that it found.
 
 mod frames;
-mod ours;
+mod kameo;
+pub(crate) mod ours;
 mod quinn;
+mod ractor;
 mod raw;
+mod tarpc;
 mod tcp;
 pub(crate) mod tonic;
 
@@ -18,8 +21,8 @@ use std::path::Path;
 use tokio::sync::oneshot;
 
 use self::quinn::Quic;
-use crate::job::{Contender, Figures, Job, Ready};
-use crate::{load, runtime};
+use crate::job::{Contender, Figures, Job, Ready, Work};
+use crate::{load, runtime, slow};
 
 /// Runs a server until standard input ends.
 pub(crate) fn serve(
@@ -70,14 +73,21 @@ async fn start(
         Contender::TonicUnary | Contender::TonicBidi => {
             (tonic::serve(credentials, ip).await?, Box::new(()))
         }
-        Contender::Tarpc | Contender::Ractor | Contender::Kameo | Contender::Channels => {
-            return Err(format!("{contender} has no server").into());
+        Contender::Tarpc => (tarpc::serve(credentials, ip).await?, Box::new(())),
+        Contender::Ractor => {
+            let (ready, node) = ractor::serve(credentials, ip).await?;
+            (ready, Box::new(node))
         }
+        Contender::Kameo => (kameo::serve(ip).await?, Box::new(())),
+        Contender::Channels => return Err("channels are local".into()),
     })
 }
 
 /// Makes load and returns what it found.
 pub(crate) async fn measure(job: &Job) -> Result<Figures, Box<dyn Error>> {
+    if let Work::SlowConsumers { consumers } = job.work {
+        return slow::measure(job, consumers).await;
+    }
     match job.contender {
         Contender::Ours
         | Contender::OursService
@@ -89,9 +99,10 @@ pub(crate) async fn measure(job: &Job) -> Result<Figures, Box<dyn Error>> {
         Contender::Assembled => load::run::<quinn::assembled::Assembled>(job).await,
         Contender::TcpTls => load::run::<raw::Framed<tcp::TcpTls>>(job).await,
         Contender::TonicUnary | Contender::TonicBidi => load::run::<tonic::Connected>(job).await,
-        Contender::Tarpc | Contender::Ractor | Contender::Kameo | Contender::Channels => {
-            Err(format!("{} has no client", job.contender).into())
-        }
+        Contender::Tarpc => load::run::<tarpc::Connected>(job).await,
+        Contender::Ractor => load::run::<ractor::Connected>(job).await,
+        Contender::Kameo => load::run::<kameo::Connected>(job).await,
+        Contender::Channels => Err("channels are local".into()),
     }
 }
 

@@ -2,7 +2,9 @@
 //! queues on.
 
 use std::error::Error;
+use std::net::IpAddr;
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,8 +15,11 @@ use crate::job::{Contender, Job, Ready};
 use crate::load::{Caller, Link};
 
 /// Answers calls; every node may.
-#[derive(Debug, Default, Service)]
-pub(crate) struct Answers;
+#[derive(Default, Service)]
+pub(crate) struct Answers {
+    /// Its own node, once that has started.
+    node: Arc<OnceLock<Node>>,
+}
 
 #[handlers]
 impl Answers {
@@ -31,6 +36,21 @@ impl Answers {
     /// Spawns an actor on this node.
     pub fn open(&self, ctx: &Ctx<Self>) -> EchoRef {
         ctx.spawn::<Echo>()
+    }
+
+    /// Spawns a slow actor on this node.
+    pub fn open_slow(&self, ctx: &Ctx<Self>) -> SlowRef {
+        ctx.spawn::<Slow>()
+    }
+
+    /// Returns how many sends this node has refused, as its metrics say.
+    pub fn sends_refused(&self) -> u64 {
+        let metrics = self.node.get().map(Node::metrics).unwrap_or_default();
+        let lines = metrics.lines();
+        let refused = lines.filter(|line| line.starts_with("callboard_sends_refused_total"));
+        refused
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+            .sum()
     }
 }
 
@@ -65,8 +85,23 @@ impl Echo {
         }
     }
 
-    /// Takes a message and rests after each.
-    pub async fn take_and_rest(&mut self, _body: Bytes) {
+    /// Returns how many messages it has taken.
+    pub fn taken(&self) -> u64 {
+        self.taken
+    }
+}
+
+/// Takes about a hundred messages a second and lets few wait.
+#[derive(Debug, Default, Actor)]
+#[actor(mailbox = 16)]
+pub(crate) struct Slow {
+    taken: u64,
+}
+
+#[handlers]
+impl Slow {
+    /// Takes a message and rests.
+    pub async fn take(&mut self, _body: Bytes) {
         self.taken += 1;
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -156,17 +191,24 @@ impl Caller for Calls {
 pub(crate) async fn serve(
     contender: Contender,
     credentials: &Path,
-    ip: std::net::IpAddr,
-) -> Result<(Ready, Node), Box<dyn Error>> {
+    ip: IpAddr,
+) -> Result<(Ready, Arc<OnceLock<Node>>), Box<dyn Error>> {
+    let held = Arc::new(OnceLock::new());
+    let own = Arc::clone(&held);
     let node = Node::builder()
         .name("server")
         .listen((ip, 0).into())
         .identity(credentials::ours(credentials, "server")?)
         .config(config(contender))
-        .host::<Answers>()
+        .host_with(move |_: &Ctx<Answers>| Answers {
+            node: Arc::clone(&own),
+        })
         .start()
         .await?;
-    Ok((Ready::here(node.local_addr()), node))
+    let ready = Ready::here(node.local_addr());
+    // It was empty.
+    let _ = held.set(node);
+    Ok((ready, held))
 }
 
 /// Connects to it.
