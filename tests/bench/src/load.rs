@@ -129,9 +129,11 @@ async fn beside<L: Link>(link: &L, job: &Job) -> Result<Figures, Box<dyn Error>>
     let [alone, beside] = phases;
     let mut figures = Figures::default();
     for name in ["p50_ns", "p99_ns", "calls_per_s", "failed"] {
-        let (alone, beside) = (alone.get(name), beside.get(name));
-        figures.set(&format!("alone_{name}"), alone.unwrap_or(f64::NAN));
-        figures.set(&format!("beside_{name}"), beside.unwrap_or(f64::NAN));
+        for (phase, found) in [("alone", &alone), ("beside", &beside)] {
+            if let Some(value) = found.get(name) {
+                figures.set(&format!("{phase}_{name}"), value);
+            }
+        }
     }
     if let (Some(alone), Some(beside)) = (alone.get("p99_ns"), beside.get("p99_ns")) {
         figures.set("p99_ratio", beside / alone);

@@ -34,6 +34,8 @@ use crate::args::{Args, Role};
 use crate::job::{Contender, Job};
 
 fn main() -> ExitCode {
+    // For those who take what the process has. It is installed once, here, so it cannot fail.
+    let _ = credentials::provider().as_ref().clone().install_default();
     let args = Args::parse();
     let done = match &args.role {
         Some(Role::Serve {

@@ -165,15 +165,11 @@ impl Caller for Calls {
 
 fn swarm(key: Keypair) -> Result<Swarm<Behaviour>, Box<dyn Error>> {
     let config = messaging::Config::default()
-        .with_max_concurrent_streams(4096)
+        .with_max_concurrent_streams(STREAMS_MAX)
         .with_request_size_maximum(16 << 20);
     let swarm = SwarmBuilder::with_existing_identity(key)
         .with_tokio()
-        .with_tcp(
-            tcp::Config::default(),
-            noise::Config::new,
-            yamux::Config::default,
-        )?
+        .with_tcp(tcp::Config::default(), noise::Config::new, multiplexing)?
         .with_behaviour(|key| Behaviour::new(key.public().to_peer_id(), config))?
         .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(600)))
         .build();
@@ -187,6 +183,13 @@ async fn run(mut swarm: Swarm<Behaviour>) {
     }
 }
 
+/// Its default of 512 streams refuses the calls of the largest case.
+fn multiplexing() -> yamux::Config {
+    let mut config = yamux::Config::default();
+    config.set_max_num_streams(STREAMS_MAX);
+    config
+}
+
 /// The same in both processes, so that the load knows whom it looks for.
 fn server_key() -> Result<Keypair, Box<dyn Error>> {
     Ok(Keypair::ed25519_from_bytes([7; 32])?)
@@ -198,6 +201,8 @@ fn multiaddr(addr: SocketAddr) -> Result<Multiaddr, Box<dyn Error>> {
 }
 
 const NAME: &str = "answers";
+
+const STREAMS_MAX: usize = 4096;
 
 /// How often it is looked for, ten milliseconds apart.
 const LOOKS: u32 = 1000;
