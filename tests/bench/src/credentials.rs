@@ -41,10 +41,7 @@ pub(crate) fn make(directory: &Path) -> Result<(), Box<dyn Error>> {
         let params = CertificateParams::new(vec![SERVER_NAME.to_owned()])?;
         let certificate = params.signed_by(&key, &authority)?;
         fs::write(directory.join(format!("{name}.pem")), certificate.pem())?;
-        secret(
-            &directory.join(format!("{name}.key")),
-            &key.serialize_pem(),
-        )?;
+        secret(&directory.join(format!("{name}.key")), &key.serialize_pem())?;
     }
     Ok(())
 }
@@ -59,7 +56,10 @@ pub(crate) fn ours(directory: &Path, name: &str) -> Result<Identity, Box<dyn Err
 }
 
 /// The rivals' TLS settings of the side that is dialled: the same as Callboard's, by `alpn`.
-pub(crate) fn server(directory: &Path, alpn: &[u8]) -> Result<rustls::ServerConfig, Box<dyn Error>> {
+pub(crate) fn server(
+    directory: &Path,
+    alpn: &[u8],
+) -> Result<rustls::ServerConfig, Box<dyn Error>> {
     let provider = provider();
     let roots = Arc::new(roots(directory)?);
     let verifier =
@@ -75,7 +75,10 @@ pub(crate) fn server(directory: &Path, alpn: &[u8]) -> Result<rustls::ServerConf
 }
 
 /// The rivals' TLS settings of the side that dials.
-pub(crate) fn client(directory: &Path, alpn: &[u8]) -> Result<rustls::ClientConfig, Box<dyn Error>> {
+pub(crate) fn client(
+    directory: &Path,
+    alpn: &[u8],
+) -> Result<rustls::ClientConfig, Box<dyn Error>> {
     let mut config = rustls::ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_root_certificates(roots(directory)?)

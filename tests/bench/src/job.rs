@@ -5,6 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -22,32 +25,56 @@ pub(crate) enum Contender {
     OursService,
     /// Callboard: a spawned actor; both processes on one thread.
     OursOneThread,
+    /// Callboard with four lanes.
+    OursLanes4,
+    /// Callboard with eight lanes.
+    OursLanes8,
     /// quinn by hand: one batched stream, no tasks, no mailboxes, no types.
     Raw,
     /// The same, called from tasks that each wait for their reply.
     RawCallers,
     /// The same with a decode, a mailbox hop and an encode on the way.
     Assembled,
+    /// The frames of `Raw` on one TCP connection with TLS.
+    TcpTls,
+    /// gRPC by tonic with TLS, a call each.
+    TonicUnary,
+    /// gRPC by tonic with TLS, calls multiplexed by hand on one bidirectional stream.
+    TonicBidi,
+    /// tarpc with TLS.
+    Tarpc,
+    /// ractor; between processes with `ractor_cluster` and TLS.
+    Ractor,
+    /// kameo; between processes with libp2p and noise.
+    Kameo,
+    /// Channels of tokio, by hand.
+    Channels,
 }
 
 /// What is done.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Work {
     /// Calls that answer with the body they got.
-    Echo {
-        /// Bytes of the body.
-        bytes: usize,
-        /// Calls in flight.
-        in_flight: usize,
-    },
+    Echo { bytes: usize, in_flight: usize },
     /// Calls that answer with the length of the body they got.
-    Put {
-        /// Bytes of the body.
-        bytes: usize,
-        /// Calls in flight.
-        in_flight: usize,
-    },
+    Put { bytes: usize, in_flight: usize },
+    /// Messages without an answer from one task to one target.
+    Send { bytes: usize },
+    /// The same to a target that is slower than the sender.
+    SendSlow { bytes: usize },
+    /// Small calls, first alone, then beside large ones.
+    Beside { bytes: usize, in_flight: usize },
+    /// From nothing to the first reply, again and again.
+    Connect,
+    /// A producer at full speed and so many slow consumers.
+    SlowConsumers { consumers: usize },
+    /// Messages within the process, from so many tasks to as many targets.
+    LocalSend { pairs: usize },
+    /// Calls within the process.
+    LocalCall { in_flight: usize },
+    /// Actors are spawned under supervision, called once, and left idle.
+    Spawn,
 }
 
 /// One measurement, as the process that makes the load is told.
@@ -55,10 +82,13 @@ pub(crate) enum Work {
 pub(crate) struct Job {
     pub(crate) contender: Contender,
     pub(crate) work: Work,
-    /// What the server said when it was ready; see [`Ready`].
-    pub(crate) server: Ready,
+    /// Whether each call is timed. Reading the clock twice a call would slow the fastest down most,
+    /// so only cases that ask for latencies are.
+    pub(crate) timed: bool,
+    /// What the server said when it was ready; nothing for work within one process.
+    pub(crate) server: Option<Ready>,
     /// Where the certificates are.
-    pub(crate) credentials: std::path::PathBuf,
+    pub(crate) credentials: PathBuf,
     /// Runs without being measured first.
     pub(crate) warm: Duration,
     /// Is measured.
@@ -68,7 +98,7 @@ pub(crate) struct Job {
 /// A server that takes calls.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Ready {
-    pub(crate) addr: std::net::SocketAddr,
+    pub(crate) addr: SocketAddr,
     pub(crate) pid: u32,
 }
 
@@ -94,24 +124,68 @@ impl fmt::Display for Contender {
     }
 }
 
+impl Ready {
+    /// This process, listening there.
+    pub(crate) fn here(addr: SocketAddr) -> Self {
+        Self {
+            addr,
+            pid: std::process::id(),
+        }
+    }
+}
+
+impl Job {
+    /// The server.
+    ///
+    /// # Errors
+    /// `NotConnected` for work within one process.
+    pub(crate) fn server(&self) -> io::Result<&Ready> {
+        self.server
+            .as_ref()
+            .ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
 impl Work {
-    /// Calls in flight.
-    pub(crate) fn in_flight(&self) -> usize {
-        match *self {
-            Self::Echo { in_flight, .. } | Self::Put { in_flight, .. } => in_flight,
+    /// Calls in flight, senders at once.
+    pub(crate) fn in_flight(self) -> usize {
+        match self {
+            Self::Echo { in_flight, .. }
+            | Self::Put { in_flight, .. }
+            | Self::Beside { in_flight, .. }
+            | Self::LocalCall { in_flight } => in_flight,
+            Self::LocalSend { pairs } => pairs,
+            Self::SlowConsumers { consumers } => consumers,
+            Self::Send { .. } | Self::SendSlow { .. } | Self::Connect | Self::Spawn => 1,
         }
     }
 
     /// Bytes of one body.
-    pub(crate) fn bytes(&self) -> usize {
-        match *self {
-            Self::Echo { bytes, .. } | Self::Put { bytes, .. } => bytes,
+    pub(crate) fn bytes(self) -> usize {
+        match self {
+            Self::Echo { bytes, .. }
+            | Self::Put { bytes, .. }
+            | Self::Send { bytes }
+            | Self::SendSlow { bytes }
+            | Self::Beside { bytes, .. } => bytes,
+            Self::LocalSend { .. } | Self::LocalCall { .. } | Self::Spawn => 0,
+            Self::Connect | Self::SlowConsumers { .. } => SMALL_BYTES,
         }
     }
 
-    /// Whether each call is timed. Reading the clock twice a call would slow the fastest down most,
-    /// so only cases that ask for latencies are.
-    pub(crate) fn timed(&self) -> bool {
-        self.in_flight() == 1
+    /// Whether it is nothing but calls.
+    pub(crate) fn is_calls(self) -> bool {
+        matches!(self, Self::Echo { .. } | Self::Put { .. })
+    }
+
+    /// Whether it needs a server of its own process.
+    pub(crate) fn is_remote(self) -> bool {
+        !matches!(
+            self,
+            Self::LocalSend { .. } | Self::LocalCall { .. } | Self::Spawn
+        )
     }
 }
+
+/// The body of a small call.
+pub(crate) const SMALL_BYTES: usize = 128;

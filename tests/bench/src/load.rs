@@ -1,150 +1,85 @@
-//! The load: so many callers, each of which calls again as soon as it has its answer, and the meter
-//! that reads what they did within a window of time.
+//! The loads between two processes, the same for everybody: who is measured brings a [`Link`].
 
+use std::error::Error;
 use std::future::Future;
-use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hdrhistogram::Histogram;
+use tokio::task::JoinSet;
 
-use crate::job::{Figures, Job};
+use crate::job::{Figures, Job, SMALL_BYTES, Work};
+use crate::meter::{Latencies, Meter};
 use crate::usage;
 
-/// Makes one call and checks its answer.
-pub(crate) trait Caller: Clone + Send + 'static {
+/// A connection to a server.
+pub(crate) trait Link: Sized + Send + 'static {
+    /// Makes its calls.
+    type Caller: Caller;
+
+    /// Connects. Returns when calls can be made.
+    fn dial(job: &Job) -> impl Future<Output = Result<Self, Box<dyn Error>>>;
+
+    /// Returns one who calls: with `put` the answer is the length of the body, else the body.
+    fn caller(&self, put: bool) -> Self::Caller;
+
+    /// Disconnects.
+    fn close(self) -> impl Future<Output = ()>;
+}
+
+/// Makes calls and checks their answers.
+pub(crate) trait Caller: Clone + Send + Sync + 'static {
     /// Makes a call with this body. Returns whether the answer was right.
     fn call(&self, body: Bytes) -> impl Future<Output = bool> + Send;
-}
 
-/// Counts what is done. Each caller counts for itself, so that they do not share a cache line.
-#[derive(Debug)]
-pub(crate) struct Meter {
-    counters: Vec<Arc<Counter>>,
-    timed: bool,
-    measuring: Arc<AtomicBool>,
-}
-
-/// One caller's counts.
-#[derive(Debug)]
-#[repr(align(128))]
-pub(crate) struct Counter {
-    done: AtomicU64,
-    failed: AtomicU64,
-    timed: bool,
-    measuring: Arc<AtomicBool>,
-    nanos: Mutex<Histogram<u64>>,
-}
-
-impl Meter {
-    /// A meter without counters.
-    pub(crate) fn new(timed: bool) -> Self {
-        Self {
-            counters: Vec::new(),
-            timed,
-            measuring: Arc::default(),
-        }
+    /// Sends a message without waiting for an answer, to a target that may be `slow`. Returns
+    /// whether it was accepted.
+    fn send(&self, body: Bytes, slow: bool) -> impl Future<Output = bool> + Send {
+        let _ = (body, slow);
+        async { false }
     }
 
-    /// Adds a counter.
-    pub(crate) fn counter(&mut self) -> Arc<Counter> {
-        let counter = Arc::new(Counter {
-            done: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
-            timed: self.timed,
-            measuring: Arc::clone(&self.measuring),
-            nanos: Mutex::new(new_histogram()),
-        });
-        self.counters.push(Arc::clone(&counter));
-        counter
-    }
-
-    /// Waits for the warm-up, then measures the window.
-    pub(crate) async fn measure(&self, job: &Job) -> io::Result<Figures> {
-        tokio::time::sleep(job.warm).await;
-        self.measuring.store(true, Ordering::Relaxed);
-        let own = std::process::id();
-        let before = (self.done(), usage::cpu(own)?, usage::cpu(job.server.pid)?);
-        let start = Instant::now();
-        tokio::time::sleep(job.window).await;
-        let took = start.elapsed();
-        let after = (self.done(), usage::cpu(own)?, usage::cpu(job.server.pid)?);
-        let done = (after.0 - before.0) as f64;
-        let mut figures = Figures::default();
-        figures.set("calls_per_s", done / took.as_secs_f64());
-        figures.set(
-            "body_bytes_per_s",
-            done * job.work.bytes() as f64 / took.as_secs_f64(),
-        );
-        if done > 0.0 {
-            let client = nanos(after.1 - before.1) / done;
-            let server = nanos(after.2 - before.2) / done;
-            figures.set("cpu_client_ns", client);
-            figures.set("cpu_server_ns", server);
-            figures.set("cpu_ns", client + server);
-        }
-        self.add_latencies(&mut figures);
-        let failed = self.counters.iter().map(|counter| {
-            // Only its being zero matters.
-            counter.failed.load(Ordering::Relaxed)
-        });
-        figures.set("failed", failed.sum::<u64>() as f64);
-        Ok(figures)
-    }
-
-    fn add_latencies(&self, figures: &mut Figures) {
-        let mut all = new_histogram();
-        for counter in &self.counters {
-            let nanos = counter.nanos.lock().unwrap_or_else(PoisonError::into_inner);
-            // Both have the same bounds, so adding cannot fail.
-            let _ = all.add(&*nanos);
-        }
-        if !all.is_empty() {
-            figures.set("p50_ns", all.value_at_quantile(0.5) as f64);
-            figures.set("p99_ns", all.value_at_quantile(0.99) as f64);
-            figures.set("max_ns", all.max() as f64);
-        }
-    }
-
-    fn done(&self) -> u64 {
-        let done = self.counters.iter().map(|counter| {
-            // A count that is a call behind is as good.
-            counter.done.load(Ordering::Relaxed)
-        });
-        done.sum()
+    /// Returns how many of the messages sent the target has handled, if it says so.
+    fn handled(&self) -> impl Future<Output = Option<u64>> + Send {
+        async { None }
     }
 }
 
-impl Counter {
-    /// When a call starts, if calls are timed.
-    pub(crate) fn start(&self) -> Option<Instant> {
-        self.timed.then(Instant::now)
+/// Does what the job says.
+pub(crate) async fn run<L: Link>(job: &Job) -> Result<Figures, Box<dyn Error>> {
+    if job.work == Work::Connect {
+        return connects::<L>(job).await;
     }
-
-    /// Counts a call.
-    pub(crate) fn end(&self, start: Option<Instant>, right: bool) {
-        if !right {
-            self.failed.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        self.done.fetch_add(1, Ordering::Relaxed);
-        if let Some(start) = start
-            && self.measuring.load(Ordering::Relaxed)
-        {
-            let mut nanos = self.nanos.lock().unwrap_or_else(PoisonError::into_inner);
-            nanos.saturating_record(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
-        }
-    }
+    let link = L::dial(job).await?;
+    let figures = match job.work {
+        Work::Put { .. } => calls(link.caller(true), job).await,
+        Work::Beside { .. } => beside(&link, job).await,
+        Work::Send { .. } => sends(link.caller(false), job, false).await,
+        Work::SendSlow { .. } => sends(link.caller(false), job, true).await,
+        _ => calls(link.caller(false), job).await,
+    };
+    link.close().await;
+    figures
 }
 
 /// Keeps `job.work.in_flight()` calls in flight, from as many tasks, and measures.
-pub(crate) async fn closed_loop<C: Caller>(caller: C, job: &Job) -> io::Result<Figures> {
+pub(crate) async fn calls<C: Caller>(caller: C, job: &Job) -> Result<Figures, Box<dyn Error>> {
+    let mut meter = Meter::new(job.timed);
+    let mut tasks = JoinSet::new();
     let body = body(job.work.bytes());
-    let mut meter = Meter::new(job.work.timed());
-    let mut tasks = tokio::task::JoinSet::new();
-    for _ in 0..job.work.in_flight() {
+    keep_calling(&caller, &body, job.work.in_flight(), &mut meter, &mut tasks);
+    let figures = meter.measure(job).await;
+    tasks.shutdown().await;
+    Ok(figures?)
+}
+
+fn keep_calling<C: Caller>(
+    caller: &C,
+    body: &Bytes,
+    in_flight: usize,
+    meter: &mut Meter,
+    tasks: &mut JoinSet<()>,
+) {
+    for _ in 0..in_flight {
         let (caller, body, counter) = (caller.clone(), body.clone(), meter.counter());
         tasks.spawn(async move {
             loop {
@@ -152,32 +87,142 @@ pub(crate) async fn closed_loop<C: Caller>(caller: C, job: &Job) -> io::Result<F
                 let right = caller.call(body.clone()).await;
                 counter.end(start, right);
                 if !right {
-                    // A contender that refuses at once must not spin.
+                    // One that refuses at once must not spin.
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
             }
         });
     }
-    let figures = meter.measure(job).await;
-    tasks.shutdown().await;
-    figures
+}
+
+/// Small calls alone, then beside transfers of large bodies, one after another without a pause.
+async fn beside<L: Link>(link: &L, job: &Job) -> Result<Figures, Box<dyn Error>> {
+    let small = body(SMALL_BYTES);
+    let mut phases = [Figures::default(), Figures::default()];
+    let mut moved = 0.0;
+    for (phase, figures) in phases.iter_mut().enumerate() {
+        let (mut meter, mut tasks) = (Meter::new(true), JoinSet::new());
+        let (mut large_meter, mut large_tasks) = (Meter::new(false), JoinSet::new());
+        let caller = link.caller(false);
+        keep_calling(
+            &caller,
+            &small,
+            job.work.in_flight(),
+            &mut meter,
+            &mut tasks,
+        );
+        if phase == 1 {
+            let large = body(job.work.bytes());
+            keep_calling(
+                &link.caller(true),
+                &large,
+                1,
+                &mut large_meter,
+                &mut large_tasks,
+            );
+        }
+        *figures = meter.measure(job).await?;
+        moved = large_meter.done() as f64;
+        tasks.shutdown().await;
+        large_tasks.shutdown().await;
+    }
+    let [alone, beside] = phases;
+    let mut figures = Figures::default();
+    for name in ["p50_ns", "p99_ns", "calls_per_s", "failed"] {
+        for (phase, found) in [("alone", &alone), ("beside", &beside)] {
+            if let Some(value) = found.get(name) {
+                figures.set(&format!("{phase}_{name}"), value);
+            }
+        }
+    }
+    if let (Some(alone), Some(beside)) = (alone.get("p99_ns"), beside.get("p99_ns")) {
+        figures.set("p99_ratio", beside / alone);
+    }
+    let seconds = (job.warm + job.window).as_secs_f64();
+    figures.set("transfers_per_s", moved / seconds);
+    Ok(figures)
+}
+
+/// Sends as fast as messages are accepted, then waits until everything has arrived or nothing more
+/// does.
+async fn sends<C: Caller>(caller: C, job: &Job, slow: bool) -> Result<Figures, Box<dyn Error>> {
+    let body = body(job.work.bytes());
+    let server = job.server()?.pid;
+    let before = usage::memory(server, "VmRSS")? + usage::memory(std::process::id(), "VmRSS")?;
+    let start = Instant::now();
+    let cpu = usage::cpu(server)? + usage::cpu(std::process::id())?;
+    let (mut accepted, mut refused) = (0u64, 0u64);
+    while start.elapsed() < job.window {
+        for _ in 0..SENDS_BETWEEN_LOOKS {
+            if caller.send(body.clone(), slow).await {
+                accepted += 1;
+            } else {
+                refused += 1;
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+    let offered = start.elapsed();
+    let (mut handled, mut stalled) = (0, Instant::now());
+    while handled < accepted && stalled.elapsed() < STALLED_AFTER {
+        let now = caller.handled().await.unwrap_or(handled);
+        if now > handled {
+            (handled, stalled) = (now, Instant::now());
+        } else {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    // Until the last one arrived: what came to nothing after that is not the contender's time.
+    let took = (stalled - start).max(offered);
+    let cpu = usage::cpu(server)? + usage::cpu(std::process::id())? - cpu;
+    let after = usage::memory(server, "VmHWM")? + usage::memory(std::process::id(), "VmHWM")?;
+    let mut figures = Figures::default();
+    figures.set("sends_per_s", handled as f64 / took.as_secs_f64());
+    figures.set("accepted", accepted as f64);
+    figures.set("refused", refused as f64);
+    figures.set("lost", accepted.saturating_sub(handled) as f64);
+    figures.set("grown_bytes", after - before);
+    figures.set("cpu_ns", cpu.as_secs_f64() * 1e9 / handled.max(1) as f64);
+    Ok(figures)
+}
+
+/// Connects, makes one call and disconnects, again and again.
+async fn connects<L: Link>(job: &Job) -> Result<Figures, Box<dyn Error>> {
+    let body = body(SMALL_BYTES);
+    let mut latencies = Latencies::new();
+    let mut failed = 0u32;
+    let started = Instant::now();
+    while started.elapsed() < job.warm + job.window {
+        let start = Instant::now();
+        let link = L::dial(job).await?;
+        let right = link.caller(false).call(body.clone()).await;
+        let took = start.elapsed();
+        link.close().await;
+        if !right {
+            failed += 1;
+        } else if started.elapsed() > job.warm {
+            latencies.record(took);
+        }
+    }
+    let mut figures = Figures::default();
+    latencies.write(&mut figures);
+    figures.set("failed", f64::from(failed));
+    Ok(figures)
 }
 
 /// A body that does not compress and is the same in every run.
 pub(crate) fn body(bytes: usize) -> Bytes {
     let mut state = 0x9E37_79B9_7F4A_7C15u64;
     let next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         (state >> 56) as u8
     };
     std::iter::repeat_with(next).take(bytes).collect()
 }
 
-fn new_histogram() -> Histogram<u64> {
-    // From 100 ns to a minute, exact to a thousandth.
-    Histogram::new_with_bounds(100, 60_000_000_000, 3).expect("the bounds are in their ranges")
-}
+const SENDS_BETWEEN_LOOKS: usize = 64;
 
-fn nanos(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e9
-}
+/// When nothing has arrived for so long, nothing will.
+const STALLED_AFTER: Duration = Duration::from_secs(2);

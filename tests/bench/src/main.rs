@@ -1,73 +1,89 @@
 //! Measures Callboard beside its rivals, interleaved in one run.
+//!
+//! ```text
+//! run ──starts──> serve (a process)  <──calls── load (a process) ──figures──> run ──> report
+//! ```
+//!
+//! The driver starts a fresh pair of processes for every measurement and takes the contenders of a
+//! case in turn, round after round, so that whatever else the machine does hits all of them.
 
+mod args;
+mod bound;
+mod case;
+mod child;
 mod credentials;
 mod job;
 mod load;
+mod local;
+mod lossy;
+mod meter;
 mod remote;
+mod report;
+mod run;
+mod slow;
+mod table;
 mod usage;
 
 use std::error::Error;
-use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::ExitCode;
 
-use crate::job::{Contender, Figures, Job, Ready, Work};
+use clap::Parser;
+use tokio::runtime::{Builder, Runtime};
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let args: Vec<String> = std::env::args().collect();
-    match args.get(1).map(String::as_str) {
-        Some("serve") => {
-            let contender = serde_json::from_str(&args[2])?;
-            remote::serve(contender, &PathBuf::from(&args[3]))
+use crate::args::{Args, Role};
+use crate::job::{Contender, Job};
+
+fn main() -> ExitCode {
+    // For those who take what the process has. It is installed once, here, so it cannot fail.
+    let _ = credentials::provider().as_ref().clone().install_default();
+    let args = Args::parse();
+    let done = match &args.role {
+        Some(Role::Serve {
+            contender,
+            credentials,
+            ip,
+        }) => remote::serve(*contender, credentials, *ip).map(|()| true),
+        Some(Role::Load { job }) => load(job).map(|()| true),
+        None => run::run(&args),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
         }
-        Some("load") => {
-            let figures = remote::load(&serde_json::from_str(&args[2])?)?;
-            println!("{}", serde_json::to_string(&figures)?);
-            Ok(())
-        }
-        _ => first(),
     }
 }
 
-fn first() -> Result<(), Box<dyn Error>> {
-    let dir = tempfile::tempdir()?;
-    credentials::make(dir.path())?;
-    use Contender::*;
-    for round in 0..3 {
-        for in_flight in [64, 1024, 1] {
-            for contender in [Ours, OursService, OursOneThread, Raw, RawCallers, Assembled] {
-                let (mut child, ready) = server(contender, dir.path())?;
-                let job = Job {
-                    contender,
-                    work: Work::Echo { bytes: 128, in_flight },
-                    server: ready,
-                    credentials: dir.path().into(),
-                    warm: Duration::from_millis(300),
-                    window: Duration::from_millis(1000),
-                };
-                let out = Command::new(std::env::current_exe()?)
-                    .args(["load", &serde_json::to_string(&job)?])
-                    .stderr(Stdio::inherit())
-                    .output()?;
-                let figures: Figures = serde_json::from_slice(&out.stdout)?;
-                println!("{round} {contender:15} {in_flight:5} {}", serde_json::to_string(&figures)?);
-                drop(child.stdin.take());
-                child.wait()?;
-            }
+/// Makes the load that the job says, and prints the figures.
+fn load(job: &str) -> Result<(), Box<dyn Error>> {
+    let job: Job = serde_json::from_str(job)?;
+    let figures = runtime(job.contender)?.block_on(async {
+        if job.server.is_some() {
+            remote::measure(&job).await
+        } else {
+            local::measure(&job).await
         }
-    }
+    })?;
+    println!("{}", serde_json::to_string(&figures)?);
     Ok(())
 }
 
-fn server(contender: Contender, dir: &std::path::Path) -> Result<(Child, Ready), Box<dyn Error>> {
-    let mut child = Command::new(std::env::current_exe()?)
-        .args(["serve", &serde_json::to_string(&contender)?])
-        .arg(dir)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().ok_or("no output")?).read_line(&mut line)?;
-    Ok((child, serde_json::from_str(&line)?))
+/// What `#[tokio::main]` makes, except for those who are faster on one thread.
+fn runtime(contender: Contender) -> std::io::Result<Runtime> {
+    let one_thread = matches!(
+        contender,
+        Contender::OursOneThread
+            | Contender::Raw
+            | Contender::RawCallers
+            | Contender::Assembled
+            | Contender::TcpTls
+    );
+    let mut builder = if one_thread {
+        Builder::new_current_thread()
+    } else {
+        Builder::new_multi_thread()
+    };
+    builder.enable_all().build()
 }

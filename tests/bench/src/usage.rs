@@ -12,7 +12,10 @@ pub(crate) fn cpu(pid: u32) -> io::Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The name, in parentheses, may hold anything; after it all fields are numbers.
     let fields = stat.rsplit(')').next().unwrap_or_default();
-    let mut times = fields.split_whitespace().skip(USER_TIME).map(str::parse::<u64>);
+    let mut times = fields
+        .split_whitespace()
+        .skip(USER_TIME)
+        .map(str::parse::<u64>);
     match (times.next(), times.next()) {
         (Some(Ok(user)), Some(Ok(system))) => {
             let ticks = user + system;

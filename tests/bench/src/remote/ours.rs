@@ -2,17 +2,24 @@
 //! queues on.
 
 use std::error::Error;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use callboard::prelude::*;
 
 use crate::credentials;
-use crate::job::{Contender, Figures, Job, Ready, Work};
-use crate::load::{Caller, closed_loop};
+use crate::job::{Contender, Job, Ready};
+use crate::load::{Caller, Link};
 
 /// Answers calls; every node may.
-#[derive(Debug, Default, Service)]
-pub(crate) struct Answers;
+#[derive(Default, Service)]
+pub(crate) struct Answers {
+    /// Its own node, once that has started.
+    node: Arc<OnceLock<Node>>,
+}
 
 #[handlers]
 impl Answers {
@@ -30,27 +37,85 @@ impl Answers {
     pub fn open(&self, ctx: &Ctx<Self>) -> EchoRef {
         ctx.spawn::<Echo>()
     }
+
+    /// Spawns a slow actor on this node.
+    pub fn open_slow(&self, ctx: &Ctx<Self>) -> SlowRef {
+        ctx.spawn::<Slow>()
+    }
+
+    /// Returns how many sends this node has refused, as its metrics say.
+    pub fn sends_refused(&self) -> u64 {
+        let metrics = self.node.get().map(Node::metrics).unwrap_or_default();
+        let lines = metrics.lines();
+        let refused = lines.filter(|line| line.starts_with("callboard_sends_refused_total"));
+        refused
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+            .sum()
+    }
 }
 
 /// Answers calls; lives on one node.
 #[derive(Debug, Default, Actor)]
 pub(crate) struct Echo {
-    calls: u64,
+    taken: u64,
 }
 
 #[handlers]
 impl Echo {
     /// Returns the body.
     pub fn echo(&mut self, body: Bytes) -> Bytes {
-        self.calls += 1;
         body
     }
 
     /// Returns the length of the body.
     pub fn put(&mut self, body: Bytes) -> u64 {
-        self.calls += 1;
         body.len() as u64
     }
+
+    /// Takes a message.
+    pub fn take(&mut self, _body: Bytes) {
+        self.taken += 1;
+    }
+
+    /// Takes a message and rests now and then, so that it takes about 20,000 a second.
+    pub async fn take_slowly(&mut self, _body: Bytes) {
+        self.taken += 1;
+        if self.taken.is_multiple_of(TAKEN_BETWEEN_RESTS) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Returns how many messages it has taken.
+    pub fn taken(&self) -> u64 {
+        self.taken
+    }
+}
+
+/// Takes about a hundred messages a second and lets few wait.
+#[derive(Debug, Default, Actor)]
+#[actor(mailbox = 16)]
+pub(crate) struct Slow {
+    taken: u64,
+}
+
+#[handlers]
+impl Slow {
+    /// Takes a message and rests.
+    pub async fn take(&mut self, _body: Bytes) {
+        self.taken += 1;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+
+    /// Returns how many messages it has taken.
+    pub fn taken(&self) -> u64 {
+        self.taken
+    }
+}
+
+/// A client and the actor that was spawned for it.
+pub(crate) struct Connected {
+    pub(crate) client: Client,
+    target: Target,
 }
 
 #[derive(Clone)]
@@ -59,10 +124,36 @@ enum Target {
     Service(AnswersRef),
 }
 
+/// Calls the actor, or the service.
 #[derive(Clone)]
-struct Calls {
+pub(crate) struct Calls {
     target: Target,
     put: bool,
+}
+
+impl Link for Connected {
+    type Caller = Calls;
+
+    async fn dial(job: &Job) -> Result<Self, Box<dyn Error>> {
+        let client = connect(job).await?;
+        let service = client.service::<Answers>();
+        let target = match job.contender {
+            Contender::OursService => Target::Service(service),
+            _ => Target::Actor(service.open().await?),
+        };
+        Ok(Self { client, target })
+    }
+
+    fn caller(&self, put: bool) -> Calls {
+        Calls {
+            target: self.target.clone(),
+            put,
+        }
+    }
+
+    async fn close(self) {
+        self.client.close().await;
+    }
 }
 
 impl Caller for Calls {
@@ -79,37 +170,68 @@ impl Caller for Calls {
             }
         }
     }
+
+    async fn send(&self, body: Bytes, slow: bool) -> bool {
+        match &self.target {
+            Target::Actor(actor) if slow => actor.take_slowly(body).send().await.is_ok(),
+            Target::Actor(actor) => actor.take(body).send().await.is_ok(),
+            Target::Service(_) => false,
+        }
+    }
+
+    async fn handled(&self) -> Option<u64> {
+        match &self.target {
+            Target::Actor(actor) => actor.taken().await.ok(),
+            Target::Service(_) => None,
+        }
+    }
 }
 
 /// Starts a node that answers.
-pub(crate) async fn serve(credentials: &std::path::Path) -> Result<(Ready, Node), Box<dyn Error>> {
+pub(crate) async fn serve(
+    contender: Contender,
+    credentials: &Path,
+    ip: IpAddr,
+) -> Result<(Ready, Arc<OnceLock<Node>>), Box<dyn Error>> {
+    let held = Arc::new(OnceLock::new());
+    let own = Arc::clone(&held);
     let node = Node::builder()
         .name("server")
+        .listen((ip, 0).into())
         .identity(credentials::ours(credentials, "server")?)
-        .host::<Answers>()
+        .config(config(contender))
+        .host_with(move |_: &Ctx<Answers>| Answers {
+            node: Arc::clone(&own),
+        })
         .start()
         .await?;
-    let ready = Ready {
-        addr: node.local_addr(),
-        pid: std::process::id(),
-    };
-    Ok((ready, node))
+    let ready = Ready::here(node.local_addr());
+    // It was empty.
+    let _ = held.set(node);
+    Ok((ready, held))
 }
 
-/// Calls it.
-pub(crate) async fn load(job: &Job) -> Result<Figures, Box<dyn Error>> {
+/// Connects to it.
+pub(crate) async fn connect(job: &Job) -> Result<Client, Box<dyn Error>> {
     let client = Client::builder()
-        .seed(job.server.addr)
+        .seed(job.server()?.addr)
         .identity(credentials::ours(&job.credentials, "client")?)
+        .config(config(job.contender))
         .connect()
         .await?;
-    let service = client.service::<Answers>();
-    let target = match job.contender {
-        Contender::OursService => Target::Service(service),
-        _ => Target::Actor(service.open().await?),
-    };
-    let put = matches!(job.work, Work::Put { .. });
-    let figures = closed_loop(Calls { target, put }, job).await?;
-    client.close().await;
-    Ok(figures)
+    Ok(client)
 }
+
+/// The defaults; only the lanes are varied.
+fn config(contender: Contender) -> callboard::net::Config {
+    let mut config = callboard::net::Config::default();
+    config.lanes = match contender {
+        Contender::OursLanes4 => 4,
+        Contender::OursLanes8 => 8,
+        _ => config.lanes,
+    };
+    config
+}
+
+/// A rest is between one and two milliseconds: the grain of the timer.
+const TAKEN_BETWEEN_RESTS: u64 = 32;

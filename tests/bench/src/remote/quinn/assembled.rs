@@ -1,9 +1,10 @@
-//! What a team would assemble from quinn, postcard and channels: the same stream as [`raw`](super::raw),
+//! What a team would assemble from quinn, postcard and channels: the same stream as by hand,
 //! with a decode, a hop through the mailbox of an actor and an encode for each call, and callers that
 //! wait for their typed reply.
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,11 +12,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 
-use super::frames::{Kind, Outbox, read_frames};
-use super::{raw, settings};
-use crate::job::{Figures, Job, Ready};
-use crate::load::{Caller, closed_loop};
+use super::settings;
+use crate::job::{Job, Ready};
+use crate::load::{Caller, Link};
+use crate::remote::frames::{Kind, Outbox, read_frames};
 
 #[derive(Debug, Serialize, Deserialize)]
 enum Request {
@@ -24,7 +26,7 @@ enum Request {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-enum Reply {
+pub(crate) enum Reply {
     Echo(Bytes),
     Put(u64),
 }
@@ -37,27 +39,17 @@ struct Message {
 }
 
 /// Answers on every stream of every connection, through one actor.
-pub(crate) async fn serve(credentials: &Path) -> Result<(Ready, quinn::Endpoint), Box<dyn Error>> {
-    let endpoint = settings::server(credentials)?;
-    let ready = Ready {
-        addr: endpoint.local_addr()?,
-        pid: std::process::id(),
-    };
+pub(crate) fn serve(
+    credentials: &Path,
+    ip: IpAddr,
+) -> Result<(Ready, quinn::Endpoint), Box<dyn Error>> {
+    let endpoint = settings::server(credentials, ip)?;
+    let ready = Ready::here(endpoint.local_addr()?);
     let (mailbox, messages) = mpsc::channel(MAILBOX);
     tokio::spawn(act(messages));
-    let accepting = endpoint.clone();
-    tokio::spawn(async move {
-        while let Some(incoming) = accepting.accept().await {
-            let mailbox = mailbox.clone();
-            tokio::spawn(async move {
-                if let Ok(connection) = incoming.await {
-                    while let Ok((send, recv)) = connection.accept_bi().await {
-                        tokio::spawn(dispatch(send, recv, mailbox.clone()));
-                    }
-                }
-            });
-        }
-    });
+    tokio::spawn(super::accept(endpoint.clone(), move |send, recv| {
+        dispatch(send, recv, mailbox.clone())
+    }));
     Ok((ready, endpoint))
 }
 
@@ -85,11 +77,12 @@ async fn dispatch(
     send: quinn::SendStream,
     mut recv: quinn::RecvStream,
     mailbox: mpsc::Sender<Message>,
-) -> std::io::Result<()> {
+) {
     let outbox = Outbox::new();
     let writing = Arc::clone(&outbox);
     let writer = tokio::spawn(async move { writing.write_to(send).await });
-    let ended = read_frames(&mut recv, |frame| {
+    // However the stream ends, it has ended.
+    let _ = read_frames(&mut recv, |frame| {
         let Ok(request) = postcard::from_bytes(frame.body) else {
             return false;
         };
@@ -104,58 +97,85 @@ async fn dispatch(
     })
     .await;
     writer.abort();
-    ended
 }
 
-/// Calls it.
-pub(crate) async fn load(job: &Job) -> Result<Figures, Box<dyn Error>> {
-    let (_endpoint, connection) = settings::connect(&job.credentials, job.server.addr).await?;
-    let (send, mut recv) = connection.open_bi().await?;
-    let outbox = Outbox::new();
-    let writing = Arc::clone(&outbox);
-    let writer = tokio::spawn(async move { writing.write_to(send).await });
-    let waiting = Arc::new(Mutex::new(HashMap::<u64, oneshot::Sender<Reply>>::new()));
-    let calls = Calls {
-        outbox,
-        kind: raw::kind(&job.work),
-        waiting: Arc::clone(&waiting),
-        ids: Arc::default(),
-    };
-    let reader = tokio::spawn(async move {
-        read_frames(&mut recv, |frame| {
-            let Ok(reply) = postcard::from_bytes(frame.body) else {
-                return false;
-            };
-            let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(caller) = waiting.remove(&frame.id) {
-                // The caller may have gone at the end of the run.
-                let _ = caller.send(reply);
-            }
-            true
-        })
-        .await
-    });
-    let figures = closed_loop(calls, job).await?;
-    writer.abort();
-    reader.abort();
-    Ok(figures)
+/// A connection with typed calls.
+pub(crate) struct Assembled {
+    _endpoint: quinn::Endpoint,
+    connection: quinn::Connection,
+    shared: Calls,
+    tasks: [JoinHandle<std::io::Result<()>>; 2],
 }
 
+/// Makes them.
 #[derive(Clone)]
-struct Calls {
+pub(crate) struct Calls {
     outbox: Arc<Outbox>,
-    kind: Kind,
+    put: bool,
     waiting: Arc<Mutex<HashMap<u64, oneshot::Sender<Reply>>>>,
     ids: Arc<AtomicU64>,
+}
+
+impl Link for Assembled {
+    type Caller = Calls;
+
+    async fn dial(job: &Job) -> Result<Self, Box<dyn Error>> {
+        let (endpoint, connection) =
+            settings::connect(&job.credentials, job.server()?.addr).await?;
+        let (send, mut recv) = connection.open_bi().await?;
+        let outbox = Outbox::new();
+        let writing = Arc::clone(&outbox);
+        let writer = tokio::spawn(async move { writing.write_to(send).await });
+        let shared = Calls {
+            outbox,
+            put: false,
+            waiting: Arc::default(),
+            ids: Arc::default(),
+        };
+        let waiting = Arc::clone(&shared.waiting);
+        let reader = tokio::spawn(async move {
+            read_frames(&mut recv, |frame| {
+                let Ok(reply) = postcard::from_bytes(frame.body) else {
+                    return false;
+                };
+                let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(caller) = waiting.remove(&frame.id) {
+                    // The caller may have gone at the end of the run.
+                    let _ = caller.send(reply);
+                }
+                true
+            })
+            .await
+        });
+        Ok(Self {
+            _endpoint: endpoint,
+            connection,
+            shared,
+            tasks: [writer, reader],
+        })
+    }
+
+    fn caller(&self, put: bool) -> Calls {
+        Calls {
+            put,
+            ..self.shared.clone()
+        }
+    }
+
+    async fn close(self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+        self.connection.close(0u32.into(), b"done");
+    }
 }
 
 impl Caller for Calls {
     async fn call(&self, body: Bytes) -> bool {
         let len = body.len();
         let id = self.ids.fetch_add(1, Ordering::Relaxed);
-        let request = match self.kind {
-            Kind::Put => Request::Put(body),
-            _ => Request::Echo(body),
+        let request = if self.put {
+            Request::Put(body)
+        } else {
+            Request::Echo(body)
         };
         let Ok(bytes) = postcard::to_allocvec(&request) else {
             return false;
@@ -165,7 +185,7 @@ impl Caller for Calls {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(id, tell);
-        self.outbox.push(self.kind, id, &Bytes::from(bytes));
+        self.outbox.push(Kind::Echo, id, &Bytes::from(bytes));
         match told.await {
             Ok(Reply::Echo(body)) => body.len() == len,
             Ok(Reply::Put(bytes)) => bytes == len as u64,

@@ -5,7 +5,7 @@
 //! with other settings says nothing about the work above QUIC.
 
 use std::error::Error;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,13 +20,13 @@ use quinn::{
 use crate::credentials;
 
 /// Opens an endpoint that is dialled.
-pub(crate) fn server(directory: &Path) -> Result<Endpoint, Box<dyn Error>> {
+pub(crate) fn server(directory: &Path, ip: IpAddr) -> Result<Endpoint, Box<dyn Error>> {
     let tls = credentials::server(directory, ALPN)?;
     let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
     config.transport_config(Arc::new(transport()?));
     config.migration(false);
     config.max_incoming(256);
-    open(Some(config))
+    open(Some(config), ip)
 }
 
 /// Opens an endpoint that dials, and dials.
@@ -35,24 +35,21 @@ pub(crate) async fn connect(
     server: SocketAddr,
 ) -> Result<(Endpoint, quinn::Connection), Box<dyn Error>> {
     let endpoint = client(directory)?;
-    let connection = endpoint
-        .connect(server, credentials::SERVER_NAME)?
-        .await?;
+    let connection = endpoint.connect(server, credentials::SERVER_NAME)?.await?;
     Ok((endpoint, connection))
 }
 
-/// Opens an endpoint that dials.
-pub(crate) fn client(directory: &Path) -> Result<Endpoint, Box<dyn Error>> {
+fn client(directory: &Path) -> Result<Endpoint, Box<dyn Error>> {
     let tls = credentials::client(directory, ALPN)?;
     let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
     config.transport_config(Arc::new(transport()?));
-    let mut endpoint = open(None)?;
+    let mut endpoint = open(None, Ipv4Addr::UNSPECIFIED.into())?;
     endpoint.set_default_client_config(config);
     Ok(endpoint)
 }
 
-fn open(server: Option<ServerConfig>) -> Result<Endpoint, Box<dyn Error>> {
-    let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+fn open(server: Option<ServerConfig>, ip: IpAddr) -> Result<Endpoint, Box<dyn Error>> {
+    let socket = std::net::UdpSocket::bind((ip, 0))?;
     let options = socket2::SockRef::from(&socket);
     options.set_recv_buffer_size(SOCKET_BUFFER_BYTES)?;
     options.set_send_buffer_size(SOCKET_BUFFER_BYTES)?;

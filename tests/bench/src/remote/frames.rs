@@ -87,8 +87,12 @@ impl Outbox {
 
     fn append(&self, kind: Kind, id: u64, len: usize, body: impl FnOnce(&mut Pending)) {
         let mut pending = self.lock();
-        pending.tail.reserve(HEADER_BYTES + len.min(WHOLE_BYTES_MIN));
-        pending.tail.put_u32_le((len + HEADER_BYTES - LENGTH_BYTES) as u32);
+        pending
+            .tail
+            .reserve(HEADER_BYTES + len.min(WHOLE_BYTES_MIN));
+        pending
+            .tail
+            .put_u32_le((len + HEADER_BYTES - LENGTH_BYTES) as u32);
         pending.tail.put_u8(kind as u8);
         pending.tail.put_u64_le(id);
         body(&mut pending);
