@@ -173,7 +173,9 @@ macro_rules! refuses_what_differs {
             assert_ne!(error.ran(), Ran::MayHaveRun, "{number}");
             // A spawned actor's host knows the sum of the caller's types, and not which differs.
             let named = error.detail().contains(&format!("the {what} "))
-                || error.detail().contains("built from other types");
+                || error
+                    .detail()
+                    .contains("the arguments and the reply together ");
             assert!(named, "{number}: {error}");
         }
         let error = soon(target.$missing().timeout(DEADLINE))

@@ -105,8 +105,10 @@ async fn a_seed_that_does_not_answer_is_told_once_and_so_is_that_it_does_at_last
     config.dial_timeout = std::time::Duration::from_millis(100);
     let late = town.node("late").config(config).seed(seed);
     let late = late.start().await.expect("starts");
-    let line =
-        format!("seed {seed} does not answer (CB2014 peer-timeout: no TLS handshake); trying on");
+    let line = format!(
+        "seed {seed} does not answer (CB2014 peer-timeout: nothing answered at {seed} within \
+         100ms); trying on"
+    );
     eventually("it is told", || !log.with(Level::WARN, &line).is_empty()).await;
     let tries = || {
         let metrics = late.metrics();

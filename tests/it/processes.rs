@@ -72,6 +72,26 @@ impl Process {
         let pid = Pid::from_raw(self.child.id() as i32).expect("a process id");
         kill_process(pid, signal).expect("the process is there");
     }
+
+    /// Stops it, and waits until every thread of it stands: one that runs when the signal comes
+    /// goes on until another has taken the signal.
+    async fn freeze(&self) {
+        self.signal(Signal::STOP);
+        let threads = format!("/proc/{}/task", self.child.id());
+        crate::support::eventually("every thread stands", || {
+            let stands = |thread: std::io::Result<std::fs::DirEntry>| {
+                let stat = std::fs::read_to_string(thread.expect("listed").path().join("stat"));
+                let stat = stat.expect("the thread is there");
+                stat.rsplit(") ")
+                    .next()
+                    .is_some_and(|rest| rest.starts_with('T'))
+            };
+            std::fs::read_dir(&threads)
+                .expect("the process is there")
+                .all(stands)
+        })
+        .await;
+    }
 }
 
 impl Drop for Process {
@@ -149,7 +169,7 @@ async fn a_frozen_peer_is_noticed_in_the_documented_time_and_its_calls_end() {
     let worker = client.service::<Worker>();
     assert_eq!(worker.ping().await, Ok(process.child.id()));
 
-    process.signal(Signal::STOP);
+    process.freeze().await;
     let begun = Instant::now();
     let error = worker.ping().timeout(DEADLINE).await.expect_err("frozen");
     assert_eq!(

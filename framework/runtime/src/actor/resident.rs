@@ -23,7 +23,7 @@ use super::{
 pub(crate) struct Job<B: Behaviour> {
     pub(crate) cell: Arc<Cell<B::Item>>,
     pub(crate) world: Arc<B::World>,
-    /// Whether calls run as tasks of their own beside each other, as a service's do.
+    /// Whether calls run beside each other whatever they do, as a service's do.
     pub(crate) parallel: bool,
     pub(crate) tasks: Tasks,
 }

@@ -86,7 +86,7 @@ pub fn call_streaming<M: Method>(
 /// What all attempts of a call share.
 pub(super) struct Plan<'a> {
     pub(super) hub: &'a Arc<Hub>,
-    pub(super) face: &'a Arc<Face>,
+    pub(super) face: Arc<Face>,
     pub(super) spec: &'static MethodSpec,
     pub(super) meta: Meta,
     /// Whether any attempt may have reached a handler.
@@ -310,7 +310,7 @@ impl<M: Method> Parts<M> {
         tried: &mut Vec<NodeId>,
     ) -> Result<Answered<M>, CallError> {
         let gone = || plan.spec.error(Code::NoHost);
-        let (node, result) = match choose_route(target, plan.hub, plan.face, M::INDEX, tried)? {
+        let (node, result) = match choose_route(target, plan.hub, &plan.face, M::INDEX, tried)? {
             Route::Local(place) => {
                 let args = self.args.take().ok_or_else(gone)?;
                 let result = local::call::<M>(&place, plan, args, self.inbound.take()).await;

@@ -56,7 +56,12 @@ impl Deadlines {
 
     /// Returns the time since the node's start.
     pub(crate) fn now(&self) -> Time {
-        Time::ZERO + self.clock.now().saturating_duration_since(self.start)
+        self.at(self.clock.now())
+    }
+
+    /// Returns a moment of the clock as the time since the node's start.
+    pub(crate) fn at(&self, moment: Instant) -> Time {
+        Time::ZERO + moment.saturating_duration_since(self.start)
     }
 
     /// Wakes what is due, for as long as it is polled.

@@ -19,7 +19,7 @@ use super::{
     hub::Hub,
     interface::{Definition, Interface, Kind, Method, MethodSpec, Port, Shape},
     meta::Queued,
-    route::Place,
+    route::{CellOf, Place},
     stream::Inbound,
 };
 
@@ -30,10 +30,9 @@ pub(super) async fn call<M: Method>(
     args: M::Args,
     items: Option<Items<M::Inbound>>,
 ) -> Result<Answered<M>, CallError> {
-    let mut cell = place.cell.clone();
     let is_actor = <M::Interface as Definition>::KIND != Kind::Service;
-    if is_actor && plan.meta.chain.contains(cell.addr()) {
-        return Err(super::scope::cycle(plan, cell.addr()));
+    if is_actor && plan.meta.chain.contains(place.cell.addr()) {
+        return Err(super::scope::cycle(plan, place.cell.addr()));
     }
     let method = plan.face.method(M::INDEX)?;
     let (port, reply) = if plan.wants_reply {
@@ -51,27 +50,12 @@ pub(super) async fn call<M: Method>(
         None => (None, None),
     };
     let message = M::message(Envelope::new(args, inbound, port));
-    let mut queued = Queued {
+    let queued = Queued {
         meta: Arc::new(plan.meta.clone()),
         message,
+        began: plan.meta.queued_at,
     };
-    let key = loop {
-        let (back, refusal) = match cell.mailbox.push(queued) {
-            Ok(key) => break key,
-            Err(refused) => refused,
-        };
-        let error = refused(plan.spec, &plan.hub, &cell, refusal);
-        let next = if error.code() == Code::ActorStopped {
-            place.again()
-        } else {
-            None
-        };
-        match next {
-            Some(Ok(next)) => (cell, queued) = (next, back),
-            Some(Err(error)) => return Err(give_back::<M>(back, error)),
-            None => return Err(give_back::<M>(back, error)),
-        }
-    };
+    let (cell, key) = push::<M>(place, plan, queued)?;
     plan.left.store(true, Ordering::Relaxed);
     let Some(reply) = reply else {
         return Ok(Answered {
@@ -93,6 +77,33 @@ pub(super) async fn call<M: Method>(
         }),
         Ok(Err(error)) => Err(error),
         Err(_) => Err(plan.spec.error(Code::ReplyDropped)),
+    }
+}
+
+/// Puts the message into the mailbox of the place, or into that of the key's next activation when
+/// this one has just ended; returns which took it, and by what key it is taken out again.
+fn push<M: Method>(
+    place: &Place<M::Interface>,
+    plan: &Plan<'_>,
+    mut queued: Queued<<M::Interface as Interface>::Msg>,
+) -> Result<(CellOf<M::Interface>, Key), CallError> {
+    let mut cell = place.cell.clone();
+    loop {
+        let (back, refusal) = match cell.mailbox.push(queued) {
+            Ok(key) => return Ok((cell, key)),
+            Err(refused) => refused,
+        };
+        let error = refused(plan.spec, plan.hub, &cell, refusal);
+        let next = if error.code() == Code::ActorStopped {
+            place.again()
+        } else {
+            None
+        };
+        match next {
+            Some(Ok(next)) => (cell, queued) = (next, back),
+            Some(Err(error)) => return Err(give_back::<M>(back, error)),
+            None => return Err(give_back::<M>(back, error)),
+        }
     }
 }
 

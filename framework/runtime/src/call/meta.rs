@@ -37,4 +37,6 @@ pub(crate) struct Meta {
 pub(crate) struct Queued<M> {
     pub(crate) meta: Arc<Meta>,
     pub(crate) message: M,
+    /// When its turn began; before that, when it was queued.
+    pub(crate) began: Time,
 }

@@ -15,7 +15,7 @@
 //! | `server`, `arrival` | frames to messages, replies to frames |
 //! | `envelope`, `port`, `stream` | arguments, the way back, streams |
 //! | `hub`, `session`, `face` | what a node, a link and an interface keep for all calls |
-//! | `pending`, `streams`, `hold`, `turnstile` | tables and queues of a session |
+//! | `pending`, `served`, `streams`, `hold`, `turnstile` | tables and queues of a session |
 //! | `scope` | what a turn hands on to the calls it makes |
 //! | `deadline`, `watch`, `codec`, `limits`, `meta` | what the names say |
 //!
@@ -40,6 +40,7 @@ mod reference;
 mod remote;
 mod route;
 mod scope;
+mod served;
 mod server;
 mod session;
 mod stream;

@@ -221,6 +221,12 @@ fn parts(call: CallId) -> (u32, u32) {
     ((call.0 >> 32) as u32, (call.0 & u64::from(u32::MAX)) as u32)
 }
 
+/// Returns the place of a call in the table of the node that made it; nothing for a watch.
+pub(super) fn place_of(call: CallId) -> Option<usize> {
+    let (generation, index) = parts(call);
+    (generation & !GENERATION_MASK == 0).then_some(index as usize)
+}
+
 /// The top bit of a call id is left free for watches, which are numbered apart.
 const GENERATION_MASK: u32 = u32::MAX >> 1;
 

@@ -245,7 +245,7 @@ impl<A> Port<A> {
     }
 
     async fn finish<T>(&mut self, turn: impl Future<Output = T> + Send) -> T {
-        self.started = Some(scope::now());
+        self.started = Some(scope::began());
         let mut turn = pin!(turn);
         match poll_fn(|cx| poll_caught(turn.as_mut(), cx)).await {
             Ok(value) => value,
@@ -256,7 +256,7 @@ impl<A> Port<A> {
     /// Returns the handler's value, or nothing when the caller went away first. The handler is
     /// polled first, so that a value that is there is never thrown away.
     async fn race<T>(&mut self, turn: impl Future<Output = T> + Send) -> Option<T> {
-        self.started = Some(scope::now());
+        self.started = Some(scope::began());
         let mut turn = pin!(Some(turn));
         let outcome = poll_fn(|cx| {
             let running = turn.as_mut().as_pin_mut();

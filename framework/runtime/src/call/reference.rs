@@ -4,7 +4,7 @@ use std::{
     any::Any,
     fmt,
     hash::{Hash, Hasher},
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, Weak},
 };
 
 use callboard_protocol::{
@@ -34,8 +34,8 @@ struct At {
     hub: Arc<Hub>,
     /// The cell, when the actor lives in this process; its type is known where it is called.
     cell: Option<Arc<dyn Any + Send + Sync>>,
-    /// Looked up by the first call.
-    face: OnceLock<Arc<Face>>,
+    /// Looked up by the first call. Weak, since a ref must not keep what its node hosted.
+    face: OnceLock<Weak<Face>>,
 }
 
 impl At {
@@ -123,14 +123,16 @@ impl<I: Interface> Ref<I> {
     ///
     /// # Errors
     /// `Detached`, or what [`Hub::face`] says.
-    pub(crate) fn face(&self, spec: &'static MethodSpec) -> Result<&Arc<Face>, CallError> {
+    pub(crate) fn face(&self, spec: &'static MethodSpec) -> Result<Arc<Face>, CallError> {
         let at = self.at.as_ref();
         let at = at.ok_or_else(|| spec.error(Code::Detached))?;
-        if let Some(face) = at.face.get() {
+        if let Some(face) = at.face.get().and_then(Weak::upgrade) {
             return Ok(face);
         }
         let face = at.hub.face::<I>()?;
-        Ok(at.face.get_or_init(|| face))
+        // A node that has stopped makes its faces anew for each call, which fails then.
+        let _ = at.face.set(Arc::downgrade(&face));
+        Ok(face)
     }
 }
 

@@ -57,7 +57,7 @@ pub(super) async fn call<M: Method>(
     let method = plan.face.method(M::INDEX)?;
     let target = target_of(plan, method, address)?;
     if target == Target::Service {
-        session.agrees(plan.face, M::INDEX)?;
+        session.agrees(&plan.face, M::INDEX)?;
     }
     let in_flight = session.enter(started);
     let opened = session.pending.open();
@@ -74,14 +74,12 @@ pub(super) async fn call<M: Method>(
         true => None,
         false => announce_at_once::<M>(&mut open, plan, target, args, started),
     };
-    let (ticket, early, frames, alive) = match at_once {
-        Some(ticket) => (ticket, None, None, None),
+    let begun = match at_once {
+        Some(ticket) => Begun::whole(ticket),
         // Apart, so that the common case has no place for streams and queues.
         None => {
             let parts = Parts { args, items };
-            let begun = begin::<M>(&mut open, plan, target, parts, streamed);
-            let begun = Box::pin(begun).await?;
-            (begun.ticket, begun.early, begun.frames, begun.alive)
+            Box::pin(begin::<M>(&mut open, plan, target, parts, streamed)).await?
         }
     };
     if !plan.wants_reply {
@@ -92,29 +90,29 @@ pub(super) async fn call<M: Method>(
             at: started,
         });
     }
-    let returned = match early {
+    let returned = match begun.early {
         Some(returned) => returned,
         None => poll_fn(|cx| session.pending.poll(open.id, cx)).await,
     };
     let now = plan.hub.now();
-    let body = match returned {
+    let settled = match returned {
         Returned::Body(body) => Ok(body),
-        other => Box::pin(settle(plan, session, &ticket, other, now)).await,
+        other => Box::pin(settle(plan, session, &begun.ticket, other, now)).await,
     };
     open.over = true;
-    let body = body?;
+    let body = settled?;
     drop(in_flight);
     session.answered(now);
     session.observe(now.saturating_since(started), now);
     let answer = WireAnswer {
         body: &body,
-        frames,
+        frames: begun.frames,
         hub: plan.hub,
         method,
     };
     let answer = M::Shape::receive::<M::Reply>(answer)?;
     Ok(Answered {
-        answer: Some(M::Shape::keep_alive(answer, alive)),
+        answer: Some(M::Shape::keep_alive(answer, begun.alive)),
         at: now,
     })
 }
@@ -132,6 +130,18 @@ struct Begun {
     early: Option<Returned>,
     frames: Option<RecvStream>,
     alive: Alive,
+}
+
+impl Begun {
+    /// Makes a call that took nothing apart from its frame.
+    fn whole(ticket: Ticket) -> Self {
+        Self {
+            ticket,
+            early: None,
+            frames: None,
+            alive: None,
+        }
+    }
 }
 
 /// Announces a call that waits for room, or that has a stream, and sends what goes on the stream.

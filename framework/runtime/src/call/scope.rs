@@ -46,6 +46,7 @@ pub(crate) struct Turn {
     life: Arc<CancellationToken>,
     /// Counts the tasks that go on for the actor AFTER the turn.
     streams: Arc<AtomicUsize>,
+    began: Time,
     /// Of a turn whose call is sampled.
     span: Option<Span>,
 }
@@ -87,6 +88,7 @@ impl Turn {
         meta: Arc<Meta>,
         life: Arc<CancellationToken>,
         streams: Arc<AtomicUsize>,
+        began: Time,
         span: Option<Span>,
     ) -> Self {
         let root = Cell::new(meta.chain.root);
@@ -97,6 +99,7 @@ impl Turn {
             root,
             life,
             streams,
+            began,
             span,
         }
     }
@@ -188,6 +191,11 @@ pub(super) fn check_length(chain: &Chain, spec: &MethodSpec) -> Result<(), CallE
 /// Gives the turn that the current task runs, if it runs one, to `look`.
 pub(super) fn with_current<T>(look: impl FnOnce(Option<&Turn>) -> T) -> T {
     TURN.with_borrow(|turn| look(turn.as_ref()))
+}
+
+/// Returns when the current turn began; the beginning of time outside a turn.
+pub(crate) fn began() -> Time {
+    with_current(|turn| turn.map_or(Time::ZERO, |turn| turn.began))
 }
 
 /// Returns the time at the current turn's node; the beginning of time outside a turn.

@@ -9,12 +9,14 @@ use std::{
     fmt,
     pin::pin,
     sync::{Arc, PoisonError, RwLock},
+    time::Instant,
 };
 
 use bytes::Bytes;
 use callboard_protocol::{
     code::{CallError, Code},
     id::{ActorAddr, ActorId, CallId, InterfaceId, MethodId},
+    time::Time,
     wire::header::{Body, Call as CallFrame, Down, DownReason, Frame, Reply, Target, Watch},
 };
 use futures_util::future::{BoxFuture, Either, select};
@@ -212,11 +214,14 @@ impl Frames for Gate {
 struct Receiver(Arc<Session>);
 
 impl Intake for Receiver {
-    fn frame(&self, lane: usize, bytes: Bytes) -> Result<(), LinkDown> {
+    fn frame(&self, lane: usize, bytes: Bytes, now: Instant) -> Result<(), LinkDown> {
         let frame = Frame::decode(&bytes)
             .map_err(|error| LinkDown::new(error.code(), error.to_string()))?;
         match frame {
-            Frame::Call(call) => self.call(lane, &bytes, &call),
+            Frame::Call(call) => {
+                let now = self.0.hub.deadlines().at(now);
+                self.call(lane, &bytes, &call, now);
+            }
             Frame::Reply(reply) => self.reply(&bytes, reply),
             Frame::Cancel(id) => self.cancel(id),
             Frame::Watch(watch) => self.watch(lane, watch),
@@ -228,7 +233,7 @@ impl Intake for Receiver {
 }
 
 impl Receiver {
-    fn call(&self, lane: usize, bytes: &Bytes, call: &CallFrame<'_>) {
+    fn call(&self, lane: usize, bytes: &Bytes, call: &CallFrame<'_>, now: Time) {
         let session = &self.0;
         let hub = &session.hub;
         let on_stream = call.body == Body::OnStream;
@@ -255,7 +260,7 @@ impl Receiver {
                 Target::Spawned { shape, .. } => Some(shape),
                 Target::Service | Target::Keyed(_) => None,
             },
-            meta: Arc::new(meta(session, call)),
+            meta: Arc::new(meta(session, call, now)),
             body,
             arrival,
         };
@@ -417,9 +422,7 @@ fn refuse(hub: &Hub, interface: InterfaceId, method: MethodId, arrival: Arrival,
     arrival.fail(error);
 }
 
-fn meta(session: &Session, call: &CallFrame<'_>) -> Meta {
-    let hub = &session.hub;
-    let now = hub.now();
+fn meta(session: &Session, call: &CallFrame<'_>, now: Time) -> Meta {
     let peer = session.link.peer();
     let actor = (call.sender != 0).then_some(ActorAddr {
         node: peer.id,

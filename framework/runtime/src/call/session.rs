@@ -6,7 +6,7 @@ use std::{
     convert::Infallible,
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -26,8 +26,8 @@ use callboard_protocol::{
 use crate::net::{AppendError, Link, LinkDown};
 
 use super::{
-    arrival::Served, face::Face, hold::Holds, hub::Hub, pending::Pending, server::Arrived,
-    streams::Streams, turnstile::Turnstile, watch::Watches,
+    arrival::Served, face::Face, hold::Holds, hub::Hub, pending::Pending, served::ServedTable,
+    server::Arrived, streams::Streams, turnstile::Turnstile, watch::Watches,
 };
 
 /// A session. It ends with its link; the next link to the same peer makes a new one.
@@ -40,7 +40,7 @@ pub(crate) struct Session {
     pub(crate) reply_streams: Streams,
     pub(crate) watches: Watches,
     pub(super) holds: Holds<Arrived>,
-    served: Mutex<BTreeMap<CallId, Arc<Served>>>,
+    served: ServedTable,
     /// Error replies that wait for room on their lane.
     late_errors: AtomicUsize,
     /// The bytes of the replies that wait for room or for their reader.
@@ -67,7 +67,7 @@ impl Session {
             streams: Streams::default(),
             reply_streams: Streams::default(),
             watches: Watches::default(),
-            served: Mutex::default(),
+            served: ServedTable::new(limits.served_max),
             late_errors: AtomicUsize::new(0),
             late_bytes: AtomicUsize::new(0),
             agreements: RwLock::default(),
@@ -205,17 +205,12 @@ impl Session {
 
     /// Enters a call of the peer; returns false when there are too many.
     pub(super) fn serve(&self, served: &Arc<Served>) -> bool {
-        let mut all = self.served();
-        if all.len() >= self.hub.call_limits().served_max {
-            return false;
-        }
-        all.insert(served.call(), served.clone());
-        true
+        self.served.enter(served)
     }
 
     /// Takes out a call of the peer that was answered or cancelled.
     pub(super) fn served_ended(&self, call: CallId) -> Option<Arc<Served>> {
-        self.served().remove(&call)
+        self.served.leave(call)
     }
 
     /// Counts a reply of so many bytes that waits until the guard is dropped. Returns nothing when
@@ -268,7 +263,7 @@ impl Session {
 
     /// Returns how many calls of the peer run or wait here.
     pub(crate) fn served_len(&self) -> usize {
-        self.served().len()
+        self.served.len()
     }
 
     /// Tells the peer that a call or a watch is not wanted any more.
@@ -311,15 +306,9 @@ impl Session {
         self.reply_streams.end();
         self.watches.end();
         self.holds.end();
-        let served = std::mem::take(&mut *self.served());
-        // In the order of their numbers, so that the same run wakes them in the same order.
-        for served in served.into_values() {
+        for served in self.served.take() {
             served.cancel();
         }
-    }
-
-    fn served(&self) -> MutexGuard<'_, BTreeMap<CallId, Arc<Served>>> {
-        self.served.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

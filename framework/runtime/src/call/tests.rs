@@ -1,6 +1,11 @@
 //! Calls against a peer that speaks the protocol and sends what no build of ours would.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use callboard_macros::{Service, handlers};
@@ -62,7 +67,7 @@ impl Frames for Ear {
 }
 
 impl Intake for Ear {
-    fn frame(&self, _: usize, frame: Bytes) -> Result<(), LinkDown> {
+    fn frame(&self, _: usize, frame: Bytes, _: Instant) -> Result<(), LinkDown> {
         let _ = self.0.send(Event::Frame(frame));
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use callboard_protocol::code::Code;
@@ -51,12 +51,12 @@ pub(crate) trait Frames: Send + Sync + 'static {
 
 /// Takes in the frames of one link.
 pub(crate) trait Intake: Send + Sync {
-    /// A frame arrived, without its length. It shares the memory of the packets around it, so
+    /// A frame arrived at about `now`, without its length. It shares the memory of the packets around it, so
     /// that keeping it for long keeps them.
     ///
     /// # Errors
     /// With a reason, the link is closed for it.
-    fn frame(&self, lane: usize, frame: Bytes) -> Result<(), LinkDown>;
+    fn frame(&self, lane: usize, frame: Bytes, now: Instant) -> Result<(), LinkDown>;
 }
 
 /// One session with one peer.

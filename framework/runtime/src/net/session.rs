@@ -186,11 +186,12 @@ impl Session {
                 };
             };
             let (mut frames, mut bytes) = (0, 0);
+            let now = self.mesh.env.clock.now();
             for piece in &mut pieces[..count] {
                 bytes += piece.len();
                 while let Some(frame) = splitter.next(piece).map_err(malformed)? {
                     frames += 1;
-                    intake.frame(lane, frame)?;
+                    intake.frame(lane, frame, now)?;
                 }
             }
             self.link.stats.received(frames, bytes);

@@ -180,7 +180,12 @@ impl<I: Interface> Hosted for CellHost<I> {
         };
         let arrival = incoming.arrival().clone();
         let message = I::open(index, incoming.of(self.face.clone()?))?;
-        let queued = Queued { meta, message };
+        let began = meta.queued_at;
+        let queued = Queued {
+            meta,
+            message,
+            began,
+        };
         let pushed = if self.hub.env().plant.buggify("a-mailbox-is-full") {
             Err((queued, Refusal::Full))
         } else {

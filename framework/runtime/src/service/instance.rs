@@ -149,7 +149,7 @@ impl<A: Handlers> Behaviour for Instance<A> {
         <A::Interface as Interface>::refuse(item.message, error);
     }
 
-    fn admit(world: &World<A>, item: Self::Item) -> Option<Self::Item> {
+    fn admit(world: &World<A>, mut item: Self::Item) -> Option<Self::Item> {
         let now = world.hub.now();
         let index = <A::Interface as Interface>::index(&item.message);
         world
@@ -164,6 +164,7 @@ impl<A: Handlers> Behaviour for Instance<A> {
             <A::Interface as Interface>::refuse(item.message, error);
             return None;
         }
+        item.began = now;
         Some(item)
     }
 
@@ -238,7 +239,11 @@ fn prepare<A: Handlers>(
     item: ItemOf<A>,
 ) -> (Turn, Ctx<A>, <A::Interface as Interface>::Msg) {
     let span = turn_span::<A>(world, &item);
-    let Queued { meta, message } = item;
+    let Queued {
+        meta,
+        message,
+        began,
+    } = item;
     let actor = (A::KIND != Kind::Service).then(|| world.link());
     let streams = world.cell.streams().clone();
     let turn = Turn::new(
@@ -247,6 +252,7 @@ fn prepare<A: Handlers>(
         meta.clone(),
         life.clone(),
         streams,
+        began,
         span,
     );
     (turn, Ctx::resident(world.clone(), Some(meta)), message)

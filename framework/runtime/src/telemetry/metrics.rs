@@ -13,14 +13,11 @@ use std::{
 use callboard_protocol::{code::Code, wire::header::TraceContext};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
-    metrics::{
-        counter::Counter,
-        family::{Family, MetricConstructor},
-        gauge::Gauge,
-        histogram::Histogram,
-    },
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
+
+use super::durations::Durations;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct MethodLabels {
@@ -48,16 +45,7 @@ struct CodeLabels {
     code: String,
 }
 
-#[derive(Clone)]
-struct Seconds;
-
-impl MetricConstructor<Histogram> for Seconds {
-    fn new_metric(&self) -> Histogram {
-        Histogram::new(SECONDS)
-    }
-}
-
-type Times<L> = Family<L, Histogram, Seconds>;
+type Times<L> = Family<L, Durations>;
 
 /// What a link looked like at the moment of a scrape.
 #[derive(Clone, Debug, Default)]
@@ -101,7 +89,7 @@ impl Metrics {
         let served = ServedFamilies {
             calls: Family::default(),
             errors: Family::default(),
-            durations: Times::new_with_constructor(Seconds),
+            durations: Times::default(),
         };
         let metrics = Self {
             unknown: served.method(UNKNOWN.to_string()),
@@ -112,9 +100,9 @@ impl Metrics {
             errors: Family::default(),
             retries: Family::default(),
             in_flight: Family::default(),
-            durations: Times::new_with_constructor(Seconds),
+            durations: Times::default(),
             sends_refused: Family::default(),
-            waits: Times::new_with_constructor(Seconds),
+            waits: Times::default(),
             depths: Family::default(),
             restarts: Family::default(),
             given_up: Family::default(),
@@ -336,11 +324,11 @@ impl fmt::Debug for Metrics {
 
 /// Notes how long the messages of one actor type wait.
 #[derive(Clone)]
-pub(crate) struct Waits(Histogram);
+pub(crate) struct Waits(Durations);
 
 impl Waits {
     pub(crate) fn observe(&self, wait: Duration) {
-        self.0.observe(wait.as_secs_f64());
+        self.0.observe(wait);
     }
 }
 
@@ -358,7 +346,7 @@ pub(crate) struct MethodMetrics {
     sends: Counter,
     retries: Counter,
     in_flight: Gauge,
-    durations: Histogram,
+    durations: Durations,
     errors: Family<ErrorLabels, Counter>,
     served: Arc<Served>,
 }
@@ -412,7 +400,7 @@ pub(crate) struct CallMetrics<'a>(&'a MethodMetrics);
 impl CallMetrics<'_> {
     /// Counts the call's end.
     pub(crate) fn end(self, error: Option<Code>, took: Duration) {
-        self.0.durations.observe(took.as_secs_f64());
+        self.0.durations.observe(took);
         self.0.failed(error);
     }
 }
@@ -455,7 +443,7 @@ impl ServedFamilies {
 pub(crate) struct Served {
     method: String,
     families: ServedFamilies,
-    handles: OnceLock<(Counter, Histogram)>,
+    handles: OnceLock<(Counter, Durations)>,
 }
 
 impl Served {
@@ -472,7 +460,7 @@ impl Served {
         });
         calls.inc();
         if let Some(took) = took {
-            durations.observe(took.as_secs_f64());
+            durations.observe(took);
         }
         if let Some(code) = error {
             let labels = ErrorLabels {
@@ -498,8 +486,3 @@ const UNKNOWN: &str = "unknown";
 fn count(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
-
-/// From a local call to a deadline, in steps of about three.
-const SECONDS: [f64; 13] = [
-    0.000_01, 0.000_03, 0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0,
-];

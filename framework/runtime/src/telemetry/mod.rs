@@ -4,6 +4,7 @@
 //! Labels are bounded: methods and actors are names from definitions, codes come from the error
 //! table, peers are those linked at the moment of a scrape.
 
+mod durations;
 mod metrics;
 
 pub(crate) use metrics::{LinkSample, MethodMetrics, Metrics, Served, Waits};

@@ -7,7 +7,7 @@ mod refusals;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use callboard_protocol::id::{CallId, ClusterName, Incarnation, NodeId, NodeName};
@@ -116,7 +116,7 @@ struct Recording {
 }
 
 impl Intake for Recording {
-    fn frame(&self, _lane: usize, frame: Bytes) -> Result<(), LinkDown> {
+    fn frame(&self, _lane: usize, frame: Bytes, _now: Instant) -> Result<(), LinkDown> {
         let poison = self.recorder.look(|seen| seen.poison);
         assert!(
             Some(&*frame) != poison,
