@@ -1,33 +1,34 @@
 //! The calls and watches of a peer that wait or run here, by their number.
 //!
 //! The low half of a call's number is its place in the peer's own table of calls in flight, which
-//! reuses places. So it is a place here too: found without a search, and bounded. Watches are
-//! numbered apart.
+//! reuses places. So it is a place here too, found without a search. Watches are numbered apart.
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use callboard_protocol::id::CallId;
 
-use super::{arrival::Served, pending::place_of};
+use super::pending::place_of;
 
-/// The table.
+/// The table; `T` is a handle to what waits or runs.
 #[derive(Debug)]
-pub(super) struct ServedTable {
-    inner: Mutex<Inner>,
+pub(super) struct ServedTable<T> {
+    inner: Mutex<Inner<T>>,
     most: usize,
 }
 
-#[derive(Debug, Default)]
-struct Inner {
-    calls: Vec<Option<Arc<Served>>>,
-    watches: BTreeMap<CallId, Arc<Served>>,
+#[derive(Debug)]
+struct Inner<T> {
+    places: Vec<Option<(CallId, T)>>,
+    /// Watches, and calls that came while an earlier one was in their place: the peer gives a place
+    /// to its next call when it drops one, and the word of that may come later.
+    others: BTreeMap<CallId, T>,
     len: usize,
 }
 
-impl ServedTable {
+impl<T> ServedTable<T> {
     /// Makes a table for at most `most` entries; it grows with use.
     pub(super) fn new(most: usize) -> Self {
         Self {
@@ -36,26 +37,19 @@ impl ServedTable {
         }
     }
 
-    /// Enters a call or a watch; returns false when there are too many. One that the peer numbered
-    /// like another takes its place.
-    pub(super) fn enter(&self, served: &Arc<Served>) -> bool {
+    /// Enters a call or a watch; returns false when there are too many. Of two with one number, the
+    /// later takes the place of the earlier.
+    pub(super) fn enter(&self, call: CallId, served: T) -> bool {
         let mut inner = self.lock();
         if inner.len >= self.most {
             return false;
         }
-        let before = match place_of(served.call()) {
-            None => inner.watches.insert(served.call(), served.clone()),
-            // The peer has more calls in flight than may run here.
-            Some(place) if place >= self.most => return false,
-            Some(place) => {
-                if place >= inner.calls.len() {
-                    inner.calls.resize_with(place + 1, || None);
-                }
-                match inner.calls.get_mut(place) {
-                    Some(entry) => entry.replace(served.clone()),
-                    None => return false,
-                }
+        let place = place_of(call).filter(|place| *place < self.most);
+        let before = match place.map(|place| inner.place(place)) {
+            Some(Some(entry)) if entry.as_ref().is_none_or(|(earlier, _)| *earlier == call) => {
+                entry.replace((call, served)).map(|(_, earlier)| earlier)
             }
+            _ => inner.others.insert(call, served),
         };
         inner.len += usize::from(before.is_none());
         // Dropped AFTER the lock was released.
@@ -65,15 +59,13 @@ impl ServedTable {
     }
 
     /// Takes out a call or a watch that was answered or cancelled.
-    pub(super) fn leave(&self, call: CallId) -> Option<Arc<Served>> {
+    pub(super) fn leave(&self, call: CallId) -> Option<T> {
         let mut inner = self.lock();
-        let left = match place_of(call) {
-            None => inner.watches.remove(&call),
-            Some(place) => {
-                let entry = inner.calls.get_mut(place)?;
-                // Another call may be in the place by now.
-                entry.take_if(|served| served.call() == call)
-            }
+        let entry = place_of(call).and_then(|place| inner.places.get_mut(place));
+        let left = entry.and_then(|entry| entry.take_if(|(served, _)| *served == call));
+        let left = match left {
+            Some((_, left)) => Some(left),
+            None => inner.others.remove(&call),
         };
         inner.len -= usize::from(left.is_some());
         left
@@ -84,15 +76,78 @@ impl ServedTable {
         self.lock().len
     }
 
-    /// Takes out all, in the order of their numbers, so that the same run wakes them in the same
-    /// order.
-    pub(super) fn take(&self) -> Vec<Arc<Served>> {
+    /// Takes out all, always in the same order, so that the same run wakes them alike.
+    pub(super) fn take(&self) -> Vec<T> {
         let inner = std::mem::take(&mut *self.lock());
-        let calls = inner.calls.into_iter().flatten();
-        calls.chain(inner.watches.into_values()).collect()
+        let calls = inner.places.into_iter().flatten().map(|(_, served)| served);
+        calls.chain(inner.others.into_values()).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, Inner<T>> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Inner<T> {
+    fn place(&mut self, place: usize) -> Option<&mut Option<(CallId, T)>> {
+        if place >= self.places.len() {
+            self.places.resize_with(place + 1, || None);
+        }
+        self.places.get_mut(place)
+    }
+}
+
+impl<T> Default for Inner<T> {
+    fn default() -> Self {
+        Self {
+            places: Vec::new(),
+            others: BTreeMap::new(),
+            len: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(generation: u64, place: u64) -> CallId {
+        CallId(generation << 32 | place)
+    }
+
+    #[test]
+    fn a_call_is_kept_while_the_next_one_in_its_place_comes_and_goes() {
+        let table = ServedTable::new(8);
+        assert!(table.enter(call(1, 5), 'a'));
+        assert!(
+            table.enter(call(2, 5), 'b'),
+            "before the word that `a` was dropped"
+        );
+        assert_eq!(table.len(), 2);
+        assert_eq!(table.leave(call(1, 5)), Some('a'));
+        assert_eq!(table.leave(call(1, 5)), None);
+        assert_eq!(table.leave(call(2, 5)), Some('b'));
+        assert_eq!(table.len(), 0);
+    }
+
+    #[test]
+    fn the_table_is_bounded_whatever_the_numbers_are() {
+        let table = ServedTable::new(2);
+        assert!(table.enter(call(1, u64::from(u32::MAX)), 'a'));
+        assert!(table.enter(CallId(u64::MAX), 'w'), "a watch");
+        assert!(!table.enter(call(1, 0), 'b'));
+        assert_eq!(table.leave(CallId(u64::MAX)), Some('w'));
+        assert!(table.enter(call(1, 0), 'b'));
+        assert_eq!(table.take(), ['b', 'a']);
+        assert_eq!(table.len(), 0);
+    }
+
+    #[test]
+    fn a_number_that_comes_twice_is_one_entry() {
+        let table = ServedTable::new(8);
+        assert!(table.enter(call(1, 0), 'a'));
+        assert!(table.enter(call(1, 0), 'b'));
+        assert_eq!(table.len(), 1);
+        assert_eq!(table.leave(call(1, 0)), Some('b'));
     }
 }

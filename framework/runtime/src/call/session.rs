@@ -40,7 +40,7 @@ pub(crate) struct Session {
     pub(crate) reply_streams: Streams,
     pub(crate) watches: Watches,
     pub(super) holds: Holds<Arrived>,
-    served: ServedTable,
+    served: ServedTable<Arc<Served>>,
     /// Error replies that wait for room on their lane.
     late_errors: AtomicUsize,
     /// The bytes of the replies that wait for room or for their reader.
@@ -205,7 +205,7 @@ impl Session {
 
     /// Enters a call of the peer; returns false when there are too many.
     pub(super) fn serve(&self, served: &Arc<Served>) -> bool {
-        self.served.enter(served)
+        self.served.enter(served.call(), served.clone())
     }
 
     /// Takes out a call of the peer that was answered or cancelled.

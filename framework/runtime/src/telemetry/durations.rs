@@ -43,7 +43,10 @@ impl EncodeMetric for Durations {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
         let counts = self.0.counts.each_ref();
         let counts = counts.map(|count| count.load(Ordering::Relaxed));
-        let bounds = BOUNDS.iter().map(|nanos| seconds(*nanos)).chain([f64::MAX]);
+        let bounds = BOUNDS
+            .iter()
+            .map(|nanos| seconds(*nanos))
+            .chain([f64::INFINITY]);
         let buckets: Vec<_> = bounds.zip(counts).collect();
         let sum = seconds(self.0.nanos.load(Ordering::Relaxed));
         encoder.encode_histogram::<NoLabelSet>(sum, counts.iter().sum(), &buckets, None)
