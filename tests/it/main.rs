@@ -16,6 +16,7 @@ mod macros;
 mod membership;
 mod pressure;
 mod processes;
+mod rights;
 mod shapes;
 mod supervision;
 mod support;

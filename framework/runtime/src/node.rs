@@ -8,6 +8,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use callboard_protocol::{
     code::{CallError, Code},
     id::{Incarnation, NodeId},
+    rights::Policy,
     supervision::Strategy,
     wire::hello::PeerKind,
 };
@@ -275,6 +276,14 @@ impl Builder {
     /// Sets the limits of calls.
     pub fn call_limits(mut self, limits: CallLimits) -> Self {
         self.settings.limits = limits;
+        self
+    }
+
+    /// Sets what other nodes and clients may call. Default: what the methods' own
+    /// `#[handler(allow = "…")]` say, and nothing of the system's. A call that a node makes to what it
+    /// hosts itself is always allowed.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.settings.policy = policy;
         self
     }
 

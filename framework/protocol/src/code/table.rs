@@ -193,6 +193,9 @@ codes! {
     ExpiredInQueue = 1031 "expired-in-queue", Peer, Refused, Elsewhere,
         "the deadline passed while the call waited in the target's mailbox",
         "give the call more time, or make the handlers before it faster";
+    Forbidden = 1032 "forbidden", Caller, Refused, Never,
+        "the caller has no right to call the method",
+        "give the caller's certificate a role that the method and the node's policy allow";
     Unrecognised = 1099 "unrecognised", Peer, MayHaveRun, Never,
         "the peer reported an error that this version does not know",
         "look the code in the detail up in the newer version, and upgrade this node";

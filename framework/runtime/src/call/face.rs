@@ -10,6 +10,7 @@ use std::{
 use callboard_protocol::{
     code::{CallError, Code},
     id::InterfaceId,
+    rights::{Grant, Policy},
     wire::{
         ShapeError, ShapeInfo,
         hello::{HostedInterface, HostedMethod},
@@ -18,7 +19,10 @@ use callboard_protocol::{
 
 use crate::telemetry::MethodMetrics;
 
-use super::interface::{Interface, MethodShapes, MethodSpec, interface_id};
+use super::{
+    interface::{Interface, MethodShapes, MethodSpec, interface_id},
+    meta::Caller,
+};
 
 /// One interface as this node sees it.
 pub(crate) struct Face {
@@ -35,14 +39,17 @@ pub(crate) struct FaceMethod {
     pub(crate) spec: &'static MethodSpec,
     pub(crate) shapes: MethodShapes,
     pub(crate) metrics: MethodMetrics,
+    /// Who may call it; nothing if everyone may.
+    grant: Option<Grant>,
 }
 
 impl Face {
-    /// Makes the face of `I`; `metrics` gives the handles of a method.
+    /// Makes the face of `I` under the node's policy; `metrics` gives the handles of a method.
     ///
     /// # Errors
     /// [`ShapeError`] when a recursive type states no depth.
     pub(crate) fn new<I: Interface>(
+        policy: &Policy,
         metrics: impl Fn(&MethodSpec) -> MethodMetrics,
     ) -> Result<Self, ShapeError> {
         let methods = I::METHODS.iter().map(|spec| {
@@ -50,6 +57,7 @@ impl Face {
                 spec,
                 shapes: (spec.shapes)()?,
                 metrics: metrics(spec),
+                grant: policy.grant(spec.interface, spec.name, spec.options.allow),
             })
         });
         Ok(Self {
@@ -127,6 +135,20 @@ impl FaceMethod {
             shape(self.shapes.inbound, options.streams_args),
             shape(self.shapes.reply, options.streams_reply),
         ]
+    }
+
+    /// Checks that a caller may call the method of this node, which `node` names.
+    ///
+    /// # Errors
+    /// `Forbidden`, with what the caller lacks.
+    pub(crate) fn permits(&self, caller: &Caller, node: &str) -> Result<(), CallError> {
+        match &self.grant {
+            Some(grant) if !caller.is_local() && !grant.lets(caller.roles()) => {
+                let error = self.spec.error_on(Code::Forbidden, &format!("node {node}"));
+                Err(error.with_detail(grant.missing(caller.roles())))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Checks that a peer that hosts the interface has this method with the same types; `node`

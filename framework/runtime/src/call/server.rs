@@ -343,19 +343,31 @@ async fn receive_bodies(session: Arc<Session>, first: Arrived) {
     let pair = first.pair.clone();
     let mut next = Some(first);
     while let Some(mut arrived) = next {
-        if arrived.body.is_none() {
-            arrived.body = arrived.arrival.read_body().await;
-        }
-        if arrived.body.is_some() {
-            dispatch(&session.hub, arrived);
-        } else {
-            let error = node_error(&session.hub, Code::StreamBroken)
-                .with_detail("the arguments' stream ended early");
-            let (interface, method) = (arrived.interface, arrived.method);
-            refuse(&session.hub, interface, method, arrived.arrival, error);
+        let received = match arrived.body.take() {
+            Some(body) => Ok(body),
+            None => receive_body(&session.hub, &arrived).await,
+        };
+        match received {
+            Ok(body) => {
+                arrived.body = Some(body);
+                dispatch(&session.hub, arrived);
+            }
+            Err(error) => {
+                let (interface, method) = (arrived.interface, arrived.method);
+                refuse(&session.hub, interface, method, arrived.arrival, error);
+            }
         }
         next = session.holds.next(&pair);
     }
+}
+
+/// Reads a body from its stream, unless its caller may not make the call.
+async fn receive_body(hub: &Hub, arrived: &Arrived) -> Result<Bytes, CallError> {
+    hub.permits(arrived.interface, arrived.method, &arrived.meta.caller)?;
+    let body = arrived.arrival.read_body().await;
+    body.ok_or_else(|| {
+        node_error(hub, Code::StreamBroken).with_detail("the arguments' stream ended early")
+    })
 }
 
 /// Finds the target and hands it the call.
@@ -416,10 +428,7 @@ fn meta(session: &Session, call: &CallFrame<'_>) -> Meta {
         actor: ActorId(call.sender),
     });
     Meta {
-        caller: Caller {
-            node: peer.id,
-            actor,
-        },
+        caller: Caller::remote(peer, actor),
         deadline: now + call.deadline_left.min(DEADLINE_MAX),
         queued_at: now,
         chain: Chain::received(call.root, &call.chain),

@@ -7,6 +7,7 @@ use callboard_macros::{Service, handlers};
 use callboard_protocol::{
     code::{CallError, Code, Ran},
     id::{CallId, ClusterName, Incarnation, InterfaceId, MethodId, NodeName},
+    rights::Policy,
     wire::{
         header::{Body, Call, Chain, Frame, Reply, Target},
         hello::{HostedInterface, PeerKind},
@@ -219,7 +220,9 @@ async fn a_call_of_what_is_not_here_is_refused_and_counted_under_one_label() {
 async fn an_error_of_a_newer_version_is_named_by_its_number() {
     let town = Town::new();
     let metrics = Metrics::new();
-    let face = Face::new::<Oracle>(|spec| metrics.method(spec.interface, spec.name));
+    let face = Face::new::<Oracle>(&Policy::default(), |spec| {
+        metrics.method(spec.interface, spec.name)
+    });
     let hosts = vec![face.expect("bounded shapes").hosted()];
     let mut raw = Raw::start(&town.issue("raw", PeerKind::Node), Vec::new(), hosts);
     let client = Client::builder()

@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use callboard_protocol::code::Code;
 use callboard_protocol::id::{CallId, Incarnation, InterfaceId, NodeId, NodeName};
+use callboard_protocol::rights::Roles;
 use callboard_protocol::wire::hello::{About, Accepted, HostedInterface, PeerKind};
 use tokio_util::sync::CancellationToken;
 
@@ -281,7 +282,7 @@ impl PartialEq for Link {
     }
 }
 
-/// Who a peer is and what it hosts, as it said in its hello.
+/// Who a peer is and what it hosts, as its hello and its certificate say.
 #[derive(Debug)]
 pub(crate) struct PeerInfo {
     /// Its id.
@@ -292,6 +293,8 @@ pub(crate) struct PeerInfo {
     pub(crate) incarnation: Incarnation,
     /// Node or client.
     pub(crate) kind: PeerKind,
+    /// The roles in its certificate.
+    pub(crate) roles: Roles,
     /// Where it is seen.
     pub(crate) seen_at: SocketAddr,
     /// Where other nodes can reach it. Nothing for a client.
@@ -301,12 +304,13 @@ pub(crate) struct PeerInfo {
 }
 
 impl PeerInfo {
-    pub(super) fn new(about: About, seen_at: SocketAddr) -> Self {
+    pub(super) fn new(about: About, roles: Roles, seen_at: SocketAddr) -> Self {
         Self {
             id: about.id,
             name: about.name,
             incarnation: about.incarnation,
             kind: about.kind,
+            roles,
             seen_at,
             addr: about.listen.map(|addr| reachable(addr, seen_at)),
             hosts: Hosts::new(about.hosts),
