@@ -17,6 +17,7 @@ mod membership;
 mod pressure;
 mod processes;
 mod rights;
+mod rotation;
 mod shapes;
 mod supervision;
 mod support;

@@ -37,6 +37,11 @@ impl Town {
         issued.expect("an identity")
     }
 
+    /// Returns the authority.
+    pub fn authority(&self) -> &Authority {
+        &self.0
+    }
+
     /// Begins a node that notices a lost peer within a second.
     pub fn node(&self, name: &str) -> Builder {
         Node::builder()

@@ -18,7 +18,7 @@ use crate::{
     call::{CallLimits, Definition, Hub, Kind, NoKey, Reference},
     data_dir::DataDir,
     env::Env,
-    net::{self, Identity, Net, StartError},
+    net::{self, DenyList, Identity, Net, StartError},
     service::{Ctx, Handlers, Supervisor, hosting, keyed},
     settings::{Identified, Settings, new_hub, open},
 };
@@ -147,6 +147,24 @@ impl Node {
     #[must_use]
     pub fn members(&self) -> Vec<Member> {
         members(&self.net)
+    }
+
+    /// Shows another identity in the handshakes that begin from now on, and trusts whom it trusts:
+    /// for a new key, a new certificate or a new authority. Links that are up stay, with the roles
+    /// that they began with.
+    ///
+    /// # Errors
+    /// [`StartError`] by code: `CertificateInvalid` if it has another cluster, kind or name, or does
+    /// not fit its key; `DevNotLoopback`. Nothing was changed.
+    pub fn rotate(&self, identity: &Identity) -> Result<(), StartError> {
+        self.net.rotate(identity)
+    }
+
+    /// Denies the nodes and clients on the list, and no others: links with them are closed at
+    /// once, and no new ones come up. Both sides are told `PeerDenied`. The list replaces the last one
+    /// and is kept nowhere else; give it to the builder when it has to hold from the start.
+    pub fn deny(&self, list: DenyList) {
+        self.net.deny(list);
     }
 
     /// Returns the metrics in the OpenMetrics text format.
@@ -284,6 +302,12 @@ impl Builder {
     /// hosts itself is always allowed.
     pub fn policy(mut self, policy: Policy) -> Self {
         self.settings.policy = policy;
+        self
+    }
+
+    /// Sets who is not let in from the start; see [`Node::deny`]. Default: nobody.
+    pub fn deny(mut self, list: DenyList) -> Self {
+        self.settings.denied = list;
         self
     }
 

@@ -20,7 +20,7 @@ use crate::{
     call::{CallLimits, Gate, Hub, Me},
     data_dir::{DataDir, incarnation_by_clock},
     env::Env,
-    net::{self, Authority, Identity, Net, StartError},
+    net::{self, Authority, DenyList, Identity, Net, StartError},
     task::Tasks,
 };
 
@@ -38,6 +38,7 @@ pub(crate) struct Settings {
     pub(crate) env: Env,
     pub(crate) trace_share: f64,
     pub(crate) policy: Policy,
+    pub(crate) denied: DenyList,
 }
 
 impl Default for Settings {
@@ -54,6 +55,7 @@ impl Default for Settings {
             env: Env::real(),
             trace_share: 0.0,
             policy: Policy::default(),
+            denied: DenyList::default(),
         }
     }
 }
@@ -151,6 +153,7 @@ pub(crate) fn open(
         incarnation: hub.me().incarnation,
         features: 0,
         hosts: hub.hosted(),
+        denied: settings.denied,
     };
     let gate = Arc::new(Gate::new(hub.clone()));
     Net::start(

@@ -243,6 +243,9 @@ codes! {
     PeerTimeout = 2014 "peer-timeout", Network, NotSent, Elsewhere,
         "nothing was heard from the peer for the peer timeout",
         "check that a node runs at that address and is well, and that UDP gets there";
+    PeerDenied = 2015 "peer-denied", Caller, NotSent, Never,
+        "one side of the connection is on the deny list of the other",
+        "give it another certificate, or take it off the list";
 
     // Starting.
     BindFailed = 3001 "bind-failed", Us, NotSent, Never,

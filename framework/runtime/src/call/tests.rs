@@ -20,8 +20,8 @@ use crate::{
     Client, Node,
     env::Env,
     net::{
-        Authority, Config, Frames, Identity, Link, LinkDown, Local, Net, RecvStream, SendStream,
-        StreamFor,
+        Authority, Config, DenyList, Frames, Identity, Link, LinkDown, Local, Net, RecvStream,
+        SendStream, StreamFor,
     },
     task::Tasks,
     telemetry::Metrics,
@@ -81,6 +81,7 @@ impl Raw {
             incarnation: Incarnation(1),
             features: 0,
             hosts,
+            denied: DenyList::default(),
         };
         let ear = Arc::new(Ear(sender));
         let net = Net::start(Config::default(), Env::real(), identity, local, &tasks, ear);

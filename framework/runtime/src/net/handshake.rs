@@ -94,7 +94,7 @@ pub(super) async fn greet(
             "a client was dialled",
         )));
     }
-    let peer = PeerInfo::new(theirs.about, certified.roles, connection.remote_address());
+    let peer = PeerInfo::new(theirs.about, certified, connection.remote_address());
     Ok(Greeted {
         peer,
         accepted,

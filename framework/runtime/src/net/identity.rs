@@ -7,6 +7,7 @@
 //! `env` for files.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::StartError;
+use super::deny::Fingerprint;
 use crate::env::{Env, Files};
 
 /// The certificate of a node or a client with its key, and the authority it trusts.
@@ -44,6 +46,7 @@ struct Inner {
 pub(super) struct Certified {
     pub(super) peer: CertifiedPeer,
     pub(super) roles: Roles,
+    pub(super) certificate: Fingerprint,
 }
 
 impl Identity {
@@ -144,11 +147,46 @@ impl Identity {
         &self.inner.subject.roles
     }
 
+    /// Returns the digest of the certificate, by which others can [deny](crate::net::DenyList) it.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.inner.subject.certificate
+    }
+
+    /// Returns the same identity, trusting the authorities of a PEM text and no others.
+    ///
+    /// For the time in which an authority is replaced: its successor is trusted before it issues.
+    ///
+    /// # Errors
+    /// [`Code::CertificateInvalid`] if the text holds no certificates of authorities.
+    pub fn trusting(&self, authorities: &[u8]) -> Result<Self, StartError> {
+        let inner = &self.inner;
+        Self::new(
+            inner.chain.clone(),
+            inner.key.clone_key(),
+            certificates(authorities, "authority")?,
+            inner.reset_secret,
+            inner.development,
+        )
+    }
+
     /// Returns whether the development authority issued it, so that it may be used on loopback
     /// only.
     #[must_use]
     pub fn is_development(&self) -> bool {
         self.inner.development
+    }
+
+    /// Checks that it may be used at this address.
+    ///
+    /// # Errors
+    /// [`Code::DevNotLoopback`] if a development identity would leave this machine.
+    pub(super) fn check_address(&self, address: SocketAddr) -> Result<(), StartError> {
+        if self.is_development() && !address.ip().is_loopback() {
+            let subject = format!("address {address}");
+            return Err(StartError::new(Code::DevNotLoopback, subject));
+        }
+        Ok(())
     }
 
     pub(super) fn chain(&self) -> Vec<CertificateDer<'static>> {
@@ -206,7 +244,11 @@ pub(super) fn certified(certificate: &CertificateDer<'_>) -> Result<Certified, S
         })
     };
     let roles = roles.iter().map(role).collect::<Result<_, _>>()?;
-    Ok(Certified { peer, roles })
+    Ok(Certified {
+        peer,
+        roles,
+        certificate: Fingerprint::of(certificate),
+    })
 }
 
 /// Returns the URI name for a certificate.

@@ -18,7 +18,9 @@ use callboard_protocol::wire::hello::{About, Accepted, HostedInterface, PeerKind
 use tokio_util::sync::CancellationToken;
 
 use super::close;
+use super::deny::Fingerprint;
 use super::error::{AppendError, LinkDown};
+use super::identity::Certified;
 use super::lane::Lane;
 use super::stats::{LinkStats, Stats};
 use super::stream::{RecvStream, SendStream, StreamError, StreamFor};
@@ -295,6 +297,8 @@ pub(crate) struct PeerInfo {
     pub(crate) kind: PeerKind,
     /// The roles in its certificate.
     pub(crate) roles: Roles,
+    /// The digest of its certificate.
+    pub(super) certificate: Fingerprint,
     /// Where it is seen.
     pub(crate) seen_at: SocketAddr,
     /// Where other nodes can reach it. Nothing for a client.
@@ -304,13 +308,14 @@ pub(crate) struct PeerInfo {
 }
 
 impl PeerInfo {
-    pub(super) fn new(about: About, roles: Roles, seen_at: SocketAddr) -> Self {
+    pub(super) fn new(about: About, certified: Certified, seen_at: SocketAddr) -> Self {
         Self {
             id: about.id,
             name: about.name,
             incarnation: about.incarnation,
             kind: about.kind,
-            roles,
+            roles: certified.roles,
+            certificate: certified.certificate,
             seen_at,
             addr: about.listen.map(|addr| reachable(addr, seen_at)),
             hosts: Hosts::new(about.hosts),
