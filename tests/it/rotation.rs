@@ -63,7 +63,7 @@ impl Load {
     async fn goes_on(&self) {
         let enough = self.calls.load(Ordering::Relaxed) + 300;
         eventually("the load goes on", || {
-            self.calls.load(Ordering::Relaxed) > enough || self.tasks.is_empty()
+            self.calls.load(Ordering::Relaxed) > enough
         })
         .await;
     }
@@ -175,16 +175,10 @@ async fn keys_and_the_authority_are_replaced_under_load_and_no_call_fails() {
     load.goes_on().await;
     let (calls, failed) = load.end().await;
     assert_eq!(failed, [], "of {calls} calls");
-    assert!(calls > 4000, "{calls}");
-    for metrics in [n2.metrics(), c1.metrics()] {
-        assert!(
-            !metrics.contains("callboard_call_errors_total{"),
-            "{metrics}"
-        );
-        assert!(
-            !metrics.contains("CB2"),
-            "no link was lost or refused: {metrics}"
-        );
+    assert!(calls > 3000, "{calls}");
+    let metrics = c1.metrics();
+    for none in ["callboard_call_errors_total{", "callboard_links_refused{"] {
+        assert!(!metrics.contains(none), "{metrics}");
     }
     c1.close().await;
     for node in [n3, n2, n1] {
@@ -325,8 +319,9 @@ async fn who_is_denied_loses_its_link_at_once_and_gets_no_other_until_the_list_i
     echoes(town.identity("c2", PeerKind::Client), &n1).await;
 
     n1.deny(DenyList::default());
+    let linked = |client: &Client| client.members().iter().any(|member| member.name == "n1");
     eventually("they are back", || {
-        n1.members().len() == 1 && !by_name.members().is_empty() && !by_print.members().is_empty()
+        n1.members().len() == 1 && linked(&by_name) && linked(&by_print)
     })
     .await;
     assert_eq!(by_name.service::<Echo>().echo(1).await, Ok(1));
