@@ -18,6 +18,7 @@ mod pressure;
 mod processes;
 mod rights;
 mod rotation;
+mod secrets;
 mod shapes;
 mod supervision;
 mod support;
