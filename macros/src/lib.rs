@@ -104,6 +104,7 @@ pub fn wire(item: TokenStream) -> TokenStream {
 /// | `abort` | a dropped call ends a running `&mut self` turn and the activation |
 /// | `timeout = "2s"` | the deadline of a call that sets none |
 /// | `name = "add"` | the name on the wire, if not the method's |
+/// | `allow = "admin, ops"` | a caller on another node needs one of these roles |
 ///
 /// The attribute itself takes `contract = Path` (the `impl` is checked against the contract) and
 /// `crate = path`.

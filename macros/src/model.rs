@@ -125,6 +125,7 @@ pub(crate) struct HandlerOptions {
     pub(crate) abort: Option<Ident>,
     pub(crate) timeout: Option<Given<Millis>>,
     pub(crate) name: Option<Given<String>>,
+    pub(crate) allow: Option<Given<Vec<String>>>,
 }
 
 /// A method that passed the checks: everything that is needed to emit its code.

@@ -9,4 +9,5 @@ mod codes;
 mod links;
 mod markdown;
 mod replay;
+mod rights;
 mod snippets;

@@ -17,6 +17,7 @@ const ENCODINGS: &str = "tests/it/encodings.rs";
 const PRESSURE: &str = "tests/it/pressure.rs";
 const PROCESSES: &str = "tests/it/processes.rs";
 const SHAPES: &str = "tests/it/shapes.rs";
+const RIGHTS: &str = "tests/it/rights.rs";
 /// Against a peer that sends what no build of ours would.
 const RAW: &str = "framework/runtime/src/call/tests.rs";
 
@@ -53,6 +54,7 @@ const GOT: &[Row] = &[
     (Code::BodyUnencodable, ENCODINGS, "a_value_without_an_encoding_is_an_error_of_the_side_that_has_it"),
     (Code::ReplyUnencodable, ENCODINGS, "a_value_without_an_encoding_is_an_error_of_the_side_that_has_it"),
     (Code::ExpiredInQueue, ERRORS, "a_deadline_that_ends_in_the_queue_is_told_from_one_that_ends_in_a_turn"),
+    (Code::Forbidden, RIGHTS, "a_method_that_names_roles_refuses_those_who_have_none_of_them"),
     (Code::Unrecognised, RAW, "an_error_of_a_newer_version_is_named_by_its_number"),
 ];
 

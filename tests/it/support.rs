@@ -8,7 +8,7 @@ use std::{
 };
 
 use callboard::{
-    Builder, CallError, Client, ClusterName, Code, Node, NodeName,
+    Builder, CallError, Client, ClusterName, Code, Node, NodeName, RoleName,
     net::{Authority, Config, Identity, PeerKind},
 };
 use tokio::{net::UdpSocket, sync::watch, task::JoinSet};
@@ -28,6 +28,20 @@ impl Town {
         self.0.issue(name, kind).expect("an identity")
     }
 
+    pub fn with_roles(&self, name: &str, kind: PeerKind, roles: &[&str]) -> Identity {
+        let name = NodeName::new(name).expect("a name");
+        let roles = roles
+            .iter()
+            .map(|role| RoleName::new(*role).expect("a role"));
+        let issued = self.0.issue_with_roles(name, kind, roles);
+        issued.expect("an identity")
+    }
+
+    /// Returns the authority.
+    pub fn authority(&self) -> &Authority {
+        &self.0
+    }
+
     /// Begins a node that notices a lost peer within a second.
     pub fn node(&self, name: &str) -> Builder {
         Node::builder()
@@ -36,14 +50,18 @@ impl Town {
     }
 
     pub async fn client(&self, seed: SocketAddr) -> Client {
-        let identity = self.identity("client", PeerKind::Client);
-        let connecting = Client::builder()
-            .identity(identity)
-            .config(quick())
-            .seed(seed)
-            .connect();
-        connecting.await.expect("connects")
+        connect(self.identity("client", PeerKind::Client), seed).await
     }
+}
+
+/// Connects a client.
+pub async fn connect(identity: Identity, seed: SocketAddr) -> Client {
+    let connecting = Client::builder()
+        .identity(identity)
+        .config(quick())
+        .seed(seed)
+        .connect();
+    connecting.await.expect("connects")
 }
 
 /// Link settings that notice a lost peer within a second.

@@ -54,6 +54,7 @@ const PROTOCOL_LAYERS: &[(&str, &[&str])] = &[
     ("schedule", &["time"]),
     ("supervision", &["time"]),
     ("policy", &["time", "code"]),
+    ("rights", &["id"]),
     ("wire", &["id", "code"]),
 ];
 

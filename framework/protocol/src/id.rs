@@ -224,6 +224,13 @@ name! {
     NodeName, "node"
 }
 
+name! {
+    /// The name of a role, which certificates give to nodes and clients.
+    ///
+    /// 1 to [`NAME_BYTES_MAX`] bytes of ASCII letters, digits, `-`, `_` and `.`.
+    RoleName, "role"
+}
+
 /// Why a name was refused.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -231,7 +238,7 @@ pub enum NameError {
     /// The name is empty or too long.
     #[error("{kind} name of {len} bytes: allowed are 1 to {NAME_BYTES_MAX}")]
     Length {
-        /// What the name was for: `cluster` or `node`.
+        /// What the name was for: `cluster`, `node` or `role`.
         kind: &'static str,
         /// The length in bytes.
         len: usize,
@@ -241,7 +248,7 @@ pub enum NameError {
         "{kind} name {name:?}: allowed are letters, digits, '-', '_' and '.', a letter or digit first"
     )]
     Character {
-        /// What the name was for: `cluster` or `node`.
+        /// What the name was for: `cluster`, `node` or `role`.
         kind: &'static str,
         /// The refused name.
         name: String,
@@ -273,7 +280,7 @@ const fn low_half(hash: u64) -> u32 {
     hash as u32
 }
 
-/// The longest name of a cluster or a node, in bytes: the limit of a DNS label.
+/// The longest name of a cluster, a node or a role, in bytes: the limit of a DNS label.
 pub const NAME_BYTES_MAX: usize = 63;
 
 /// The longest `Interface/method`, in bytes, that [`MethodId::of`] takes.

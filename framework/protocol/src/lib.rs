@@ -12,12 +12,14 @@
 //! | [`code`] | what went wrong, who is at fault, whether a retry is safe |
 //! | [`schedule`] | what is due when |
 //! | [`policy`] | when to try again, how long to wait, which node to ask |
+//! | [`rights`] | who may call what |
 //! | [`supervision`] | what to restart after a failure, and when to give up |
 //! | [`wire`] | what bytes mean, and which bytes are refused |
 
 pub mod code;
 pub mod id;
 pub mod policy;
+pub mod rights;
 pub mod schedule;
 pub mod supervision;
 pub mod time;

@@ -7,7 +7,7 @@ use callboard_protocol::wire::hello::PeerKind;
 use crate::{
     call::{CallLimits, Definition, Hub, NoKey, Reference},
     env::Env,
-    net::{self, Identity, Net, StartError},
+    net::{self, DenyList, Identity, Net, StartError},
     node::{Member, members},
     service::hosting,
     settings::{Settings, new_hub, open},
@@ -72,6 +72,24 @@ impl Client {
     #[must_use]
     pub fn members(&self) -> Vec<Member> {
         members(&self.net)
+    }
+
+    /// Shows another identity in the handshakes that begin from now on, and trusts whom it trusts:
+    /// for a new key, a new certificate or a new authority. Links that are up stay, with the roles
+    /// that they began with.
+    ///
+    /// # Errors
+    /// [`StartError`] by code: `CertificateInvalid` if it has another cluster, kind or name, or does
+    /// not fit its key; `DevNotLoopback`. Nothing was changed.
+    pub fn rotate(&self, identity: &Identity) -> Result<(), StartError> {
+        self.net.rotate(identity)
+    }
+
+    /// Denies the nodes on the list, and no others: links with them are closed at
+    /// once, and no new ones come up. Both sides are told `PeerDenied`. The list replaces the last one
+    /// and is kept nowhere else; give it to the builder when it has to hold from the start.
+    pub fn deny(&self, list: DenyList) {
+        self.net.deny(list);
     }
 
     /// Returns the metrics in the OpenMetrics text format.
@@ -146,6 +164,12 @@ impl ClientBuilder {
     /// certificates of your own, of loopback with those of the development authority.
     pub fn bind(mut self, addr: SocketAddr) -> Self {
         self.settings.listen = Some(addr);
+        self
+    }
+
+    /// Sets who is not let in from the start; see [`Client::deny`]. Default: nobody.
+    pub fn deny(mut self, list: DenyList) -> Self {
+        self.settings.denied = list;
         self
     }
 

@@ -29,7 +29,8 @@ pub use call::{
 pub use callboard_macros::{Actor, Service, Wire, contract, handler, handlers};
 pub use callboard_protocol::{
     code::{CallError, Code, Fault, HandlerError, Ran, Retry},
-    id::{ActorAddr, ClusterName, Incarnation, NodeId, NodeName},
+    id::{ActorAddr, ClusterName, Incarnation, NodeId, NodeName, RoleName},
+    rights::{Policy, Roles},
     supervision::Strategy,
     wire::{Limits, Wire, header::DownReason},
 };

@@ -8,6 +8,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use callboard_protocol::{
     code::{CallError, Code},
     id::{Incarnation, NodeId},
+    rights::Policy,
     supervision::Strategy,
     wire::hello::PeerKind,
 };
@@ -17,7 +18,7 @@ use crate::{
     call::{CallLimits, Definition, Hub, Kind, NoKey, Reference},
     data_dir::DataDir,
     env::Env,
-    net::{self, Identity, Net, StartError},
+    net::{self, DenyList, Identity, Net, StartError},
     service::{Ctx, Handlers, Supervisor, hosting, keyed},
     settings::{Identified, Settings, new_hub, open},
 };
@@ -148,6 +149,24 @@ impl Node {
         members(&self.net)
     }
 
+    /// Shows another identity in the handshakes that begin from now on, and trusts whom it trusts:
+    /// for a new key, a new certificate or a new authority. Links that are up stay, with the roles
+    /// that they began with.
+    ///
+    /// # Errors
+    /// [`StartError`] by code: `CertificateInvalid` if it has another cluster, kind or name, or does
+    /// not fit its key; `DevNotLoopback`. Nothing was changed.
+    pub fn rotate(&self, identity: &Identity) -> Result<(), StartError> {
+        self.net.rotate(identity)
+    }
+
+    /// Denies the nodes and clients on the list, and no others: links with them are closed at
+    /// once, and no new ones come up. Both sides are told `PeerDenied`. The list replaces the last one
+    /// and is kept nowhere else; give it to the builder when it has to hold from the start.
+    pub fn deny(&self, list: DenyList) {
+        self.net.deny(list);
+    }
+
     /// Returns the metrics in the OpenMetrics text format.
     #[must_use]
     pub fn metrics(&self) -> String {
@@ -275,6 +294,20 @@ impl Builder {
     /// Sets the limits of calls.
     pub fn call_limits(mut self, limits: CallLimits) -> Self {
         self.settings.limits = limits;
+        self
+    }
+
+    /// Sets what other nodes and clients may call. Default: what the methods' own
+    /// `#[handler(allow = "…")]` say, and nothing of the system's. A call that a node makes to what it
+    /// hosts itself is always allowed.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.settings.policy = policy;
+        self
+    }
+
+    /// Sets who is not let in from the start; see [`Node::deny`]. Default: nobody.
+    pub fn deny(mut self, list: DenyList) -> Self {
+        self.settings.denied = list;
         self
     }
 

@@ -12,6 +12,7 @@ use std::{
 use callboard_protocol::{
     code::Code,
     id::{NodeId, NodeName},
+    rights::Policy,
     wire::hello::PeerKind,
 };
 
@@ -19,7 +20,7 @@ use crate::{
     call::{CallLimits, Gate, Hub, Me},
     data_dir::{DataDir, incarnation_by_clock},
     env::Env,
-    net::{self, Authority, Identity, Net, StartError},
+    net::{self, Authority, DenyList, Identity, Net, StartError},
     task::Tasks,
 };
 
@@ -36,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) limits: CallLimits,
     pub(crate) env: Env,
     pub(crate) trace_share: f64,
+    pub(crate) policy: Policy,
+    pub(crate) denied: DenyList,
 }
 
 impl Default for Settings {
@@ -51,6 +54,8 @@ impl Default for Settings {
             limits: CallLimits::default(),
             env: Env::real(),
             trace_share: 0.0,
+            policy: Policy::default(),
+            denied: DenyList::default(),
         }
     }
 }
@@ -66,6 +71,9 @@ pub(crate) struct Identified {
 /// Makes the hub of a node or a client.
 pub(crate) fn new_hub(settings: &Settings, kind: PeerKind) -> Result<Identified, StartError> {
     settings.config.validate()?;
+    settings.policy.validate().map_err(|error| {
+        StartError::new(Code::ConfigInvalid, "policy").with_detail(error.to_string())
+    })?;
     let folder = settings.data_dir.as_deref();
     let data_dir = folder
         .map(|folder| DataDir::open(&settings.env, folder))
@@ -95,6 +103,7 @@ pub(crate) fn new_hub(settings: &Settings, kind: PeerKind) -> Result<Identified,
         tasks,
         limits,
         call_limits,
+        settings.policy.clone(),
         peer_timeout,
     );
     hub.metrics().set_sampled(settings.trace_share);
@@ -144,6 +153,7 @@ pub(crate) fn open(
         incarnation: hub.me().incarnation,
         features: 0,
         hosts: hub.hosted(),
+        denied: settings.denied,
     };
     let gate = Arc::new(Gate::new(hub.clone()));
     Net::start(

@@ -119,7 +119,8 @@ fn stray_options(set: &HandlerSet, method: &Method, problems: &Problems) {
         .into_iter()
         .flatten()
         .chain(options.timeout.as_ref().map(|given| &given.name))
-        .chain(options.name.as_ref().map(|given| &given.name));
+        .chain(options.name.as_ref().map(|given| &given.name))
+        .chain(options.allow.as_ref().map(|given| &given.name));
     for option in stated {
         if options.skip.is_some() {
             let message = format!(

@@ -101,6 +101,7 @@ fn spec(target: &Target, handler: &Handler<'_>, p: &TokenStream) -> TokenStream 
         Some(Millis(millis)) => quote!(::core::option::Option::Some(#millis)),
         None => quote!(::core::option::Option::None),
     };
+    let allow = options.allow.iter().flat_map(|given| &given.value);
     let streams_reply = matches!(handler.reply, Reply::Stream(_));
     let streams_args = handler.inbound().is_some();
     quote! {
@@ -116,6 +117,7 @@ fn spec(target: &Target, handler: &Handler<'_>, p: &TokenStream) -> TokenStream 
                 timeout_ms: #timeout,
                 streams_reply: #streams_reply,
                 streams_args: #streams_args,
+                allow: &[#(#allow),*],
             },
             #p::shapes_of::<#marker>,
         )

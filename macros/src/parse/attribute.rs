@@ -248,6 +248,7 @@ fn form(name: &str) -> String {
         "backoff" => "\"100ms..10s\"",
         "placement" => "\"hash\"",
         "role" => "\"storage\"",
+        "allow" => "\"admin\"",
         "opaque" => "\"name/1\"",
         _ => return name.to_string(),
     };

@@ -69,7 +69,7 @@ fn interpret(list: &[attribute::Setting], problems: &Problems) -> DefinitionSett
     for setting in list {
         match setting.name.to_string().as_str() {
             "crate" => settings.callboard = setting.path(problems).map(|given| given.value),
-            "name" => settings.name = name(setting, problems),
+            "name" => settings.name = interface_name(setting, problems),
             "contract" => settings.contract = setting.path(problems),
             "key" => settings.key = setting.ty(problems),
             "spawned" => settings.spawned = setting.flag(problems),
@@ -106,6 +106,36 @@ pub(super) fn name(setting: &attribute::Setting, problems: &Problems) -> Option<
         name: given.name,
         value: given.value.value(),
     })
+}
+
+/// Reads the name of an interface: one that is not of the system's own.
+fn interface_name(setting: &attribute::Setting, problems: &Problems) -> Option<Given<String>> {
+    let text = setting.text(problems)?.value;
+    if let Some(rest) = text.value().strip_prefix(RESERVED_PREFIX) {
+        let message = format!(
+            "names that begin with `{RESERVED_PREFIX}` are for Callboard itself: write `name = \"{}\"`",
+            fitting(rest)
+        );
+        problems.under(&text, Code::ReservedInterface, message);
+        return None;
+    }
+    name(setting, problems)
+}
+
+/// Reads the names of roles, with commas between.
+pub(super) fn roles(
+    setting: &attribute::Setting,
+    problems: &Problems,
+) -> Option<Given<Vec<String>>> {
+    let expected = "is a role, or several with commas between, of which a caller needs one; a role \
+                    is 1 to 63 letters, digits, `_`, `-` or `.`, with a letter or digit first: \
+                    write `allow = \"admin, ops\"`";
+    let read = |text: &str| {
+        let roles = text.split(',').map(|role| role.trim().to_string());
+        let roles = roles.collect::<Vec<_>>();
+        roles.iter().all(|role| is_role(role)).then_some(roles)
+    };
+    small_language(setting, Code::BadRole, expected, read, problems)
 }
 
 /// Reads a duration.
@@ -208,6 +238,15 @@ fn is_name(text: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
 }
 
+/// Returns whether a text can be a role in a certificate: the rule of the runtime's `RoleName`.
+fn is_role(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
+}
+
 /// Returns the nearest text that can be a name.
 fn fitting(text: &str) -> String {
     let text = text.trim_start_matches(|first: char| !first.is_ascii_alphabetic());
@@ -223,6 +262,9 @@ fn fitting(text: &str) -> String {
         name
     }
 }
+
+/// How the names of the system's own interfaces begin.
+const RESERVED_PREFIX: &str = "callboard.";
 
 /// A queue of a million messages already costs hundreds of megabytes.
 const COUNT_MAX: u64 = 1 << 20;

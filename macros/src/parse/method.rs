@@ -55,6 +55,7 @@ fn options(marks: &[Attribute], problems: &Problems) -> HandlerOptions {
                 "abort" => options.abort = setting.flag(problems).map(|given| given.name),
                 "timeout" => options.timeout = definition::time(&setting, problems),
                 "name" => options.name = definition::name(&setting, problems),
+                "allow" => options.allow = definition::roles(&setting, problems),
                 _ => {}
             }
         }
@@ -62,4 +63,12 @@ fn options(marks: &[Attribute], problems: &Problems) -> HandlerOptions {
     options
 }
 
-const HANDLER: &[&str] = &["timeout", "idempotent", "once", "abort", "skip", "name"];
+const HANDLER: &[&str] = &[
+    "timeout",
+    "idempotent",
+    "once",
+    "abort",
+    "skip",
+    "name",
+    "allow",
+];

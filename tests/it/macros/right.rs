@@ -13,6 +13,8 @@ mod bad_duration;
 mod bad_intensity;
 #[path = "../../ui/right/bad-name.rs"]
 mod bad_name;
+#[path = "../../ui/right/bad-role.rs"]
+mod bad_role;
 #[path = "../../ui/right/borrowed-argument.rs"]
 mod borrowed_argument;
 #[path = "../../ui/right/borrowed-reply.rs"]
@@ -89,6 +91,8 @@ mod pattern_argument;
 mod private_handler;
 #[path = "../../ui/right/recursion-without-depth.rs"]
 mod recursion_without_depth;
+#[path = "../../ui/right/reserved-interface.rs"]
+mod reserved_interface;
 #[path = "../../ui/right/reserved-name.rs"]
 mod reserved_name;
 #[path = "../../ui/right/same-name.rs"]

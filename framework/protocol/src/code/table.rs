@@ -193,6 +193,9 @@ codes! {
     ExpiredInQueue = 1031 "expired-in-queue", Peer, Refused, Elsewhere,
         "the deadline passed while the call waited in the target's mailbox",
         "give the call more time, or make the handlers before it faster";
+    Forbidden = 1032 "forbidden", Caller, Refused, Never,
+        "the caller has no right to call the method",
+        "give the caller's certificate a role that the method and the node's policy allow";
     Unrecognised = 1099 "unrecognised", Peer, MayHaveRun, Never,
         "the peer reported an error that this version does not know",
         "look the code in the detail up in the newer version, and upgrade this node";
@@ -240,6 +243,9 @@ codes! {
     PeerTimeout = 2014 "peer-timeout", Network, NotSent, Elsewhere,
         "nothing was heard from the peer for the peer timeout",
         "check that a node runs at that address and is well, and that UDP gets there";
+    PeerDenied = 2015 "peer-denied", Caller, NotSent, Never,
+        "one side of the connection is on the deny list of the other",
+        "give it another certificate, or take it off the list";
 
     // Starting.
     BindFailed = 3001 "bind-failed", Us, NotSent, Never,

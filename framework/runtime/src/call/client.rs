@@ -190,10 +190,7 @@ impl<'a> Plan<'a> {
             }
         });
         scope::check_length(&chain, spec)?;
-        let caller = Caller {
-            node: hub.me().id,
-            actor,
-        };
+        let caller = Caller::local(hub.me().id, actor);
         let trace = trace.map(|trace| TraceContext {
             span_id: hub.random(),
             ..trace

@@ -10,6 +10,7 @@ use std::{
 use callboard_protocol::{
     code::{CallError, Code},
     id::InterfaceId,
+    rights::{Grant, Policy},
     wire::{
         ShapeError, ShapeInfo,
         hello::{HostedInterface, HostedMethod},
@@ -18,7 +19,10 @@ use callboard_protocol::{
 
 use crate::telemetry::MethodMetrics;
 
-use super::interface::{Interface, MethodShapes, MethodSpec, interface_id};
+use super::{
+    interface::{Interface, MethodShapes, MethodSpec, interface_id},
+    meta::Caller,
+};
 
 /// One interface as this node sees it.
 pub(crate) struct Face {
@@ -36,19 +40,28 @@ pub(crate) struct FaceMethod {
     pub(crate) shapes: MethodShapes,
     pub(crate) metrics: MethodMetrics,
     shape: u64,
+    /// Who may call it; nothing if everyone may.
+    grant: Option<Grant>,
 }
 
 impl Face {
-    /// Makes the face of `I`; `metrics` gives the handles of a method.
+    /// Makes the face of `I` under the node's policy; `metrics` gives the handles of a method.
     ///
     /// # Errors
     /// [`ShapeError`] when a recursive type states no depth.
     pub(crate) fn new<I: Interface>(
+        policy: &Policy,
         metrics: impl Fn(&MethodSpec) -> MethodMetrics,
     ) -> Result<Self, ShapeError> {
-        let methods = I::METHODS
-            .iter()
-            .map(|spec| Ok(FaceMethod::new(spec, (spec.shapes)()?, metrics(spec))));
+        let methods = I::METHODS.iter().map(|spec| {
+            let grant = policy.grant(spec.interface, spec.name, spec.options.allow);
+            Ok(FaceMethod::new(
+                spec,
+                (spec.shapes)()?,
+                metrics(spec),
+                grant,
+            ))
+        });
         Ok(Self {
             id: interface_id::<I>(),
             name: I::NAME,
@@ -101,12 +114,18 @@ impl FaceMethod {
         }
     }
 
-    fn new(spec: &'static MethodSpec, shapes: MethodShapes, metrics: MethodMetrics) -> Self {
+    fn new(
+        spec: &'static MethodSpec,
+        shapes: MethodShapes,
+        metrics: MethodMetrics,
+        grant: Option<Grant>,
+    ) -> Self {
         let mut method = Self {
             spec,
             shapes,
             metrics,
             shape: 0,
+            grant,
         };
         let mixed = |sum: u64, part: u64| (sum ^ part).wrapping_mul(MIX).rotate_left(29);
         method.shape = method.hosted_shapes().into_iter().fold(0, mixed);
@@ -134,6 +153,20 @@ impl FaceMethod {
             shape(self.shapes.inbound, options.streams_args),
             shape(self.shapes.reply, options.streams_reply),
         ]
+    }
+
+    /// Checks that a caller may call the method of this node, which `node` names.
+    ///
+    /// # Errors
+    /// `Forbidden`, with what the caller lacks.
+    pub(crate) fn permits(&self, caller: &Caller, node: &str) -> Result<(), CallError> {
+        match &self.grant {
+            Some(grant) if !caller.is_local() && !grant.lets(caller.roles()) => {
+                let error = self.spec.error_on(Code::Forbidden, &format!("node {node}"));
+                Err(error.with_detail(grant.missing(caller.roles())))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Checks that a peer that hosts the interface has this method with the same types; `node`

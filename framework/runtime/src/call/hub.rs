@@ -16,6 +16,7 @@ use callboard_protocol::{
     code::{CallError, Code},
     id::{ActorAddr, ActorId, Incarnation, InterfaceId, MethodId, NodeId, NodeName},
     policy::{RetryBudget, RetrySettings},
+    rights::Policy,
     time::Time,
     wire::{
         Limits,
@@ -36,6 +37,7 @@ use super::{
     face::Face,
     interface::{Interface, interface_id},
     limits::CallLimits,
+    meta::Caller,
     server::Hosted,
     session::Session,
 };
@@ -57,6 +59,7 @@ pub(crate) struct Hub {
     deadlines: Deadlines,
     limits: Limits,
     call_limits: CallLimits,
+    policy: Policy,
     peer_timeout: Duration,
     budget: Mutex<RetryBudget>,
     /// Calls that the budget has not been told of.
@@ -81,6 +84,7 @@ impl Hub {
         tasks: Tasks,
         limits: Limits,
         call_limits: CallLimits,
+        policy: Policy,
         peer_timeout: Duration,
     ) -> Arc<Self> {
         let deadlines = Deadlines::new(env.clock.clone());
@@ -92,6 +96,7 @@ impl Hub {
             deadlines,
             limits,
             call_limits,
+            policy,
             peer_timeout,
             budget: Mutex::new(RetryBudget::new(RetrySettings::default())),
             uncounted: AtomicU32::new(0),
@@ -220,7 +225,9 @@ impl Hub {
                 Err(same_name::<I>())
             };
         }
-        let made = Face::new::<I>(|spec| self.metrics.method(spec.interface, spec.name));
+        let made = Face::new::<I>(&self.policy, |spec| {
+            self.metrics.method(spec.interface, spec.name)
+        });
         let face = Arc::new(made.map_err(|error| {
             CallError::new(Code::ShapeUnbounded, format!("interface {}", I::NAME))
                 .with_detail(error.to_string())
@@ -382,6 +389,25 @@ impl Hub {
                 () = tokio::time::sleep(quarantine) => forget(),
             }
         });
+    }
+
+    /// Checks that a caller may call a method, if this node knows it.
+    ///
+    /// # Errors
+    /// `Forbidden`.
+    pub(crate) fn permits(
+        &self,
+        interface: InterfaceId,
+        method: MethodId,
+        caller: &Caller,
+    ) -> Result<(), CallError> {
+        let faces = self.faces.read().unwrap_or_else(PoisonError::into_inner);
+        let face = faces.get(&interface).map(|(_, face)| face.clone());
+        drop(faces);
+        let methods = face.iter().flat_map(|face| &face.methods);
+        methods
+            .filter(|known| known.spec.id == method)
+            .try_for_each(|known| known.permits(caller, &self.me.name))
     }
 
     /// Counts a call of a peer that was refused before it reached a mailbox.

@@ -271,6 +271,8 @@ pub struct Options {
     pub streams_reply: bool,
     /// Takes an `Inbound` argument.
     pub streams_args: bool,
+    /// The roles of which a caller on another node needs one; empty if it needs none.
+    pub allow: &'static [&'static str],
 }
 
 impl MethodSpec {

@@ -4,20 +4,66 @@ use std::sync::Arc;
 
 use callboard_protocol::{
     id::{ActorAddr, NodeId},
+    rights::Roles,
     time::Time,
     wire::header::TraceContext,
 };
 
+use crate::net::PeerInfo;
+
 use super::scope::Chain;
 
 /// Who made a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Caller {
     /// The node or client.
     pub node: NodeId,
     /// The actor whose turn made the call, if an actor's did.
     pub actor: Option<ActorAddr>,
+    local: bool,
+    roles: Roles,
+}
+
+impl Caller {
+    /// Makes the caller on this node.
+    pub(super) fn local(node: NodeId, actor: Option<ActorAddr>) -> Self {
+        Self {
+            node,
+            actor,
+            local: true,
+            roles: Roles::default(),
+        }
+    }
+
+    /// Makes the caller on a peer.
+    pub(super) fn remote(peer: &PeerInfo, actor: Option<ActorAddr>) -> Self {
+        Self {
+            node: peer.id,
+            actor,
+            local: false,
+            roles: peer.roles.clone(),
+        }
+    }
+
+    /// Returns whether the call was made on the node that runs it.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.local
+    }
+
+    /// Returns the roles in the certificate of the node or client; none for a local call.
+    #[must_use]
+    pub fn roles(&self) -> &Roles {
+        &self.roles
+    }
+
+    /// Returns whether the caller may act in this role: its certificate has it, or the call is local.
+    /// It is the rule of `#[handler(allow = "…")]`.
+    #[must_use]
+    pub fn has_role(&self, role: &str) -> bool {
+        self.local || self.roles.contains(role)
+    }
 }
 
 /// What the host knows of a call.

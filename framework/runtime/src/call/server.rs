@@ -349,29 +349,38 @@ async fn receive_bodies(session: Arc<Session>, first: Arrived) {
     let pair = first.pair.clone();
     let mut next = Some(first);
     while let Some(mut arrived) = next {
-        if arrived.body.is_none() {
-            arrived.body = body_in_time(&session.hub, &arrived).await;
-        }
-        if arrived.body.is_some() {
-            dispatch(&session.hub, arrived);
-        } else {
-            let error = node_error(&session.hub, Code::StreamBroken)
-                .with_detail("the arguments' stream ended early, or did not come");
-            let (interface, method) = (arrived.interface, arrived.method);
-            refuse(&session.hub, interface, method, arrived.arrival, error);
+        let received = match arrived.body.take() {
+            Some(body) => Ok(body),
+            None => receive_body(&session.hub, &arrived).await,
+        };
+        match received {
+            Ok(body) => {
+                arrived.body = Some(body);
+                dispatch(&session.hub, arrived);
+            }
+            Err(error) => {
+                let (interface, method) = (arrived.interface, arrived.method);
+                refuse(&session.hub, interface, method, arrived.arrival, error);
+            }
         }
         next = session.holds.next(&pair);
     }
 }
 
-/// Reads the body of a call, up to the call's deadline: a stream that was lost before it came, or that
-/// the caller of a send left open, must not hold up the pair for as long as the session lasts.
-async fn body_in_time(hub: &Hub, arrived: &Arrived) -> Option<Bytes> {
+/// Reads a body from its stream, unless its caller may not make the call. It is waited for up to the
+/// call's deadline: a stream that was lost before it came, or that the caller of a send left open,
+/// must not hold up the pair for as long as the session lasts.
+async fn receive_body(hub: &Hub, arrived: &Arrived) -> Result<Bytes, CallError> {
+    hub.permits(arrived.interface, arrived.method, &arrived.meta.caller)?;
     let deadline = pin!(Alarm::new(hub.deadlines(), arrived.meta.deadline));
-    match select(pin!(arrived.arrival.read_body()), deadline).await {
+    let body = match select(pin!(arrived.arrival.read_body()), deadline).await {
         Either::Left((body, _)) => body,
         Either::Right(((), _)) => None,
-    }
+    };
+    body.ok_or_else(|| {
+        node_error(hub, Code::StreamBroken)
+            .with_detail("the arguments' stream ended early, or did not come")
+    })
 }
 
 /// Finds the target and hands it the call.
@@ -430,10 +439,7 @@ fn meta(session: &Session, call: &CallFrame<'_>, now: Time) -> Meta {
         actor: ActorId(call.sender),
     });
     Meta {
-        caller: Caller {
-            node: peer.id,
-            actor,
-        },
+        caller: Caller::remote(peer, actor),
         deadline: now + call.deadline_left.min(DEADLINE_MAX),
         queued_at: now,
         chain: Chain::received(call.root, &call.chain),

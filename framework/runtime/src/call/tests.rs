@@ -12,6 +12,7 @@ use callboard_macros::{Service, handlers};
 use callboard_protocol::{
     code::{CallError, Code, Ran},
     id::{CallId, ClusterName, Incarnation, InterfaceId, MethodId, NodeName},
+    rights::Policy,
     wire::{
         header::{Body, Call, Chain, Frame, Reply, Target},
         hello::{HostedInterface, PeerKind},
@@ -24,8 +25,8 @@ use crate::{
     Client, Node,
     env::Env,
     net::{
-        Authority, Config, Frames, Identity, Intake, Link, LinkDown, Local, Net, RecvStream,
-        SendStream, StreamFor,
+        Authority, Config, DenyList, Frames, Identity, Intake, Link, LinkDown, Local, Net,
+        RecvStream, SendStream, StreamFor,
     },
     task::Tasks,
     telemetry::Metrics,
@@ -91,6 +92,7 @@ impl Raw {
             incarnation: Incarnation(1),
             features: 0,
             hosts,
+            denied: DenyList::default(),
         };
         let ear = Arc::new(Ear(sender));
         let net = Net::start(Config::default(), Env::real(), identity, local, &tasks, ear);
@@ -230,7 +232,9 @@ async fn a_call_of_what_is_not_here_is_refused_and_counted_under_one_label() {
 async fn an_error_of_a_newer_version_is_named_by_its_number() {
     let town = Town::new();
     let metrics = Metrics::new();
-    let face = Face::new::<Oracle>(|spec| metrics.method(spec.interface, spec.name));
+    let face = Face::new::<Oracle>(&Policy::default(), |spec| {
+        metrics.method(spec.interface, spec.name)
+    });
     let hosts = vec![face.expect("bounded shapes").hosted()];
     let mut raw = Raw::start(&town.issue("raw", PeerKind::Node), Vec::new(), hosts);
     let client = Client::builder()

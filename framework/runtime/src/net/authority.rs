@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use callboard_protocol::code::Code;
-use callboard_protocol::id::{ClusterName, NodeName};
+use callboard_protocol::id::{ClusterName, NodeName, RoleName};
 use callboard_protocol::wire::hello::{CertifiedPeer, PeerKind};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -129,11 +129,24 @@ impl Authority {
     /// # Errors
     /// [`Code::CertificateInvalid`] if the system gives no random bytes.
     pub fn issue(&self, name: NodeName, kind: PeerKind) -> Result<Identity, StartError> {
+        self.issue_with_roles(name, kind, [])
+    }
+
+    /// Issues an identity that has roles; else like [`issue`](Self::issue).
+    ///
+    /// # Errors
+    /// [`Code::CertificateInvalid`] if the system gives no random bytes, or for more than 64 roles.
+    pub fn issue_with_roles(
+        &self,
+        name: NodeName,
+        kind: PeerKind,
+        roles: impl IntoIterator<Item = RoleName>,
+    ) -> Result<Identity, StartError> {
         // Derived from the authority's key and not from the new one, so that a node that starts
         // again under its name can still reset its old connections.
         let purpose = format!("stateless reset of {name}");
         let reset_secret = identity::derive(self.key.serialized_der(), purpose.as_bytes());
-        let (certificate, key) = self.sign(name, kind)?;
+        let (certificate, key) = self.sign(name, kind, &mut roles.into_iter())?;
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let authorities = vec![self.certificate.clone()];
         Identity::new(
@@ -150,7 +163,20 @@ impl Authority {
     /// # Errors
     /// [`Code::CertificateInvalid`] if the system gives no random bytes.
     pub fn issue_pem(&self, name: NodeName, kind: PeerKind) -> Result<IssuedPem, StartError> {
-        let (certificate, key) = self.sign(name, kind)?;
+        self.issue_pem_with_roles(name, kind, [])
+    }
+
+    /// Issues an identity that has roles as PEM texts; else like [`issue_pem`](Self::issue_pem).
+    ///
+    /// # Errors
+    /// [`Code::CertificateInvalid`] if the system gives no random bytes.
+    pub fn issue_pem_with_roles(
+        &self,
+        name: NodeName,
+        kind: PeerKind,
+        roles: impl IntoIterator<Item = RoleName>,
+    ) -> Result<IssuedPem, StartError> {
+        let (certificate, key) = self.sign(name, kind, &mut roles.into_iter())?;
         Ok(IssuedPem {
             certificate: certificate.pem(),
             key: key.serialize_pem(),
@@ -188,6 +214,7 @@ impl Authority {
         &self,
         name: NodeName,
         kind: PeerKind,
+        roles: &mut dyn Iterator<Item = RoleName>,
     ) -> Result<(rcgen::Certificate, KeyPair), StartError> {
         let failed = |error: rcgen::Error| invalid("certificate", error.to_string());
         let subject = CertifiedPeer {
@@ -198,6 +225,12 @@ impl Authority {
         let mut params = params(&format!("{} of {}", subject.name, self.cluster));
         let uri = identity::uri(&subject).try_into().map_err(failed)?;
         params.subject_alt_names = vec![SanType::URI(uri)];
+        for role in roles {
+            let uri = identity::role_uri(&self.cluster, &role).try_into();
+            params
+                .subject_alt_names
+                .push(SanType::URI(uri.map_err(failed)?));
+        }
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         // A client's certificate cannot answer on a node's port, already by TLS's own rules.

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use callboard_protocol::code::Code;
 use callboard_protocol::wire::hello::LANES_MAX;
 use quinn::congestion::CubicConfig;
+use quinn::crypto::HandshakeTokenKey;
 use quinn::{
     AckFrequencyConfig, ConnectionId, ConnectionIdGenerator, EndpointConfig, IdleTimeout,
     MtuDiscoveryConfig, NoneTokenStore, TimeSource, TransportConfig, VarInt,
@@ -24,6 +25,24 @@ use super::{StartError, tls};
 use crate::env::{Clock, Entropy, Env};
 use crate::task::Tasks;
 
+/// An endpoint, and what its handshakes are made of.
+pub(super) struct Opened {
+    pub(super) endpoint: quinn::Endpoint,
+    /// The settings of the handshakes that it begins.
+    pub(super) client: quinn::ClientConfig,
+    pub(super) handshakes: Handshakes,
+}
+
+/// What is the same in all handshakes of an endpoint, whatever identity they show.
+pub(super) struct Handshakes {
+    transport: Arc<TransportConfig>,
+    /// Kept, so that an address that was proven before a rotation is so after it.
+    token_key: Arc<dyn HandshakeTokenKey>,
+    pending_max: usize,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
 /// Opens the endpoint. `accepts` is whether it may be dialled.
 pub(super) fn open(
     config: &Config,
@@ -32,18 +51,13 @@ pub(super) fn open(
     listen: SocketAddr,
     accepts: bool,
     tasks: &Tasks,
-) -> Result<(quinn::Endpoint, quinn::ClientConfig), StartError> {
-    let transport = Arc::new(transport(config)?);
-    let server = if accepts {
-        Some(server(config, env, identity, &transport)?)
-    } else {
-        None
+) -> Result<Opened, StartError> {
+    let handshakes = Handshakes::new(config, env)?;
+    let server = match accepts {
+        true => Some(handshakes.server(identity)?),
+        false => None,
     };
-    let mut client = quinn::ClientConfig::new(Arc::new(tls::client(identity, &env.clock)?));
-    client.transport_config(transport);
-    client.token_store(Arc::new(NoneTokenStore));
-    let entropy = Arc::clone(&env.entropy);
-    client.initial_dst_cid_provider(Arc::new(move || random_id::<INITIAL_ID_BYTES>(&*entropy)));
+    let client = handshakes.client(identity)?;
 
     let failed = |error: std::io::Error| {
         StartError::new(Code::BindFailed, format!("address {listen}"))
@@ -60,7 +74,51 @@ pub(super) fn open(
         Arc::new(Socket(socket)),
         Arc::new(runtime),
     );
-    Ok((endpoint.map_err(failed)?, client))
+    Ok(Opened {
+        endpoint: endpoint.map_err(failed)?,
+        client,
+        handshakes,
+    })
+}
+
+impl Handshakes {
+    fn new(config: &Config, env: &Env) -> Result<Self, StartError> {
+        let mut token_secret = [0; 32];
+        env.entropy.fill(&mut token_secret);
+        let token_key = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(&token_secret);
+        Ok(Self {
+            transport: Arc::new(transport(config)?),
+            token_key: Arc::new(token_key),
+            pending_max: config.pending_max,
+            clock: Arc::clone(&env.clock),
+            entropy: Arc::clone(&env.entropy),
+        })
+    }
+
+    /// Returns the settings of the handshakes that this side begins.
+    pub(super) fn client(&self, identity: &Identity) -> Result<quinn::ClientConfig, StartError> {
+        let crypto = Arc::new(tls::client(identity, &self.clock)?);
+        let mut client = quinn::ClientConfig::new(crypto);
+        client.transport_config(Arc::clone(&self.transport));
+        client.token_store(Arc::new(NoneTokenStore));
+        let entropy = Arc::clone(&self.entropy);
+        client.initial_dst_cid_provider(Arc::new(move || random_id::<INITIAL_ID_BYTES>(&*entropy)));
+        Ok(client)
+    }
+
+    /// Returns the settings of the handshakes that others begin.
+    pub(super) fn server(&self, identity: &Identity) -> Result<quinn::ServerConfig, StartError> {
+        let crypto = Arc::new(tls::server(identity, &self.clock)?);
+        let mut server = quinn::ServerConfig::new(crypto, Arc::clone(&self.token_key));
+        server.transport_config(Arc::clone(&self.transport));
+        // A node that changes its address dials anew; a stranger cannot move a link elsewhere.
+        server.migration(false);
+        server.max_incoming(self.pending_max);
+        server.incoming_buffer_size(INCOMING_BYTES_MAX);
+        server.incoming_buffer_size_total(INCOMING_BYTES_MAX * self.pending_max as u64);
+        server.time_source(Arc::new(WallTime(Arc::clone(&self.clock))));
+        Ok(server)
+    }
 }
 
 fn endpoint(config: &Config, env: &Env, identity: &Identity) -> Result<EndpointConfig, StartError> {
@@ -75,27 +133,6 @@ fn endpoint(config: &Config, env: &Env, identity: &Identity) -> Result<EndpointC
         .max_udp_payload_size(config.datagram_bytes_max)
         .map_err(|error| out_of_range("datagram_bytes_max", &error))?;
     Ok(endpoint)
-}
-
-fn server(
-    config: &Config,
-    env: &Env,
-    identity: &Identity,
-    transport: &Arc<TransportConfig>,
-) -> Result<quinn::ServerConfig, StartError> {
-    let mut token_secret = [0; 32];
-    env.entropy.fill(&mut token_secret);
-    let token_key = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(&token_secret);
-    let crypto = Arc::new(tls::server(identity, &env.clock)?);
-    let mut server = quinn::ServerConfig::new(crypto, Arc::new(token_key));
-    server.transport_config(Arc::clone(transport));
-    // A node that changes its address dials anew; a stranger cannot move a link elsewhere.
-    server.migration(false);
-    server.max_incoming(config.pending_max);
-    server.incoming_buffer_size(INCOMING_BYTES_MAX);
-    server.incoming_buffer_size_total(INCOMING_BYTES_MAX * config.pending_max as u64);
-    server.time_source(Arc::new(WallTime(Arc::clone(&env.clock))));
-    Ok(server)
 }
 
 fn transport(config: &Config) -> Result<TransportConfig, StartError> {

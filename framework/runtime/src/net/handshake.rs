@@ -20,12 +20,12 @@ use callboard_protocol::code::Code;
 use callboard_protocol::wire::Limits;
 use callboard_protocol::wire::control::{Control, MemberInfo};
 use callboard_protocol::wire::frame::FrameError;
-use callboard_protocol::wire::hello::{Accepted, CertifiedPeer, Hello, LinkRefusal, PeerKind};
+use callboard_protocol::wire::hello::{Accepted, Hello, LinkRefusal, PeerKind};
 use rustls::pki_types::CertificateDer;
 
 use super::close;
 use super::error::LinkDown;
-use super::identity;
+use super::identity::{self, Certified};
 use super::link::PeerInfo;
 use super::peers::{Met, Refused};
 use super::split::Splitter;
@@ -86,15 +86,15 @@ pub(super) async fn greet(
             "this is the node itself",
         )));
     }
-    let certified = certificate_name(connection).map_err(refused)?;
-    let accepted = ours.check(&theirs, &certified).map_err(refused)?;
+    let certified = certificate_names(connection).map_err(refused)?;
+    let accepted = ours.check(&theirs, &certified.peer).map_err(refused)?;
     if dialled && theirs.about.kind == PeerKind::Client {
         return Err(refused(LinkRefusal::new(
             Code::KindMismatch,
             "a client was dialled",
         )));
     }
-    let peer = PeerInfo::new(theirs.about, connection.remote_address());
+    let peer = PeerInfo::new(theirs.about, certified, connection.remote_address());
     Ok(Greeted {
         peer,
         accepted,
@@ -103,7 +103,7 @@ pub(super) async fn greet(
     })
 }
 
-fn certificate_name(connection: &quinn::Connection) -> Result<CertifiedPeer, LinkRefusal> {
+fn certificate_names(connection: &quinn::Connection) -> Result<Certified, LinkRefusal> {
     let unnamed = |detail: String| LinkRefusal::new(Code::IdentityMismatch, detail);
     let chain = connection
         .peer_identity()

@@ -1,16 +1,19 @@
 //! Who a node or a client is: a certificate, its key, and the authority it trusts.
 //!
-//! The identity is the certificate's URI name, `spiffe://<cluster>/<node|client>/<name>`. This
+//! The identity is the certificate's URI name, `spiffe://<cluster>/<node|client>/<name>`; further
+//! URI names, `spiffe://<cluster>/role/<role>`, are its roles. This
 //! module reads identities and the names in certificates; making them is
 //! [`Authority`](super::Authority)'s work, and checking a chain is `tls`'s. It may depend on
 //! `env` for files.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use callboard_protocol::code::Code;
-use callboard_protocol::id::{ClusterName, NodeName};
+use callboard_protocol::id::{ClusterName, NodeName, RoleName};
+use callboard_protocol::rights::Roles;
 use callboard_protocol::wire::hello::{CertifiedPeer, PeerKind};
 use ring::hmac;
 use rustls::RootCertStore;
@@ -18,6 +21,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::StartError;
+use super::deny::Fingerprint;
 use crate::env::{Env, Files};
 
 /// The certificate of a node or a client with its key, and the authority it trusts.
@@ -29,12 +33,20 @@ pub struct Identity {
 }
 
 struct Inner {
-    subject: CertifiedPeer,
+    subject: Certified,
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
     roots: Arc<RootCertStore>,
     reset_secret: [u8; 32],
     development: bool,
+}
+
+/// What a certificate says of its owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Certified {
+    pub(super) peer: CertifiedPeer,
+    pub(super) roles: Roles,
+    pub(super) certificate: Fingerprint,
 }
 
 impl Identity {
@@ -114,19 +126,48 @@ impl Identity {
     /// Returns the cluster.
     #[must_use]
     pub fn cluster(&self) -> &ClusterName {
-        &self.inner.subject.cluster
+        &self.inner.subject.peer.cluster
     }
 
     /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &NodeName {
-        &self.inner.subject.name
+        &self.inner.subject.peer.name
     }
 
     /// Returns whether this is a node or a client.
     #[must_use]
     pub fn kind(&self) -> PeerKind {
-        self.inner.subject.kind
+        self.inner.subject.peer.kind
+    }
+
+    /// Returns the roles that the certificate gives.
+    #[must_use]
+    pub fn roles(&self) -> &Roles {
+        &self.inner.subject.roles
+    }
+
+    /// Returns the digest of the certificate, by which others can [deny](crate::net::DenyList) it.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.inner.subject.certificate
+    }
+
+    /// Returns the same identity, trusting the authorities of a PEM text and no others.
+    ///
+    /// For the time in which an authority is replaced: its successor is trusted before it issues.
+    ///
+    /// # Errors
+    /// [`Code::CertificateInvalid`] if the text holds no certificates of authorities.
+    pub fn trusting(&self, authorities: &[u8]) -> Result<Self, StartError> {
+        let inner = &self.inner;
+        Self::new(
+            inner.chain.clone(),
+            inner.key.clone_key(),
+            certificates(authorities, "authority")?,
+            inner.reset_secret,
+            inner.development,
+        )
     }
 
     /// Returns whether the development authority issued it, so that it may be used on loopback
@@ -134,6 +175,18 @@ impl Identity {
     #[must_use]
     pub fn is_development(&self) -> bool {
         self.inner.development
+    }
+
+    /// Checks that it may be used at this address.
+    ///
+    /// # Errors
+    /// [`Code::DevNotLoopback`] if a development identity would leave this machine.
+    pub(super) fn check_address(&self, address: SocketAddr) -> Result<(), StartError> {
+        if self.is_development() && !address.ip().is_loopback() {
+            let subject = format!("address {address}");
+            return Err(StartError::new(Code::DevNotLoopback, subject));
+        }
+        Ok(())
     }
 
     pub(super) fn chain(&self) -> Vec<CertificateDer<'static>> {
@@ -157,29 +210,70 @@ impl Identity {
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Identity({})", uri(&self.inner.subject))
+        write!(f, "Identity({})", uri(&self.inner.subject.peer))
     }
 }
 
-/// Reads the one URI name of a certificate.
-pub(super) fn certified(certificate: &CertificateDer<'_>) -> Result<CertifiedPeer, String> {
+/// Reads the one URI name of a certificate, and those of its roles.
+pub(super) fn certified(certificate: &CertificateDer<'_>) -> Result<Certified, String> {
     let parsed = webpki::EndEntityCert::try_from(certificate).map_err(|error| error.to_string())?;
-    let mut names = parsed
+    let ours = parsed
         .valid_uri_names()
         .filter(|name| name.starts_with(SCHEME));
+    let (roles, mut names): (Vec<_>, Vec<_>) = ours.partition(|name| is_role(name));
     let name = names
-        .next()
+        .pop()
         .ok_or_else(|| format!("it has no {FORM} name"))?;
     // With two names, each side could believe another one.
-    if names.next().is_some() {
+    if !names.is_empty() {
         return Err(format!("it has more than one {FORM} name"));
     }
-    parse(name).ok_or_else(|| format!("its name {name:?} is not {FORM}"))
+    let peer = parse(name).ok_or_else(|| format!("its name {name:?} is not {FORM}"))?;
+    if roles.len() > ROLES_MAX {
+        return Err(format!(
+            "it has {} roles, more than {ROLES_MAX}",
+            roles.len()
+        ));
+    }
+    let role = |uri: &&str| {
+        parse_role(uri, &peer.cluster).ok_or_else(|| {
+            format!(
+                "its name {uri:?} is not spiffe://{}/role/<role>",
+                peer.cluster
+            )
+        })
+    };
+    let roles = roles.iter().map(role).collect::<Result<_, _>>()?;
+    Ok(Certified {
+        peer,
+        roles,
+        certificate: Fingerprint::of(certificate),
+    })
 }
 
 /// Returns the URI name for a certificate.
 pub(super) fn uri(peer: &CertifiedPeer) -> String {
     format!("{SCHEME}{}/{}/{}", peer.cluster, peer.kind, peer.name)
+}
+
+/// Returns the URI name that gives a role.
+pub(super) fn role_uri(cluster: &ClusterName, role: &RoleName) -> String {
+    format!("{SCHEME}{cluster}/{ROLE}/{role}")
+}
+
+fn is_role(uri: &str) -> bool {
+    let mut parts = uri.strip_prefix(SCHEME).unwrap_or_default().split('/');
+    parts.nth(1) == Some(ROLE)
+}
+
+/// A role of another cluster means nothing here, so it has no place in the certificate.
+fn parse_role(uri: &str, cluster: &ClusterName) -> Option<RoleName> {
+    let mut parts = uri.strip_prefix(SCHEME)?.split('/');
+    if parts.next()? != cluster.as_str() || parts.next()? != ROLE {
+        return None;
+    }
+    let role = RoleName::new(parts.next()?).ok()?;
+    parts.next().is_none().then_some(role)
 }
 
 fn parse(uri: &str) -> Option<CertifiedPeer> {
@@ -239,7 +333,11 @@ pub(super) fn check_key_mode(files: &dyn Files, path: &Path) -> Result<(), Start
 }
 
 const SCHEME: &str = "spiffe://";
+const ROLE: &str = "role";
 const FORM: &str = "spiffe://<cluster>/<node|client>/<name>";
+
+/// Far above what anyone needs; each costs a comparison for each call that needs a role.
+const ROLES_MAX: usize = 64;
 
 /// Far above any chain; a wrong path, for example to a device, must not fill the memory.
 const PEM_BYTES_MAX: usize = 1 << 20;
@@ -265,6 +363,53 @@ mod tests {
         ] {
             assert_eq!(parse(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn only_the_exact_form_of_a_role_of_the_cluster_is_read() {
+        let cluster = ClusterName::new("shop").expect("a name");
+        let role = RoleName::new("admin").expect("a name");
+        let uri = role_uri(&cluster, &role);
+        assert_eq!(uri, "spiffe://shop/role/admin");
+        assert!(is_role(&uri));
+        assert_eq!(parse_role(&uri, &cluster), Some(role));
+        for bad in [
+            "spiffe://shop/role/",
+            "spiffe://shop/role",
+            "spiffe://shop/role/admin/",
+            "spiffe://shop/role/ad min",
+            "spiffe://mall/role/admin",
+        ] {
+            assert!(is_role(bad), "{bad}");
+            assert_eq!(parse_role(bad, &cluster), None, "{bad}");
+        }
+        for other in [
+            "spiffe://shop/node/role",
+            "spiffe://role/node/n1",
+            "role/role",
+        ] {
+            assert!(!is_role(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn roles_are_read_from_what_an_authority_issued() {
+        let cluster = ClusterName::new("shop").expect("a name");
+        let authority = Authority::throw_away(cluster).expect("an authority");
+        let issue = |roles: &[String]| {
+            let roles = roles
+                .iter()
+                .map(|role| RoleName::new(role.as_str()).expect("a name"));
+            let name = NodeName::new("n1").expect("a name");
+            authority.issue_with_roles(name, PeerKind::Node, roles.collect::<Vec<_>>())
+        };
+        let identity = issue(&["ops".to_owned(), "admin".to_owned(), "ops".to_owned()]);
+        assert_eq!(identity.expect("issued").roles().to_string(), "admin, ops");
+        assert_eq!(issue(&[]).expect("issued").roles(), &Roles::default());
+        let many = (0..=ROLES_MAX).map(|number| format!("r{number}"));
+        let many = issue(&many.collect::<Vec<_>>()).expect_err("too many");
+        assert_eq!(many.code(), Code::CertificateInvalid);
+        assert!(many.detail().contains("65 roles"), "{many}");
     }
 
     #[test]

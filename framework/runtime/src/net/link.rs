@@ -13,11 +13,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use callboard_protocol::code::Code;
 use callboard_protocol::id::{CallId, Incarnation, InterfaceId, NodeId, NodeName};
+use callboard_protocol::rights::Roles;
 use callboard_protocol::wire::hello::{About, Accepted, HostedInterface, PeerKind};
 use tokio_util::sync::CancellationToken;
 
 use super::close;
+use super::deny::Fingerprint;
 use super::error::{AppendError, LinkDown};
+use super::identity::Certified;
 use super::lane::Lane;
 use super::stats::{LinkStats, Stats};
 use super::stream::{RecvStream, SendStream, StreamError, StreamFor};
@@ -287,7 +290,7 @@ impl PartialEq for Link {
     }
 }
 
-/// Who a peer is and what it hosts, as it said in its hello.
+/// Who a peer is and what it hosts, as its hello and its certificate say.
 #[derive(Debug)]
 pub(crate) struct PeerInfo {
     /// Its id.
@@ -298,6 +301,10 @@ pub(crate) struct PeerInfo {
     pub(crate) incarnation: Incarnation,
     /// Node or client.
     pub(crate) kind: PeerKind,
+    /// The roles in its certificate.
+    pub(crate) roles: Roles,
+    /// The digest of its certificate.
+    pub(super) certificate: Fingerprint,
     /// Where it is seen.
     pub(crate) seen_at: SocketAddr,
     /// Where other nodes can reach it. Nothing for a client.
@@ -307,12 +314,14 @@ pub(crate) struct PeerInfo {
 }
 
 impl PeerInfo {
-    pub(super) fn new(about: About, seen_at: SocketAddr) -> Self {
+    pub(super) fn new(about: About, certified: Certified, seen_at: SocketAddr) -> Self {
         Self {
             id: about.id,
             name: about.name,
             incarnation: about.incarnation,
             kind: about.kind,
+            roles: certified.roles,
+            certificate: certified.certificate,
             seen_at,
             addr: about.listen.map(|addr| reachable(addr, seen_at)),
             hosts: Hosts::new(about.hosts),

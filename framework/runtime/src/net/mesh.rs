@@ -17,12 +17,14 @@ use tokio::time::timeout;
 
 use super::close;
 use super::config::Config;
+use super::deny::DenyList;
 use super::error::{AppendError, LinkDown};
 use super::handshake::{ControlReader, Greeted, greet, malformed, write_error};
-use super::link::{Frames, Link};
+use super::link::{Frames, Link, PeerInfo};
 use super::peers::{Admission, Candidate, Dialled, Me, Met, Notice, Peers, Refused, Target};
 use super::session;
 use super::stats::Refusals;
+use super::trust::Trust;
 use crate::env::Env;
 use crate::task::Tasks;
 
@@ -32,7 +34,7 @@ pub(super) struct Mesh {
     pub(super) env: Env,
     pub(super) hello: Hello,
     pub(super) endpoint: quinn::Endpoint,
-    pub(super) client: quinn::ClientConfig,
+    pub(super) trust: Trust,
     pub(super) frames: Arc<dyn Frames>,
     /// Accepting, dialling and greeting.
     pub(super) intake: Tasks,
@@ -58,7 +60,7 @@ pub(super) struct Parts {
     pub(super) env: Env,
     pub(super) hello: Hello,
     pub(super) endpoint: quinn::Endpoint,
-    pub(super) client: quinn::ClientConfig,
+    pub(super) trust: Trust,
     pub(super) frames: Arc<dyn Frames>,
     pub(super) seeds: Vec<SocketAddr>,
 }
@@ -77,7 +79,7 @@ impl Mesh {
             env: parts.env,
             hello: parts.hello,
             endpoint: parts.endpoint,
-            client: parts.client,
+            trust: parts.trust,
             frames: parts.frames,
             intake: tasks.child("intake"),
             sessions: tasks.child("sessions"),
@@ -189,6 +191,21 @@ impl Mesh {
         }
     }
 
+    /// Denies those on the list from now on, and closes the links with them.
+    pub(super) fn deny(&self, list: DenyList) {
+        // BEFORE the links are looked at: one that comes up later asks for itself.
+        self.trust.deny(list);
+        for link in self.all_links().iter() {
+            if let Some(why) = self.denial(link.peer()) {
+                link.close(why);
+            }
+        }
+    }
+
+    fn denial(&self, peer: &PeerInfo) -> Option<LinkDown> {
+        self.trust.denial(peer, &self.hello.about)
+    }
+
     /// Takes a link that is down out of the directory.
     pub(super) fn take_out(&self, link: &Arc<Link>) {
         self.change_directory(|links| links.retain(|other| other != link));
@@ -236,7 +253,7 @@ impl Mesh {
     async fn connect(self: &Arc<Self>, addr: SocketAddr) -> Result<NodeId, Refused> {
         let connecting = self
             .endpoint
-            .connect_with(self.client.clone(), addr, SERVER_NAME)
+            .connect_with(self.trust.client(), addr, SERVER_NAME)
             .map_err(|error| LinkDown::new(Code::PeerUnreachable, error.to_string()))?;
         let within = self.config.dial_timeout;
         self.meet(connecting, within, true).await
@@ -299,6 +316,9 @@ impl Mesh {
             let limits = &self.config.limits;
             let mut greeted = greet(connection, &self.hello, dialled, limits).await?;
             let candidate = candidate(&greeted);
+            if let Some(why) = self.denial(&greeted.peer) {
+                return Err(candidate.refused(why));
+            }
             match self.agree(&mut greeted, &candidate).await {
                 Ok(members) => Ok((greeted, candidate, members)),
                 Err(why) => Err(candidate.refused(why)),
@@ -395,6 +415,10 @@ impl Mesh {
         // Told BEFORE it can be found, and before any frame is read.
         self.frames.link_up(link);
         self.change_directory(|links| links.push(Arc::clone(link)));
+        // Asked again AFTER it can be found: a list that came in between has not met this link.
+        if let Some(why) = self.denial(link.peer()) {
+            link.close(why);
+        }
         session::start(self, link, send, control);
         self.news.notify_one();
         self.changed.notify_waiters();

@@ -13,6 +13,8 @@
 //!          session ───> link ──> lane (writer)          frames out
 //!            │                   split (reader)         frames in ──> Frames (the layer above)
 //!            ▼
+//!          trust                            what is shown, who is trusted, who denied
+//!            ▼
 //!          endpoint ──> tls, identity                   quinn over the environment's UDP
 //! ```
 //!
@@ -28,6 +30,7 @@
 mod authority;
 mod close;
 mod config;
+mod deny;
 mod endpoint;
 mod error;
 mod handshake;
@@ -43,6 +46,7 @@ mod split;
 mod stats;
 mod stream;
 mod tls;
+mod trust;
 
 #[cfg(test)]
 mod tests;
@@ -50,6 +54,7 @@ mod tests;
 pub use authority::{Authority, IssuedPem};
 pub use callboard_protocol::wire::hello::PeerKind;
 pub use config::Config;
+pub use deny::{DenyList, Fingerprint};
 pub use error::StartError;
 pub use identity::Identity;
 

@@ -14,11 +14,13 @@ use futures_util::future::join_all;
 use tokio::time::timeout;
 
 use super::config::Config;
-use super::endpoint;
+use super::deny::DenyList;
+use super::endpoint::{self, Opened};
 use super::error::{LinkDown, StartError};
 use super::identity::Identity;
 use super::link::{Frames, Link};
 use super::mesh::{Mesh, Parts};
+use super::trust::Trust;
 use crate::env::Env;
 use crate::task::Tasks;
 
@@ -37,6 +39,8 @@ pub(crate) struct Local {
     pub(crate) features: u64,
     /// What it hosts. Empty for a client.
     pub(crate) hosts: Vec<HostedInterface>,
+    /// Who is not let in.
+    pub(crate) denied: DenyList,
 }
 
 /// The links of one node or client. Dropping it closes them without a word; see
@@ -64,15 +68,15 @@ impl Net {
         frames: Arc<dyn Frames>,
     ) -> Result<Arc<Self>, StartError> {
         config.validate()?;
-        if identity.is_development() && !local.listen.ip().is_loopback() {
-            let subject = format!("address {}", local.listen);
-            return Err(StartError::new(Code::DevNotLoopback, subject));
-        }
+        identity.check_address(local.listen)?;
         let tasks = tasks.child("net");
         let is_node = identity.kind() == PeerKind::Node;
         let quic = tasks.child("quic");
-        let (endpoint, client) =
-            endpoint::open(&config, &env, identity, local.listen, is_node, &quic)?;
+        let Opened {
+            endpoint,
+            client,
+            handshakes,
+        } = endpoint::open(&config, &env, identity, local.listen, is_node, &quic)?;
         let local_addr = endpoint.local_addr().map_err(|error| {
             StartError::new(Code::BindFailed, format!("address {}", local.listen))
                 .with_detail(error.to_string())
@@ -84,7 +88,7 @@ impl Net {
             env,
             hello,
             endpoint,
-            client,
+            trust: Trust::new(handshakes, client, local.denied),
             frames,
             seeds: local.seeds,
         };
@@ -118,6 +122,22 @@ impl Net {
     /// Returns how often connections were refused or lost, by code.
     pub(crate) fn refusals(&self) -> BTreeMap<Code, u64> {
         self.mesh.refusals.read()
+    }
+
+    /// Shows another identity in the handshakes that begin from now on; links stay.
+    ///
+    /// # Errors
+    /// [`Code::CertificateInvalid`] if it is another node's or client's, or does not fit its key;
+    /// [`Code::DevNotLoopback`]. Nothing was changed.
+    pub(crate) fn rotate(&self, identity: &Identity) -> Result<(), StartError> {
+        let (mesh, me) = (&self.mesh, &self.mesh.hello.about);
+        mesh.trust
+            .rotate(identity, me, &mesh.endpoint, self.local_addr)
+    }
+
+    /// Denies those on the list, and no others: their links are closed, and no new ones come up.
+    pub(crate) fn deny(&self, list: DenyList) {
+        self.mesh.deny(list);
     }
 
     /// Waits until a first node is linked.

@@ -53,7 +53,7 @@ impl<A: Definition> Ctx<A> {
     /// Returns who made the call; nothing while the state is being made, and in a test.
     #[must_use]
     pub fn caller(&self) -> Option<Caller> {
-        Some(self.meta()?.caller)
+        Some(self.meta()?.caller.clone())
     }
 
     /// Returns how much time the caller still gives; nothing while the state is being made, and in

@@ -179,7 +179,10 @@ impl<I: Interface> Hosted for CellHost<I> {
             return Err(unknown_method::<I>(&self.hub, method));
         };
         let arrival = incoming.arrival().clone();
-        let message = I::open(index, incoming.of(self.face.clone()?))?;
+        let face = self.face.clone()?;
+        face.method(index)?
+            .permits(&meta.caller, &self.hub.me().name)?;
+        let message = I::open(index, incoming.of(face))?;
         let began = meta.queued_at;
         let queued = Queued {
             meta,

@@ -217,6 +217,7 @@ impl<'a> Start<'a> {
             incarnation: Incarnation(self.incarnation),
             features: 0,
             hosts: Vec::new(),
+            denied: DenyList::default(),
         };
         let frames = Arc::clone(&seen) as Arc<dyn Frames>;
         let tasks = Tasks::new("test");
@@ -249,7 +250,9 @@ impl Rogue {
         let tasks = Tasks::new("rogue");
         let (env, config) = (Env::real(), quick());
         let opened = endpoint::open(&config, &env, identity, loopback(0), false, &tasks);
-        let (endpoint, client) = opened.expect("an endpoint");
+        let endpoint::Opened {
+            endpoint, client, ..
+        } = opened.expect("an endpoint");
         let connecting = endpoint
             .connect_with(client, to, "callboard")
             .expect("an address");

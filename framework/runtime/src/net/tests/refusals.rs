@@ -259,6 +259,7 @@ async fn a_development_identity_stays_on_loopback() {
         incarnation: Incarnation(1),
         features: 0,
         hosts: Vec::new(),
+        denied: DenyList::default(),
     };
     let identity = node(&dev, "a");
     let frames = Arc::new(Recorder::default());

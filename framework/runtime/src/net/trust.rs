@@ -1,0 +1,107 @@
+//! What this side shows in a handshake, whom it trusts and whom it denies. All three can be
+//! replaced while links are up.
+//!
+//! A new identity is for the handshakes that begin after it was given; links that are up have
+//! proven theirs and stay. A new deny list is for both. It may depend on `endpoint`, `identity` and
+//! `deny`.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use callboard_protocol::code::Code;
+use callboard_protocol::wire::hello::About;
+
+use super::deny::DenyList;
+use super::endpoint::Handshakes;
+use super::error::LinkDown;
+use super::identity::{Identity, invalid};
+use super::link::PeerInfo;
+use super::{PeerKind, StartError};
+
+/// The identity and the deny list that are in use.
+pub(super) struct Trust {
+    handshakes: Handshakes,
+    client: RwLock<quinn::ClientConfig>,
+    denied: RwLock<Arc<DenyList>>,
+}
+
+impl Trust {
+    pub(super) fn new(
+        handshakes: Handshakes,
+        client: quinn::ClientConfig,
+        denied: DenyList,
+    ) -> Self {
+        Self {
+            handshakes,
+            client: RwLock::new(client),
+            denied: RwLock::new(Arc::new(denied)),
+        }
+    }
+
+    /// Returns the settings of the handshakes that this side begins.
+    pub(super) fn client(&self) -> quinn::ClientConfig {
+        let client = self.client.read().unwrap_or_else(PoisonError::into_inner);
+        client.clone()
+    }
+
+    /// Shows another identity from now on, and trusts whom it trusts.
+    ///
+    /// # Errors
+    /// [`Code::CertificateInvalid`] if it is another node's or client's, or does not fit its key;
+    /// [`Code::DevNotLoopback`]. Nothing was changed.
+    pub(super) fn rotate(
+        &self,
+        identity: &Identity,
+        me: &About,
+        endpoint: &quinn::Endpoint,
+        bound: SocketAddr,
+    ) -> Result<(), StartError> {
+        check_same(identity, me)?;
+        identity.check_address(bound)?;
+        let client = self.handshakes.client(identity)?;
+        if me.kind == PeerKind::Node {
+            endpoint.set_server_config(Some(self.handshakes.server(identity)?));
+        }
+        *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;
+        let certificate = identity.fingerprint();
+        tracing::info!(name = %me.name, %certificate, "identity rotated");
+        Ok(())
+    }
+
+    /// Denies those on the list from now on, and no others.
+    pub(super) fn deny(&self, list: DenyList) {
+        let mut denied = self.denied.write().unwrap_or_else(PoisonError::into_inner);
+        *denied = Arc::new(list);
+    }
+
+    /// Returns why there can be no link with a peer, if it is denied; `me` is who denies it.
+    pub(super) fn denial(&self, peer: &PeerInfo, me: &About) -> Option<LinkDown> {
+        let denied = {
+            let denied = self.denied.read().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(&denied)
+        };
+        let entry = denied.entry(&peer.name, &peer.certificate)?;
+        let detail = format!("{entry} is on the deny list of {}", me.name);
+        Some(LinkDown::new(Code::PeerDenied, detail))
+    }
+}
+
+/// Links know this side by its cluster, kind and name, which therefore stay.
+fn check_same(identity: &Identity, me: &About) -> Result<(), StartError> {
+    let same = identity.cluster() == &me.cluster
+        && identity.kind() == me.kind
+        && identity.name() == &me.name;
+    if same {
+        return Ok(());
+    }
+    let detail = format!(
+        "it names spiffe://{}/{}/{}; this is spiffe://{}/{}/{}, and stays so while it runs",
+        identity.cluster(),
+        identity.kind(),
+        identity.name(),
+        me.cluster,
+        me.kind,
+        me.name
+    );
+    Err(invalid("certificate", detail))
+}
