@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::args::Group;
 use crate::bound::{Limit, RAW_TO_TONIC_MIN, Verdict, raw_to_tonic};
 use crate::case::Case;
 use crate::job::Contender;
@@ -65,7 +66,7 @@ pub(crate) fn print(
     for case in cases {
         println!("\n{}", case.name);
         for (_, contender, found) in measured(results, &[case]) {
-            println!("  {:16}{}", contender.to_string(), figures(found));
+            println!("  {:16}{}", contender.to_string(), figures(found, case));
         }
     }
     print_bounds(&summary);
@@ -125,22 +126,26 @@ fn summary(results: &Results, took: Duration) -> Summary {
     }
 }
 
-fn figures(found: &Found) -> String {
+fn figures(found: &Found, case: &Case) -> String {
     let mut text = String::new();
     for name in found.names() {
-        // The sum of the two stands for them; zeros that are good news are left out.
-        if ["cpu_client_ns", "cpu_server_ns", "max_ns"].contains(&name) {
+        // The sum of the two stands for them; what is always zero or follows is left out.
+        if ["cpu_client_ns", "cpu_server_ns", "max_ns"].contains(&name)
+            || (name == "body_bytes_per_s" && case.group != Group::Bulk)
+        {
             continue;
         }
         let Some(spread) = found.spread(name) else {
             continue;
         };
-        if spread.max == 0.0 && ["failed", "body_bytes_per_s"].contains(&name) {
+        if spread.max == 0.0 && name == "failed" {
             continue;
         }
-        let (min, max) = (number(spread.min), number(spread.max));
         // Writing to a `String` does not fail.
-        let _ = write!(text, "  {name} {} ({min}..{max})", number(spread.median));
+        let _ = write!(text, "  {name} {}", number(spread.median));
+        if found.rounds.len() > 1 {
+            let _ = write!(text, " ({}..{})", number(spread.min), number(spread.max));
+        }
     }
     for error in &found.errors {
         let _ = write!(text, "  error: {error}");
