@@ -10,7 +10,7 @@ use crate::job::Contender;
 /// Measures Callboard beside its rivals, interleaved in one run.
 ///
 /// Only ratios within one run mean something. Progress goes to standard error, the result to
-/// standard output. `all` takes about half an hour, `all --quick` about two minutes.
+/// standard output. `all` takes about a quarter of an hour, `all --quick` about two minutes.
 #[derive(Debug, Parser)]
 #[command(name = "callboard-bench", args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
@@ -26,7 +26,7 @@ pub(crate) struct Args {
     /// How often each is measured [default: 5; 3 with --quick, 1 with --smoke]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) rounds: Option<u32>,
-    /// How long each measurement lasts [default: 1000; 500 with --quick, 50 with --smoke]
+    /// How long each measurement lasts [default: 1000; 300 with --quick, 50 with --smoke]
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(10..=600_000))]
     pub(crate) window: Option<u64>,
     /// The cases that matter most, for a look of two minutes

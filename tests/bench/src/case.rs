@@ -50,19 +50,19 @@ pub(crate) const CASES: &[Case] = &[
             in_flight: 8,
         },
         quick: true,
-        ..calls("beside-1m", 0, 0, &[Ours, RawCallers, TonicUnary])
+        ..calls("beside-1m", 0, 0, &[Ours, Raw, TonicUnary])
     },
     bulk("bulk-64k-16", 64 << 10, 16),
     bulk("bulk-1m-4", 1 << 20, 4),
     Case {
         group: Group::Connect,
         work: Work::Connect,
-        ..calls("connect", 0, 0, &[Ours, RawCallers, TonicUnary])
+        ..calls("connect", 0, 0, &[Ours, Raw, TonicUnary])
     },
     Case {
         work: Work::Send { bytes: SMALL_BYTES },
         quick: true,
-        ..calls("sends-128", 0, 0, &[Ours, RawCallers, Ractor])
+        ..calls("sends-128", 0, 0, &[Ours, Raw, Ractor])
     },
     Case {
         work: Work::SendSlow { bytes: SMALL_BYTES },

@@ -29,7 +29,8 @@ pub(crate) enum Contender {
     OursLanes4,
     /// Callboard with eight lanes.
     OursLanes8,
-    /// quinn by hand: one batched stream, no tasks, no mailboxes, no types.
+    /// quinn by hand: one batched stream, no mailboxes, no types, and where only calls are measured
+    /// no tasks.
     Raw,
     /// The same, called from tasks that each wait for their reply.
     RawCallers,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::args::Group;
 use crate::bound::{Limit, RAW_TO_TONIC_MIN, Verdict, raw_to_tonic};
 use crate::case::Case;
 use crate::job::Contender;
@@ -30,7 +31,8 @@ struct Summary {
     bounds: Vec<Verdict>,
     /// How many times as fast raw quinn was as gRPC: below eight it is no measure.
     raw_to_tonic: Option<f64>,
-    bold_hold: bool,
+    /// Nothing, if none of them was measured.
+    bold_hold: Option<bool>,
     /// The cases that this machine cannot run, and what they lack.
     skipped: BTreeMap<&'static str, String>,
     hold: usize,
@@ -65,7 +67,7 @@ pub(crate) fn print(
     for case in cases {
         println!("\n{}", case.name);
         for (_, contender, found) in measured(results, &[case]) {
-            println!("  {:16}{}", contender.to_string(), figures(found));
+            println!("  {:16}{}", contender.to_string(), figures(found, case));
         }
     }
     print_bounds(&summary);
@@ -103,6 +105,7 @@ fn line<'a>(case: &'a str, contender: Contender, found: &'a Found) -> Line<'a> {
 fn summary(results: &Results, took: Duration) -> Summary {
     let judged = BOUNDS.iter().filter_map(|bound| bound.judge(results));
     let bounds: Vec<Verdict> = judged.collect();
+    let mut bold = bounds.iter().filter(|verdict| verdict.bold);
     let read = |path| {
         fs::read_to_string(path)
             .unwrap_or_default()
@@ -112,7 +115,10 @@ fn summary(results: &Results, took: Duration) -> Summary {
     Summary {
         raw_to_tonic: raw_to_tonic(results),
         skipped: results.skipped.clone(),
-        bold_hold: bounds.iter().all(|verdict| verdict.holds || !verdict.bold),
+        bold_hold: bold
+            .clone()
+            .next()
+            .map(|_| bold.all(|verdict| verdict.holds)),
         hold: bounds.iter().filter(|verdict| verdict.holds).count(),
         of: bounds.len(),
         bounds,
@@ -125,22 +131,26 @@ fn summary(results: &Results, took: Duration) -> Summary {
     }
 }
 
-fn figures(found: &Found) -> String {
+fn figures(found: &Found, case: &Case) -> String {
     let mut text = String::new();
     for name in found.names() {
-        // The sum of the two stands for them; zeros that are good news are left out.
-        if ["cpu_client_ns", "cpu_server_ns", "max_ns"].contains(&name) {
+        // The sum of the two stands for them; what is always zero or follows is left out.
+        if ["cpu_client_ns", "cpu_server_ns", "max_ns"].contains(&name)
+            || (name == "body_bytes_per_s" && case.group != Group::Bulk)
+        {
             continue;
         }
         let Some(spread) = found.spread(name) else {
             continue;
         };
-        if spread.max == 0.0 && ["failed", "body_bytes_per_s"].contains(&name) {
+        if spread.max == 0.0 && name == "failed" {
             continue;
         }
-        let (min, max) = (number(spread.min), number(spread.max));
         // Writing to a `String` does not fail.
-        let _ = write!(text, "  {name} {} ({min}..{max})", number(spread.median));
+        let _ = write!(text, "  {name} {}", number(spread.median));
+        if found.rounds.len() > 1 {
+            let _ = write!(text, " ({}..{})", number(spread.min), number(spread.max));
+        }
     }
     for error in &found.errors {
         let _ = write!(text, "  error: {error}");
@@ -183,10 +193,14 @@ fn print_bounds(summary: &Summary) {
         println!("raw quinn is {times:.1} x tonic unary, so it {counts} (>= {RAW_TO_TONIC_MIN})");
     }
     println!(
-        "{} of {} bounds hold, the bold ones {}; {} cores, load {}; {:.0} s",
+        "{} of {} bounds hold, of the bold ones {}; {} cores, load {}; {:.0} s",
         summary.hold,
         summary.of,
-        if summary.bold_hold { "all" } else { "not all" },
+        match summary.bold_hold {
+            Some(true) => "all",
+            Some(false) => "not all",
+            None => "none was measured",
+        },
         summary.machine.cores,
         summary.machine.load,
         summary.seconds

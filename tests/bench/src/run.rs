@@ -89,7 +89,7 @@ fn is_case(name: &str) -> bool {
 
 fn pace(args: &Args) -> Pace {
     let (rounds, window_ms) = match (args.quick, args.smoke) {
-        (true, _) => (3, 400),
+        (true, _) => (3, 300),
         (_, true) => (1, 50),
         _ => (5, 1000),
     };
@@ -221,3 +221,43 @@ impl Found {
 /// Connections need a while to find their windows and datagram sizes.
 const WARM_MIN: Duration = Duration::from_millis(50);
 const WARM_MAX: Duration = Duration::from_millis(300);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_an_even_count_is_between_the_middle_two() {
+        let round = |value| {
+            let mut figures = Figures::default();
+            figures.set("calls_per_s", value);
+            figures
+        };
+        let mut found = Found {
+            rounds: vec![round(9.0), round(1.0), round(2.0)],
+            errors: Vec::new(),
+        };
+        let median = |found: &Found| {
+            found
+                .spread("calls_per_s")
+                .map(|s| (s.min, s.median, s.max))
+        };
+        assert_eq!(median(&found), Some((1.0, 2.0, 9.0)));
+        found.rounds.push(round(4.0));
+        assert_eq!(median(&found), Some((1.0, 3.0, 9.0)));
+        assert!(found.spread("p50_ns").is_none());
+    }
+
+    #[test]
+    fn every_bound_is_of_a_case_in_which_both_take_part() {
+        use crate::bound::Against;
+        for bound in crate::table::BOUNDS {
+            let case = CASES.iter().find(|case| case.name == bound.case);
+            let case = case.expect("a case of this name");
+            assert!(case.contenders.contains(&Contender::Ours), "{}", case.name);
+            if let Against::Times(rival) | Against::Plus(rival) = bound.against {
+                assert!(case.contenders.contains(&rival), "{} {rival}", case.name);
+            }
+        }
+    }
+}

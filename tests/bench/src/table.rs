@@ -3,9 +3,7 @@
 use crate::bound::Against::{Nobody, Plus, Times};
 use crate::bound::Limit::{AtLeast, AtMost};
 use crate::bound::{Against, Bound, Limit};
-use crate::job::Contender::{
-    Channels, Kameo, Ractor, Raw, RawCallers, TcpTls, TonicBidi, TonicUnary,
-};
+use crate::job::Contender::{Channels, Kameo, Ractor, Raw, TcpTls, TonicBidi, TonicUnary};
 
 /// Every bound.
 pub(crate) const BOUNDS: &[Bound] = &[
@@ -70,12 +68,7 @@ pub(crate) const BOUNDS: &[Bound] = &[
     p50(Times(Ractor), 0.8, None),
     bold(cpu(Times(Raw), 1.8, Some(1.35))),
     bold(cpu(Times(TonicUnary), 0.15, None)),
-    sends(
-        "sends_per_s",
-        Times(RawCallers),
-        AtLeast(0.5),
-        Some(AtLeast(0.7)),
-    ),
+    sends("sends_per_s", Times(Raw), AtLeast(0.5), Some(AtLeast(0.7))),
     sends("sends_per_s", Times(Ractor), AtLeast(8.0), None),
     sends("lost", Nobody, AtMost(0.0), None),
     Bound {
@@ -106,7 +99,7 @@ pub(crate) const BOUNDS: &[Bound] = &[
         bold: false,
         case: "connect",
         figure: "p50_ns",
-        against: Times(RawCallers),
+        against: Times(Raw),
         must: AtMost(2.0),
         moonshot: Some(AtMost(1.2)),
     },

@@ -226,3 +226,50 @@ const WHOLE_BYTES_MIN: usize = 16 << 10;
 const PENDING_BYTES_MAX: usize = 4 << 20;
 
 const READ_BYTES: usize = 256 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives so many bytes at a time.
+    struct Pieces(Bytes, usize);
+
+    impl AsyncRead for Pieces {
+        fn poll_read(
+            mut self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+            into: &mut tokio::io::ReadBuf<'_>,
+        ) -> std::task::Poll<std::io::Result<()>> {
+            let len = self.1.min(self.0.len()).min(into.remaining());
+            into.put_slice(&self.0.split_to(len));
+            std::task::Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn frames_are_read_as_written_wherever_the_stream_is_cut() {
+        let bodies = [0, 1, 100, WHOLE_BYTES_MIN, READ_BYTES + 1, 3].map(|len| {
+            let bytes: Vec<u8> = (0..len).map(|at| at as u8).collect();
+            Bytes::from(bytes)
+        });
+        let outbox = Outbox::new();
+        for (id, body) in bodies.iter().enumerate() {
+            outbox.push(Kind::Put, id as u64, body);
+        }
+        let (pieces, frames) = outbox.take();
+        assert_eq!(frames, bodies.len());
+        let written = Bytes::from(pieces.concat());
+        for piece in [1, 12, 13, 1000, usize::MAX] {
+            let mut read = Vec::new();
+            let mut stream = Pieces(written.clone(), piece);
+            let ended = read_frames(&mut stream, |frame| {
+                assert_eq!(frame.kind, Kind::Put);
+                assert_eq!(frame.id, read.len() as u64);
+                read.push(Bytes::copy_from_slice(frame.body));
+                true
+            });
+            ended.await.expect("whole frames");
+            assert_eq!(read, bodies);
+        }
+    }
+}

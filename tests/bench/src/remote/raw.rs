@@ -22,7 +22,7 @@ use crate::load::{self, Caller, Link};
 use crate::meter::Meter;
 
 /// A transport that gives one stream each way.
-pub(crate) trait Transport: Send + 'static {
+pub(crate) trait Transport: Sized + Send + 'static {
     /// The way out.
     type Send: Sink + Send + 'static;
     /// The way in.
@@ -31,12 +31,17 @@ pub(crate) trait Transport: Send + 'static {
     type Held: Send + 'static;
 
     /// Dials and opens the stream.
-    fn open(
-        job: &Job,
-    ) -> impl Future<Output = Result<(Self::Held, Self::Send, Self::Recv), Box<dyn Error>>>;
+    fn open(job: &Job) -> impl Future<Output = Result<Stream<Self>, Box<dyn Error>>>;
 
     /// Ends what is held.
     fn close(held: Self::Held) -> impl Future<Output = ()>;
+}
+
+/// Such a stream.
+pub(crate) struct Stream<T: Transport> {
+    pub(crate) held: T::Held,
+    pub(crate) send: T::Send,
+    pub(crate) recv: T::Recv,
 }
 
 /// Answers on one stream until it ends.
@@ -68,7 +73,11 @@ where
 
 /// Makes each next call where the last reply is read.
 pub(crate) async fn without_callers<T: Transport>(job: &Job) -> Result<Figures, Box<dyn Error>> {
-    let (held, send, mut recv) = T::open(job).await?;
+    let Stream {
+        held,
+        send,
+        mut recv,
+    } = T::open(job).await?;
     let outbox = Outbox::new();
     let writing = Arc::clone(&outbox);
     let writer = tokio::spawn(async move { writing.write_to(send).await });
@@ -123,7 +132,11 @@ impl<T: Transport> Link for Framed<T> {
     type Caller = Calls;
 
     async fn dial(job: &Job) -> Result<Self, Box<dyn Error>> {
-        let (held, send, mut recv) = T::open(job).await?;
+        let Stream {
+            held,
+            send,
+            mut recv,
+        } = T::open(job).await?;
         let outbox = Outbox::new();
         let writing = Arc::clone(&outbox);
         let writer = tokio::spawn(async move { writing.write_to(send).await });

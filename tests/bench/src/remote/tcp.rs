@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
 use super::frames::Sink;
-use super::raw::{Transport, answer};
+use super::raw::{Stream, Transport, answer};
 use crate::credentials::{self, SERVER_NAME};
 use crate::job::{Job, Ready};
 
@@ -25,10 +25,14 @@ impl Transport for TcpTls {
     type Recv = ReadHalf<client::TlsStream<TcpStream>>;
     type Held = ();
 
-    async fn open(job: &Job) -> Result<((), Self::Send, Self::Recv), Box<dyn Error>> {
+    async fn open(job: &Job) -> Result<Stream<Self>, Box<dyn Error>> {
         let stream = connect(job).await?;
         let (recv, send) = tokio::io::split(stream);
-        Ok(((), send, recv))
+        Ok(Stream {
+            held: (),
+            send,
+            recv,
+        })
     }
 
     async fn close((): ()) {}

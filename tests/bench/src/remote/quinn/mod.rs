@@ -9,7 +9,7 @@ use std::path::Path;
 
 use crate::job::{Job, Ready};
 
-use super::raw::{Transport, answer};
+use super::raw::{Stream, Transport, answer};
 
 /// One bidirectional stream of one connection.
 pub(crate) struct Quic;
@@ -19,10 +19,10 @@ impl Transport for Quic {
     type Recv = quinn::RecvStream;
     type Held = (quinn::Endpoint, quinn::Connection);
 
-    async fn open(job: &Job) -> Result<(Self::Held, Self::Send, Self::Recv), Box<dyn Error>> {
+    async fn open(job: &Job) -> Result<Stream<Self>, Box<dyn Error>> {
         let held = settings::connect(&job.credentials, job.server()?.addr).await?;
         let (send, recv) = held.1.open_bi().await?;
-        Ok((held, send, recv))
+        Ok(Stream { held, send, recv })
     }
 
     async fn close((endpoint, connection): Self::Held) {
