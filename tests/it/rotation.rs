@@ -86,7 +86,7 @@ struct Change {
 }
 
 impl Change {
-    fn old(&self, name: &str, kind: PeerKind) -> Identity {
+    fn by_old(&self, name: &str, kind: PeerKind) -> Identity {
         self.old.identity(name, kind)
     }
 
@@ -99,7 +99,7 @@ impl Change {
             .expect("two authorities")
     }
 
-    fn new(&self, name: &str, kind: PeerKind) -> Identity {
+    fn by_new(&self, name: &str, kind: PeerKind) -> Identity {
         self.new.identity(name, kind)
     }
 }
@@ -131,7 +131,7 @@ async fn keys_and_the_authority_are_replaced_under_load_and_no_call_fails() {
         .start()
         .await
         .expect("n2");
-    let c1 = connect(change.old("c1", client), n1.local_addr()).await;
+    let c1 = connect(change.by_old("c1", client), n1.local_addr()).await;
     eventually("they are linked", || n2.members().len() == 1).await;
     let (from_node, from_client) = (n2.service::<Echo>(), c1.service::<Echo>());
     let callers = [&from_node, &from_client, &from_node, &from_client];
@@ -146,17 +146,17 @@ async fn keys_and_the_authority_are_replaced_under_load_and_no_call_fails() {
 
     // New keys of the same authority, as often as one likes.
     for _ in 0..3 {
-        rotate(&|name, kind| change.old(name, kind)).await;
-        echoes(change.old("c2", client), &n1).await;
+        rotate(&|name, kind| change.by_old(name, kind)).await;
+        echoes(change.by_old("c2", client), &n1).await;
     }
     // The new authority is trusted by all, then issues for all, then the old one is trusted no more.
     rotate(&|name, kind| change.overlapping(&change.old, name, kind)).await;
-    echoes(change.old("c2", client), &n1).await;
+    echoes(change.by_old("c2", client), &n1).await;
     rotate(&|name, kind| change.overlapping(&change.new, name, kind)).await;
     echoes(change.overlapping(&change.old, "c2", client), &n1).await;
-    echoes(change.new("c2", client), &n1).await;
-    rotate(&|name, kind| change.new(name, kind)).await;
-    echoes(change.new("c2", client), &n1).await;
+    echoes(change.by_new("c2", client), &n1).await;
+    rotate(&|name, kind| change.by_new(name, kind)).await;
+    echoes(change.by_new("c2", client), &n1).await;
     let late = Client::builder()
         .identity(change.overlapping(&change.old, "c3", client))
         .config(quick())
@@ -166,7 +166,7 @@ async fn keys_and_the_authority_are_replaced_under_load_and_no_call_fails() {
     assert_eq!(late.code(), Code::AuthorityUnknown, "{late}");
     // A node of the new authority joins and is linked with both of old.
     let n3 = Node::builder()
-        .identity(change.new("n3", node))
+        .identity(change.by_new("n3", node))
         .config(quick());
     let n3 = n3.seed(n2.local_addr()).start().await.expect("n3");
     eventually("it is linked", || n3.members().len() == 2).await;
