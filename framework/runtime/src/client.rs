@@ -2,6 +2,7 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
+use callboard_protocol::code::Code;
 use callboard_protocol::wire::hello::PeerKind;
 
 use crate::{
@@ -194,7 +195,7 @@ impl ClientBuilder {
     /// Connects: returns when the first link is up. The others follow in the background.
     ///
     /// # Errors
-    /// [`StartError`] by code: `SeedUnreachable` when no seed answered in time, which says for each
+    /// [`StartError`] by code: `ConfigInvalid` without a seed; `SeedUnreachable` when no seed answered in time, which says for each
     /// why; a refusal of the link (`ClusterMismatch`, `AuthorityUnknown`, …) when a seed refused;
     /// and those of [`Builder::start`](crate::node::Builder::start) but for hosting.
     ///
@@ -202,6 +203,10 @@ impl ClientBuilder {
     /// Dropped before it is ready, nothing of the client is left.
     pub async fn connect(self) -> Result<Client, StartError> {
         let Self { settings, wait } = self;
+        if settings.seeds.is_empty() {
+            return Err(StartError::new(Code::ConfigInvalid, "seeds")
+                .with_detail("a client has to be told of at least one node: `.seed(address)`"));
+        }
         let made = new_hub(&settings, PeerKind::Client)?;
         let net = open(made.identity, settings, &made.hub).inspect_err(|_| made.hub.end())?;
         let client = Client { hub: made.hub, net };

@@ -88,6 +88,7 @@ impl CallError {
     }
 }
 
+/// What is wrong, and AFTER a semicolon what to do about it.
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let code = self.code();
@@ -95,14 +96,14 @@ impl fmt::Display for CallError {
         if !self.detail().is_empty() {
             write!(f, ": {}", self.detail())?;
         }
-        Ok(())
+        write!(f, "; {}", code.advice())
     }
 }
 
-/// The text, and what to do about it: `main` prints errors with `Debug`.
+/// The same text: `main` prints errors with `Debug`.
 impl fmt::Debug for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}; {}", self.code().advice())
+        fmt::Display::fmt(self, f)
     }
 }
 

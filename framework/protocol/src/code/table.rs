@@ -203,7 +203,7 @@ codes! {
     // Joining, connecting and links.
     HandshakeFailed = 2001 "handshake-failed", Network, NotSent, Elsewhere,
         "the TLS handshake failed, for the reason in the detail",
-        "check that both certificates are valid now and issued by one authority";
+        "check that both certificates are valid now, are for client and server, and are of one authority";
     AuthorityUnknown = 2002 "authority-unknown", Peer, NotSent, Never,
         "the peer's certificate is not signed by a known authority",
         "give both nodes certificates of the same authority";

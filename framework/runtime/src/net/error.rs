@@ -55,6 +55,7 @@ impl StartError {
     }
 }
 
+/// What is wrong, and AFTER a semicolon what to do about it.
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -64,18 +65,17 @@ impl fmt::Display for StartError {
             self.code.name(),
             self.subject
         )?;
-        if self.detail.is_empty() {
-            Ok(())
-        } else {
-            write!(f, ": {}", self.detail)
+        if !self.detail.is_empty() {
+            write!(f, ": {}", self.detail)?;
         }
+        write!(f, "; {}", self.code.advice())
     }
 }
 
-/// The text, and what to do about it: `main` prints errors with `Debug`.
+/// The same text: `main` prints errors with `Debug`.
 impl fmt::Debug for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}; {}", self.code.advice())
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -213,7 +213,13 @@ impl Mesh {
 
     /// Takes in that a link has ended and the layer above was told.
     pub(super) fn ended(&self, link: &Arc<Link>, why: &LinkDown) {
-        tracing::info!(peer = %link.peer().name, session = link.session(), %why, "link down");
+        let (peer, session) = (&link.peer().name, link.session());
+        let is_lost = matches!(why.code, Code::PeerTimeout | Code::PeerLost);
+        if is_lost && link.peer().kind == PeerKind::Node {
+            tracing::warn!(%peer, session, %why, "lost a node");
+        } else {
+            tracing::info!(%peer, session, %why, "link down");
+        }
         self.refusals.count(why.code);
         let (now, random) = (self.env.clock.now(), self.env.entropy.next_u64());
         self.peers().handle_ended(link, why, now, random);

@@ -400,7 +400,9 @@ impl<L: Clone + PartialEq> Peers<L> {
     pub(super) fn refused_by_all(&self) -> Option<(SocketAddr, LinkDown)> {
         let mut failures = self.seed_failures();
         let others = self.seeds.values().filter(|seed| !seed.is_own).count();
-        let never = |why: &LinkDown| why.code.retry() == Retry::Never;
+        // A handshake fails by what a certificate says, which the next try does not change either.
+        let never =
+            |why: &LinkDown| why.code.retry() == Retry::Never || why.code == Code::HandshakeFailed;
         let all = failures.len() == others && failures.iter().all(|(_, why)| never(why));
         if all && !failures.is_empty() {
             Some(failures.swap_remove(0))

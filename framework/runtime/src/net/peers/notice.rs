@@ -46,7 +46,8 @@ impl Notice {
                 let advice = why.code.advice();
                 tracing::warn!("seed {addr} gives no link ({why}; {advice}); trying on");
             }
-            Self::SeedLinked { addr } => tracing::info!("seed {addr} is linked now"),
+            // As loud as the warning that it ends.
+            Self::SeedLinked { addr } => tracing::warn!("seed {addr} is linked now"),
             Self::NameTaken { by, why } => {
                 let who = &why.detail;
                 tracing::warn!(refused_by = %by, "{who} took over the links of this one; {advice} ({code})");
