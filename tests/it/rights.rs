@@ -114,7 +114,8 @@ async fn a_method_that_names_roles_refuses_those_who_have_none_of_them() {
     assert_eq!(
         error.to_string(),
         "CB1032 forbidden: method Vault/open on node n1: it needs one of the roles admin, ops; \
-         the caller's certificate has reader"
+         the caller's certificate has reader; give the caller's certificate a role that the method \
+         and the node's policy allow"
     );
     // What has the right gets as far as the arguments, which nobody can read.
     let read = admin.service::<Vault>().unseal(Sealed(1)).await;
@@ -230,6 +231,6 @@ async fn a_policy_that_can_fit_nothing_is_refused_at_the_start() {
     assert_eq!(
         error.to_string(),
         "CB3009 config-invalid: policy: the pattern \"Vault\" is not `interface/method`, such as \
-         `Orders/*`"
+         `Orders/*`; correct the setting that the detail names"
     );
 }
