@@ -50,12 +50,14 @@ const RUNTIME_LAYERS: &[(&str, &[&str])] = &[
 const PROTOCOL_LAYERS: &[(&str, &[&str])] = &[
     ("id", &[]),
     ("time", &[]),
+    ("plant", &[]),
     ("code", &[]),
     ("schedule", &["time"]),
     ("supervision", &["time"]),
     ("policy", &["time", "code"]),
     ("rights", &["id"]),
     ("wire", &["id", "code"]),
+    ("membership", &["id", "time", "plant"]),
 ];
 
 /// The modules of `callboard-macros`: parse, model, check, expand, in the order of the work.

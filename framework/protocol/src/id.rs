@@ -6,6 +6,7 @@
 //!
 //! | id | made from | unique within |
 //! | --- | --- | --- |
+//! | [`ClusterId`] | random bytes when the cluster is formed | the world |
 //! | [`NodeId`] | the node's name | the cluster |
 //! | [`Incarnation`] | the wall clock at the node's start | the node's life |
 //! | [`ActorId`] | a counter of the node | one incarnation of a node |
@@ -17,6 +18,30 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::const_xxh3::xxh3_64 as const_xxh3_64;
 use xxhash_rust::xxh3::xxh3_64;
+
+/// Identifies a cluster for all time: 128 random bits, minted once, when it is formed.
+///
+/// Two clusters of one name are told apart by it. Shown as 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct ClusterId(pub u128);
+
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// Identifies a data directory: 64 random bits, minted when it is made.
+///
+/// A node that comes back with another one has lost what it had stored.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct DiskId(pub u64);
+
+impl fmt::Display for DiskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
 
 /// Identifies a node within its cluster: the xxh3 hash of its name.
 ///

@@ -9,6 +9,7 @@
 //! | module | what it decides |
 //! | --- | --- |
 //! | [`id`], [`time`] | what things are called, and when |
+//! | [`membership`] | who is a member, until when it may act, who votes |
 //! | [`code`] | what went wrong, who is at fault, whether a retry is safe |
 //! | [`schedule`] | what is due when |
 //! | [`policy`] | when to try again, how long to wait, which node to ask |
@@ -18,12 +19,15 @@
 
 pub mod code;
 pub mod id;
+pub mod membership;
 pub mod policy;
 pub mod rights;
 pub mod schedule;
 pub mod supervision;
 pub mod time;
 pub mod wire;
+
+mod plant;
 
 #[cfg(test)]
 mod garbage;
