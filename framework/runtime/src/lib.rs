@@ -23,8 +23,8 @@ mod usage;
 
 pub use actor::Settings;
 pub use call::{
-    Call, CallLimits, Caller, Definition, Down, Inbound, Key, Kind, NoKey, Reference, Streaming,
-    watch,
+    Call, CallFuture, CallLimits, Caller, Definition, Down, Inbound, Key, Kind, NoKey, Reference,
+    Streaming, watch,
 };
 pub use callboard_macros::{Actor, Service, Wire, contract, handler, handlers};
 pub use callboard_protocol::{

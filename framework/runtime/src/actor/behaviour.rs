@@ -29,6 +29,8 @@ pub(crate) trait Behaviour: Sized + Send + Sync + 'static {
     type Item: Send + 'static;
     /// What the state is made from and what every turn may use; it outlives restarts.
     type World: Send + Sync + 'static;
+    /// What a turn uses and leaves to the next one.
+    type Seat: Send;
 
     /// Makes a fresh state. A panic counts as a failure of the actor.
     fn create(world: &Arc<Self::World>) -> Self;
@@ -38,20 +40,20 @@ pub(crate) trait Behaviour: Sized + Send + Sync + 'static {
     fn refuse(world: &Self::World, item: Self::Item, why: Unrun);
     /// Returns the message if it is still worth running; otherwise answers it.
     fn admit(world: &Self::World, item: Self::Item) -> Option<Self::Item>;
-    /// Runs a turn beside others; `life` ends with the incarnation.
-    fn run_shared<'a>(
-        &'a self,
-        world: &'a Arc<Self::World>,
-        life: &'a Arc<CancellationToken>,
+    /// Makes a seat, in which one turn runs at a time; `life` ends with the incarnation.
+    fn seat(world: &Arc<Self::World>, life: &Arc<CancellationToken>) -> Self::Seat;
+    /// Runs a turn beside others; gives its seat back.
+    fn run_shared(
+        &self,
+        seat: Self::Seat,
         item: Self::Item,
-    ) -> impl Future<Output = TurnEnd> + Send + 'a;
+    ) -> impl Future<Output = (TurnEnd, Self::Seat)> + Send;
     /// Runs a turn alone.
-    fn run_exclusive<'a>(
-        &'a mut self,
-        world: &'a Arc<Self::World>,
-        life: &'a Arc<CancellationToken>,
+    fn run_exclusive(
+        &mut self,
+        seat: &mut Self::Seat,
         item: Self::Item,
-    ) -> impl Future<Output = TurnEnd> + Send + 'a;
+    ) -> impl Future<Output = TurnEnd> + Send;
     /// Is told that an incarnation ended: what it started ends too.
     fn incarnation_ended(world: &Self::World);
     /// Stops the actor's own children, BEFORE the actor itself is stopped.

@@ -48,6 +48,7 @@ pub(super) async fn run<B: Behaviour>(
     world: &Arc<B::World>,
 ) -> Exit {
     let life = cell.token();
+    let mut seat = None;
     loop {
         // Turns that never wait must let other tasks, and a kill, in between.
         tokio::task::consume_budget().await;
@@ -62,9 +63,10 @@ pub(super) async fn run<B: Behaviour>(
             continue;
         };
         let end = if B::exclusive(&item) {
-            B::run_exclusive(state, world, &life, item).await
+            let seat = seat.get_or_insert_with(|| B::seat(world, &life));
+            state.run_exclusive(seat, item).await
         } else {
-            run_readers(state, cell, world, item, &life).await
+            run_readers(state, cell, world, item, &life, &mut seat).await
         };
         if end == TurnEnd::Aborted {
             return Exit::Aborted;
@@ -82,22 +84,29 @@ async fn run_readers<B: Behaviour>(
     world: &Arc<B::World>,
     first: B::Item,
     life: &Arc<CancellationToken>,
+    spare: &mut Option<B::Seat>,
 ) -> TurnEnd {
     let mut waiting = Waiting::default();
     let mut place = Box::pin(None);
     let mut admitted = Some(first);
     loop {
         if let Some(item) = admitted.take() {
-            place.set(Some(state.run_shared(world, life, item)));
+            let seat = spare.take().unwrap_or_else(|| B::seat(world, life));
+            place.set(Some(state.run_shared(seat, item)));
             match poll_once(place.as_mut()).await {
-                Poll::Ready(TurnEnd::Done) => place.set(None),
-                Poll::Ready(TurnEnd::Aborted) => return TurnEnd::Aborted,
+                Poll::Ready((end, seat)) => {
+                    *spare = Some(seat);
+                    place.set(None);
+                    if end == TurnEnd::Aborted {
+                        return end;
+                    }
+                }
                 Poll::Pending => waiting.push(mem::replace(&mut place, Box::pin(None))),
             }
         }
         tokio::task::consume_budget().await;
         let step = poll_fn(|cx| {
-            if let Poll::Ready(Some(end)) = waiting.poll_next(cx) {
+            if let Poll::Ready(Some((end, _))) = waiting.poll_next(cx) {
                 return Poll::Ready(Step::Ended(end));
             }
             if waiting.len() < cell.settings().readers && !life.is_cancelled() {

@@ -12,7 +12,7 @@
 //! It may depend on what `turns` may. A service keeps no state that a panic could spoil, so a panic
 //! ends its call only.
 
-use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc};
+use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, task::Poll};
 
 use futures_util::{FutureExt, future::select, poll};
 use tokio::{
@@ -71,15 +71,21 @@ struct Worker<B: Behaviour> {
 impl<B: Behaviour> Worker<B> {
     async fn run(self, first: B::Item, desk: OwnedSemaphorePermit) {
         let mut waiting = Some(first);
+        let mut spare = None;
         while let Some(item) = waiting {
             if let Some(item) = B::admit(&self.world, item) {
+                let seat = spare.take();
+                let seat = seat.unwrap_or_else(|| B::seat(&self.world, &self.life));
                 // The caller was answered before a panic comes here; the task must not die loudly.
-                let turn = self.state.run_shared(&self.world, &self.life, item);
+                let turn = self.state.run_shared(seat, item);
                 let mut turn = pin!(AssertUnwindSafe(turn).catch_unwind());
-                if poll!(&mut turn).is_pending() {
-                    drop(desk);
-                    let _ = select(turn, pin!(self.life.cancelled())).await;
-                    return;
+                match poll!(&mut turn) {
+                    Poll::Ready(ended) => spare = ended.ok().map(|(_, seat)| seat),
+                    Poll::Pending => {
+                        drop(desk);
+                        let _ = select(turn, pin!(self.life.cancelled())).await;
+                        return;
+                    }
                 }
             }
             tokio::task::consume_budget().await;

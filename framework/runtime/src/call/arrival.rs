@@ -31,7 +31,6 @@ use futures_core::Stream;
 use futures_util::task::AtomicWaker;
 use tokio::sync::oneshot;
 
-use crate::actor::Cell;
 use crate::net::{AppendError, RecvStream, SendStream, StreamFor};
 
 use super::{
@@ -66,13 +65,6 @@ pub(crate) struct Served {
 pub(crate) trait Withdraw: Send + Sync {
     /// Takes the message out, unless its turn has begun.
     fn withdraw(&self, message: QueueKey);
-}
-
-impl<T: Send> Withdraw for Cell<T> {
-    fn withdraw(&self, message: QueueKey) {
-        // The message is dropped here, AFTER the mailbox's lock was released.
-        drop(self.mailbox.remove(message));
-    }
 }
 
 impl Arrival {

@@ -7,12 +7,13 @@
 use std::{
     fmt,
     future::{Future, IntoFuture, poll_fn},
+    mem,
     pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::Poll,
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -32,7 +33,7 @@ use super::{
     face::Face,
     hub::Hub,
     interface::{Answer, Interface, Method, MethodSpec},
-    local,
+    local::{self, Begun, Waiting},
     meta::{Caller, Meta},
     reference::{Address, Ref},
     remote,
@@ -51,11 +52,12 @@ pub(super) type Items<T> = Pin<Box<dyn Stream<Item = T> + Send>>;
 /// `&self` handler and its streams are dropped. A `&mut self` handler that has begun runs to its end.
 #[must_use = "a call does nothing until it is awaited or sent"]
 pub struct Call<M: Method> {
-    target: Ref<M::Interface>,
-    args: M::Args,
-    inbound: Option<Items<M::Inbound>>,
+    pub(super) target: Ref<M::Interface>,
+    pub(super) args: M::Args,
+    pub(super) inbound: Option<Items<M::Inbound>>,
     timeout: Option<Duration>,
-    request: Option<u128>,
+    /// Few calls have one.
+    request: Option<Box<u128>>,
 }
 
 /// Makes a call.
@@ -106,7 +108,7 @@ impl<M: Method> Call<M> {
 
     /// Gives the call an id of the caller's choice. A handler marked `once` runs once for each.
     pub fn request_id(mut self, id: u128) -> Self {
-        self.request = Some(id);
+        self.request = Some(Box::new(id));
         self
     }
 
@@ -121,8 +123,16 @@ impl<M: Method> Call<M> {
     /// # Cancel safety
     /// Dropped before it is ready, the message may or may not have been sent.
     pub async fn send(self) -> Result<(), CallError> {
-        let (target, parts, options) = self.split();
-        let plan = Plan::new::<M>(&target, &options, false)?;
+        let meta = self.meta(false)?;
+        match local::send(self, meta) {
+            local::Sent::Over(result) => result,
+            local::Sent::Elsewhere(call, meta) => Box::pin(call.send_far(meta)).await,
+        }
+    }
+
+    async fn send_far(self, meta: Meta) -> Result<(), CallError> {
+        let (target, parts) = self.split();
+        let plan = Plan::new::<M>(&target, meta, false)?;
         let result = parts.in_time(&target, &plan).await.map(drop);
         if let Some(method) = plan.face.methods.get(M::INDEX) {
             method
@@ -132,9 +142,9 @@ impl<M: Method> Call<M> {
         result
     }
 
-    async fn run(self) -> Result<Answer<M>, CallError> {
-        let (target, parts, options) = self.split();
-        let plan = Plan::new::<M>(&target, &options, true)?;
+    async fn run_far(self, meta: Meta) -> Result<Answer<M>, CallError> {
+        let (target, parts) = self.split();
+        let plan = Plan::new::<M>(&target, meta, true)?;
         let method = plan.face.methods.get(M::INDEX);
         let metrics = method.map(|method| method.metrics.begin());
         let result = match call_span(&plan) {
@@ -154,30 +164,13 @@ impl<M: Method> Call<M> {
         answer.ok_or_else(|| plan.spec.error(Code::ReplyDropped))
     }
 
-    fn split(self) -> (Ref<M::Interface>, Parts<M>, CallOptions) {
-        let parts = Parts {
-            args: Some(self.args),
-            inbound: self.inbound,
-        };
-        let options = CallOptions {
-            timeout: self.timeout,
-            request: self.request,
-        };
-        (self.target, parts, options)
-    }
-}
-
-impl<'a> Plan<'a> {
-    fn new<M: Method>(
-        target: &'a Ref<M::Interface>,
-        options: &CallOptions,
-        wants_reply: bool,
-    ) -> Result<Self, CallError> {
+    /// Makes what the host is told of the call, which begins now: what the caller set, and what the
+    /// turn that makes the call hands on.
+    fn meta(&self, wants_reply: bool) -> Result<Meta, CallError> {
         let spec = M::spec();
-        let hub = target.hub(spec)?;
-        let face = target.face(spec)?;
+        let hub = self.target.hub(spec)?;
         let now = hub.now();
-        let own = now + options.timeout.unwrap_or_else(|| spec.default_timeout());
+        let own = now + self.timeout.unwrap_or_else(|| spec.default_timeout());
         let (deadline, chain, trace, actor) = scope::with_current(|turn| match turn {
             Some(turn) if wants_reply => {
                 let deadline = own.min(turn.deadline());
@@ -195,17 +188,29 @@ impl<'a> Plan<'a> {
             span_id: hub.random(),
             ..trace
         });
-        let meta = Meta {
-            caller,
-            deadline,
-            queued_at: now,
-            chain,
-            trace,
-            request: options.request,
+        let request = self.request.as_deref().copied();
+        Ok(Meta::new(caller, deadline, now, chain).marked(trace, request))
+    }
+
+    fn split(self) -> (Ref<M::Interface>, Parts<M>) {
+        let parts = Parts {
+            args: Some(self.args),
+            inbound: self.inbound,
         };
+        (self.target, parts)
+    }
+}
+
+impl<'a> Plan<'a> {
+    fn new<M: Method>(
+        target: &'a Ref<M::Interface>,
+        meta: Meta,
+        wants_reply: bool,
+    ) -> Result<Self, CallError> {
+        let spec = M::spec();
         Ok(Plan {
-            hub,
-            face,
+            hub: target.hub(spec)?,
+            face: target.face(spec)?,
             spec,
             meta,
             left: AtomicBool::new(false),
@@ -213,12 +218,6 @@ impl<'a> Plan<'a> {
             wants_reply,
         })
     }
-}
-
-/// What the caller set for one call.
-struct CallOptions {
-    timeout: Option<Duration>,
-    request: Option<u128>,
 }
 
 /// What a call came back with.
@@ -274,7 +273,10 @@ impl<M: Method> Parts<M> {
     ) -> Result<Answered<M>, CallError> {
         let mut tried = Vec::new();
         let mut earlier: Option<CallError> = None;
-        plan.hub.count_call(plan.meta.queued_at);
+        if *target.address() == Address::Service {
+            // Nothing else is tried again.
+            plan.hub.count_call(plan.meta.queued_at);
+        }
         for attempt in 1.. {
             let error = match self.attempt(target, plan, &mut tried).await {
                 Ok(answered) => return Ok(answered),
@@ -368,25 +370,34 @@ fn backoff(plan: &Plan<'_>, attempt: u32) -> Duration {
 /// Makes the error of a call whose deadline has come, or whose node has stopped.
 fn too_late(plan: &Plan<'_>) -> CallError {
     let left = plan.left.load(Ordering::Relaxed);
-    if plan.hub.deadlines().is_over() {
+    let waits_for_room = plan.waits_for_room.load(Ordering::Relaxed);
+    let is_full = waits_for_room && !left && !plan.hub.deadlines().is_over();
+    if is_full {
+        return plan.spec.error(Code::SendBufferFull);
+    }
+    ran_out(plan.hub, plan.spec, left)
+}
+
+/// Makes the error of a call whose deadline has come, or whose node has stopped; `left` says whether
+/// it may have reached a handler.
+pub(super) fn ran_out(hub: &Hub, spec: &MethodSpec, left: bool) -> CallError {
+    if hub.deadlines().is_over() {
         let code = if left {
             Code::PeerLost
         } else {
             Code::NodeStopping
         };
-        return plan.spec.error(code).with_detail("this node has stopped");
+        return spec.error(code).with_detail("this node has stopped");
     }
-    plan.spec.error(if left {
+    spec.error(if left {
         Code::DeadlineExceeded
-    } else if plan.waits_for_room.load(Ordering::Relaxed) {
-        Code::SendBufferFull
     } else {
         Code::DeadlineBeforeSend
     })
 }
 
 fn call_span(plan: &Plan<'_>) -> Option<tracing::Span> {
-    let trace = plan.meta.trace.filter(|trace| trace.flags & 1 == 1)?;
+    let trace = plan.meta.trace().filter(|_| plan.meta.is_sampled())?;
     Some(tracing::info_span!(
         "call",
         method = %plan.spec.path(),
@@ -398,10 +409,73 @@ fn call_span(plan: &Plan<'_>) -> Option<tracing::Span> {
 
 impl<M: Method> IntoFuture for Call<M> {
     type Output = M::Output;
-    type IntoFuture = Pin<Box<dyn Future<Output = M::Output> + Send>>;
+    type IntoFuture = CallFuture<M>;
 
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { M::output(self.run().await) })
+    fn into_future(self) -> CallFuture<M> {
+        CallFuture(State::Made(self))
+    }
+}
+
+/// The future of a call that is awaited.
+///
+/// # Panics
+/// When it is polled after it was ready.
+#[must_use = "a call does nothing until it is awaited"]
+pub struct CallFuture<M: Method>(State<M>);
+
+enum State<M: Method> {
+    Made(Call<M>),
+    /// In a mailbox of this process, the common case there.
+    Here(Waiting<M>),
+    Far(Far<M>),
+    Over,
+}
+
+/// A call that has a way to find, or to go.
+type Far<M> = Pin<Box<dyn Future<Output = Result<Answer<M>, CallError>> + Send>>;
+
+impl<M: Method> State<M> {
+    /// Makes the call.
+    fn begin(call: Call<M>) -> Result<Self, CallError> {
+        let meta = call.meta(true)?;
+        Ok(match local::begin(call, meta)? {
+            Begun::Here(waiting) => Self::Here(waiting),
+            Begun::Elsewhere(call, meta) => Self::Far(Box::pin(call.run_far(meta))),
+        })
+    }
+}
+
+impl<M: Method> Future for CallFuture<M> {
+    type Output = M::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<M::Output> {
+        let this = &mut self.0;
+        if let State::Made(_) = this
+            && let State::Made(call) = mem::replace(this, State::Over)
+        {
+            match State::begin(call) {
+                Ok(state) => *this = state,
+                Err(error) => return Poll::Ready(M::output(Err(error))),
+            }
+        }
+        let result = match this {
+            State::Here(waiting) => ready!(waiting.poll(cx)),
+            State::Far(far) => ready!(far.as_mut().poll(cx)),
+            State::Made(_) | State::Over => panic!("a call is polled after it was ready"),
+        };
+        *this = State::Over;
+        Poll::Ready(M::output(result))
+    }
+}
+
+/// Nothing in it is pinned but what has a place of its own.
+impl<M: Method> Unpin for CallFuture<M> {}
+
+impl<M: Method> fmt::Debug for CallFuture<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallFuture")
+            .field("method", &M::spec().path())
+            .finish_non_exhaustive()
     }
 }
 

@@ -121,33 +121,18 @@ impl fmt::Debug for Deadlines {
     }
 }
 
-/// Becomes ready at a time. It costs nothing until it is first polled.
-#[derive(Debug)]
-pub(crate) struct Alarm<'a> {
-    deadlines: &'a Deadlines,
-    at: Time,
-    key: Option<TimerKey>,
-}
+/// A wait for a time, apart from the wheel that it is on. It costs nothing until it is first polled.
+#[derive(Debug, Default)]
+pub(super) struct Wait(Option<TimerKey>);
 
-impl<'a> Alarm<'a> {
-    pub(crate) fn new(deadlines: &'a Deadlines, at: Time) -> Self {
-        Self {
-            deadlines,
-            at,
-            key: None,
-        }
-    }
-}
-
-impl Future for Alarm<'_> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut wheel = self.deadlines.wheel();
+impl Wait {
+    /// Becomes ready at the time, always the same one.
+    pub(super) fn poll(&mut self, deadlines: &Deadlines, at: Time, cx: &Context<'_>) -> Poll<()> {
+        let mut wheel = deadlines.wheel();
         if wheel.over {
             return Poll::Ready(());
         }
-        if let Some(key) = self.key {
+        if let Some(key) = self.0 {
             let Some(waker) = wheel.timers.get_mut(key) else {
                 // The wheel has let go of it: it was due.
                 return Poll::Ready(());
@@ -156,22 +141,55 @@ impl Future for Alarm<'_> {
             waker.clone_from(cx.waker());
             return Poll::Pending;
         }
-        let key = wheel.timers.insert(self.at, cx.waker().clone());
-        let earlier = self.at < wheel.wakes_at;
+        self.0 = Some(wheel.timers.insert(at, cx.waker().clone()));
+        let earlier = at < wheel.wakes_at;
         drop(wheel);
-        self.key = Some(key);
         if earlier {
-            self.deadlines.earlier.notify_one();
+            deadlines.earlier.notify_one();
         }
         Poll::Pending
+    }
+
+    /// Ends the wait, BEFORE it is dropped: the wheel keeps it otherwise.
+    pub(super) fn end(&mut self, deadlines: &Deadlines) {
+        if let Some(key) = self.0.take() {
+            // Dropped AFTER the lock was released.
+            let waker = deadlines.wheel().timers.remove(key);
+            drop(waker);
+        }
+    }
+}
+
+/// Becomes ready at a time. It costs nothing until it is first polled.
+#[derive(Debug)]
+pub(crate) struct Alarm<'a> {
+    deadlines: &'a Deadlines,
+    at: Time,
+    wait: Wait,
+}
+
+impl<'a> Alarm<'a> {
+    pub(crate) fn new(deadlines: &'a Deadlines, at: Time) -> Self {
+        Self {
+            deadlines,
+            at,
+            wait: Wait::default(),
+        }
+    }
+}
+
+impl Future for Alarm<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let (deadlines, at) = (self.deadlines, self.at);
+        self.wait.poll(deadlines, at, cx)
     }
 }
 
 impl Drop for Alarm<'_> {
     fn drop(&mut self) {
-        if let Some(key) = self.key {
-            self.deadlines.wheel().timers.remove(key);
-        }
+        self.wait.end(self.deadlines);
     }
 }
 

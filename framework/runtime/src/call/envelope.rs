@@ -98,7 +98,7 @@ impl<'a> Incoming<'a> {
         let args = self.arrival.decode::<M::Args>(self.body, method)?;
         let streams = M::spec().options.streams_args;
         let inbound = streams.then(|| self.arrival.inbound::<M::Inbound>(method));
-        let port = Port::<M>::remote(self.arrival, method);
+        let port = Port::<M>::remote(self.arrival, method.spec);
         Ok(Envelope::new(args, inbound, port))
     }
 

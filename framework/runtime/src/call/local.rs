@@ -1,45 +1,280 @@
 //! A call to an actor of this process: the value moves, nothing is encoded.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
 };
 
 use callboard_protocol::{
     code::{CallError, Code},
     schedule::Key,
+    time::Time,
 };
 use tokio::sync::oneshot;
 
-use crate::actor::{Cell, Ended, Refusal};
+use crate::{
+    actor::{Cell, Ended, Refusal},
+    env::Bug,
+};
 
 use super::{
-    client::{Answered, Items, Plan},
+    client::{Answered, Call, Items, Plan, ran_out},
+    deadline::Wait,
     envelope::Envelope,
+    face::{Face, FaceMethod},
     hub::Hub,
-    interface::{Definition, Interface, Kind, Method, MethodSpec, Port, Shape},
-    meta::Queued,
-    route::{CellOf, Place},
+    interface::{Answer, Definition, Interface, Kind, Method, MethodSpec, Port, Shape},
+    meta::{Meta, Queued},
+    port::Replied,
+    reference::{Address, Ref},
+    route::{CellIn, CellOf, Place, roomy},
     stream::Inbound,
 };
 
-/// Puts the call into the place's mailbox and waits for the reply, if one is wanted.
+/// What became of a call that was looked at here.
+pub(super) enum Begun<M: Method> {
+    /// It is in a mailbox.
+    Here(Waiting<M>),
+    /// It is not one for the short way.
+    Elsewhere(Call<M>, Meta),
+}
+
+/// What became of a send that was looked at here.
+pub(super) enum Sent<M: Method> {
+    Over(Result<(), CallError>),
+    /// It is not one for the short way.
+    Elsewhere(Call<M>, Meta),
+}
+
+/// A mailbox of this process on the short way: of an actor whose ref holds it, or of a service.
+enum Near<'a, I: Interface> {
+    Actor(&'a CellIn<I>, &'a Face),
+    Service(CellOf<I>, Arc<Face>),
+}
+
+impl<I: Interface> Near<'_, I> {
+    fn parts(&self) -> (&CellIn<I>, &Face) {
+        match self {
+            Self::Actor(cell, face) => (cell, face),
+            Self::Service(cell, face) => (cell, face),
+        }
+    }
+}
+
+/// Finds the mailbox for a call that needs no route, no span and no stream.
+fn near<'a, M: Method>(
+    target: &'a Ref<M::Interface>,
+    streams: bool,
+    meta: &Meta,
+) -> Result<Option<Near<'a, M::Interface>>, CallError> {
+    if streams || meta.is_sampled() {
+        return Ok(None);
+    }
+    match target.address() {
+        Address::Spawned(_) => {
+            if target.near().is_none() {
+                // The first call of a ref looks its face up.
+                target.face(M::spec())?;
+            }
+            Ok(target.near().map(|(cell, face)| Near::Actor(cell, face)))
+        }
+        Address::Service => {
+            let (hub, face) = (target.hub(M::spec())?, target.face(M::spec())?);
+            let cell = roomy::<M::Interface>(hub, &face);
+            if cell.is_some() {
+                hub.count_call(meta.queued_at);
+            }
+            Ok(cell.map(|cell| Near::Service(cell, face)))
+        }
+        Address::Keyed(_) => Ok(None),
+    }
+}
+
+/// Puts a call into a mailbox of this process, if that is all there is to do.
+pub(super) fn begin<M: Method>(call: Call<M>, meta: Meta) -> Result<Begun<M>, CallError> {
+    let Some(near) = near::<M>(&call.target, call.inbound.is_some(), &meta)? else {
+        return Ok(Begun::Elsewhere(call, meta));
+    };
+    let (cell, face) = near.parts();
+    let (hub, spec) = (call.target.hub(M::spec())?, M::spec());
+    let method = face.method(M::INDEX)?;
+    method.metrics.began();
+    let (deadline, queued_at) = (meta.deadline, meta.queued_at);
+    let (port, reply) = Port::<M>::local(spec);
+    let pushed = refuse_cycle::<M>(hub, &meta, cell).and_then(|()| {
+        let pushed = cell.mailbox.push(queued::<M>(call.args, None, port, meta));
+        pushed.map_err(|(queued, refusal)| {
+            let error = refused(spec, hub, cell, refusal);
+            give_back::<M>(method, queued, &error);
+            error
+        })
+    });
+    let key = pushed.inspect_err(|error| {
+        let took = hub.now().saturating_since(queued_at);
+        method.metrics.ended(Some(error.code()), took);
+    })?;
+    let kept = match near {
+        Near::Actor(..) => None,
+        Near::Service(cell, face) => Some((cell, face)),
+    };
+    Ok(Begun::Here(Waiting {
+        target: call.target,
+        kept,
+        reply,
+        key: Some(key),
+        deadline,
+        queued_at,
+        wait: Wait::default(),
+    }))
+}
+
+/// Puts a send into a mailbox of this process, if that is all there is to do.
+pub(super) fn send<M: Method>(call: Call<M>, meta: Meta) -> Sent<M> {
+    let spec = M::spec();
+    let near = match near::<M>(&call.target, call.inbound.is_some(), &meta) {
+        Ok(Some(near)) => near,
+        Ok(None) => return Sent::Elsewhere(call, meta),
+        Err(error) => return Sent::Over(Err(error)),
+    };
+    let (cell, face) = near.parts();
+    let method = match face.method(M::INDEX) {
+        Ok(method) => method,
+        Err(error) => return Sent::Over(Err(error)),
+    };
+    let queued = queued::<M>(call.args, None, Port::<M>::discard(spec), meta);
+    let pushed = cell.mailbox.push(queued);
+    Sent::Over(match pushed {
+        Ok(_) => {
+            method.metrics.sent(None);
+            Ok(())
+        }
+        Err((queued, refusal)) => call.target.hub(spec).and_then(|hub| {
+            let error = refused(spec, hub, cell, refusal);
+            give_back::<M>(method, queued, &error);
+            method.metrics.sent(Some(error.code()));
+            Err(error)
+        }),
+    })
+}
+
+/// A call that waits for the reply of a mailbox of this process. Dropping it takes the message out
+/// again, unless its turn has begun.
+pub(super) struct Waiting<M: Method> {
+    target: Ref<M::Interface>,
+    /// Of a service; the ref of an actor holds both itself.
+    kept: Option<(CellOf<M::Interface>, Arc<Face>)>,
+    reply: oneshot::Receiver<Replied<Answer<M>>>,
+    /// Nothing once the call has ended.
+    key: Option<Key>,
+    deadline: Time,
+    queued_at: Time,
+    wait: Wait,
+}
+
+impl<M: Method> Waiting<M> {
+    /// Becomes ready with the reply, or with what the deadline makes of the call.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer<M>, CallError>> {
+        let hub = self.target.hub(M::spec())?;
+        let replied = match Pin::new(&mut self.reply).poll(cx) {
+            Poll::Ready(replied) => replied.ok(),
+            Poll::Pending => {
+                let is_forgotten = hub.env().plant.strikes(Bug::ForgottenDeadline);
+                let at = if is_forgotten {
+                    Time::MAX
+                } else {
+                    self.deadline
+                };
+                ready!(self.wait.poll(hub.deadlines(), at, cx));
+                let left = !self.withdraw();
+                let error = ran_out(self.target.hub(M::spec())?, M::spec(), left);
+                return Poll::Ready(self.ended(Err(error), Time::ZERO));
+            }
+        };
+        let dropped = || M::spec().error(Code::ReplyDropped);
+        Poll::Ready(match replied {
+            Some(replied) => self.ended(replied.result, replied.at),
+            None => self.ended(Err(dropped()), Time::ZERO),
+        })
+    }
+
+    /// Counts the end of the call.
+    fn ended(
+        &mut self,
+        result: Result<Answer<M>, CallError>,
+        at: Time,
+    ) -> Result<Answer<M>, CallError> {
+        self.key = None;
+        let hub = self.target.hub(M::spec())?;
+        self.wait.end(hub.deadlines());
+        let at = if at == Time::ZERO { hub.now() } else { at };
+        if let Some((_, method)) = self.place() {
+            let code = result.as_ref().err().map(CallError::code);
+            let took = at.saturating_since(self.queued_at);
+            method.metrics.ended(code, took);
+        }
+        result
+    }
+
+    /// Takes the message out of the mailbox; returns whether it was there.
+    fn withdraw(&mut self) -> bool {
+        let Some((key, (cell, method))) = self.key.zip(self.place()) else {
+            return false;
+        };
+        // The message is dropped here, AFTER the mailbox's lock was released.
+        let message = cell.mailbox.remove(key);
+        if message.is_some() {
+            method
+                .metrics
+                .served()
+                .ended(Some(Code::ActorStopped), None);
+        }
+        message.is_some()
+    }
+
+    fn place(&self) -> Option<(&CellIn<M::Interface>, &FaceMethod)> {
+        let (cell, face) = match &self.kept {
+            Some((cell, face)) => (&**cell, &**face),
+            None => self.target.near()?,
+        };
+        Some((cell, face.methods.get(M::INDEX)?))
+    }
+}
+
+impl<M: Method> Drop for Waiting<M> {
+    fn drop(&mut self) {
+        if self.key.is_none() {
+            return;
+        }
+        self.withdraw();
+        if let Some(hub) = self.target.try_hub() {
+            self.wait.end(hub.deadlines());
+        }
+        if let Some((_, method)) = self.place() {
+            method.metrics.dropped();
+        }
+    }
+}
+
+/// Puts the call into the place's mailbox and waits for the reply, if one is wanted: the way of a call
+/// that is traced, that brings a stream, or that was routed.
 pub(super) async fn call<M: Method>(
     place: &Place<M::Interface>,
     plan: &Plan<'_>,
     args: M::Args,
     items: Option<Items<M::Inbound>>,
 ) -> Result<Answered<M>, CallError> {
-    let is_actor = <M::Interface as Definition>::KIND != Kind::Service;
-    if is_actor && plan.meta.chain.contains(place.cell.addr()) {
-        return Err(super::scope::cycle(plan, place.cell.addr()));
-    }
+    refuse_cycle::<M>(plan.hub, &plan.meta, &place.cell)?;
     let method = plan.face.method(M::INDEX)?;
     let (port, reply) = if plan.wants_reply {
-        let (port, reply) = Port::<M>::local(method);
+        let (port, reply) = Port::<M>::local(plan.spec);
         (port, Some(reply))
     } else {
-        (Port::<M>::discard(method), None)
+        (Port::<M>::discard(plan.spec), None)
     };
     let (inbound, alive) = match items {
         Some(items) => {
@@ -49,13 +284,8 @@ pub(super) async fn call<M: Method>(
         }
         None => (None, None),
     };
-    let message = M::message(Envelope::new(args, inbound, port));
-    let queued = Queued {
-        meta: Arc::new(plan.meta.clone()),
-        message,
-        began: plan.meta.queued_at,
-    };
-    let (cell, key) = push::<M>(place, plan, queued)?;
+    let queued = queued::<M>(args, inbound, port, plan.meta.clone());
+    let (cell, key) = push::<M>(place, plan, method, queued)?;
     plan.left.store(true, Ordering::Relaxed);
     let Some(reply) = reply else {
         return Ok(Answered {
@@ -65,12 +295,13 @@ pub(super) async fn call<M: Method>(
     };
     let mut queued = RemoveOnDrop {
         cell: &cell,
+        method,
         key: Some(key),
         left: &plan.left,
     };
-    let result = reply.await;
+    let replied = reply.await;
     queued.key = None;
-    match result {
+    match replied.map(|replied| replied.result) {
         Ok(Ok(answer)) => Ok(Answered {
             answer: Some(M::Shape::keep_alive(answer, alive)),
             at: plan.hub.now(),
@@ -80,11 +311,38 @@ pub(super) async fn call<M: Method>(
     }
 }
 
+fn queued<M: Method>(
+    args: M::Args,
+    inbound: Option<Inbound<M::Inbound>>,
+    port: Port<M>,
+    meta: Meta,
+) -> Queued<<M::Interface as Interface>::Msg> {
+    Queued {
+        began: meta.queued_at,
+        meta,
+        message: M::message(Envelope::new(args, inbound, port)),
+    }
+}
+
+/// Refuses a call that would wait for an actor that waits for it.
+fn refuse_cycle<M: Method>(
+    hub: &Hub,
+    meta: &Meta,
+    cell: &CellIn<M::Interface>,
+) -> Result<(), CallError> {
+    let is_actor = <M::Interface as Definition>::KIND != Kind::Service;
+    if is_actor && meta.chain.contains(cell.addr()) {
+        return Err(super::scope::cycle(hub, meta, M::spec(), cell.addr()));
+    }
+    Ok(())
+}
+
 /// Puts the message into the mailbox of the place, or into that of the key's next activation when
 /// this one has just ended; returns which took it, and by what key it is taken out again.
 fn push<M: Method>(
     place: &Place<M::Interface>,
     plan: &Plan<'_>,
+    method: &FaceMethod,
     mut queued: Queued<<M::Interface as Interface>::Msg>,
 ) -> Result<(CellOf<M::Interface>, Key), CallError> {
     let mut cell = place.cell.clone();
@@ -99,26 +357,33 @@ fn push<M: Method>(
         } else {
             None
         };
-        match next {
-            Some(Ok(next)) => (cell, queued) = (next, back),
-            Some(Err(error)) => return Err(give_back::<M>(back, error)),
-            None => return Err(give_back::<M>(back, error)),
-        }
+        let error = match next {
+            Some(Ok(next)) => {
+                (cell, queued) = (next, back);
+                continue;
+            }
+            Some(Err(error)) => error,
+            None => error,
+        };
+        give_back::<M>(method, back, &error);
+        return Err(error);
     }
 }
 
-/// Answers a message that no mailbox took, so that its port does not answer by itself.
+/// Counts a message that no mailbox took. Nobody listens to what its port says.
 fn give_back<M: Method>(
+    method: &FaceMethod,
     queued: Queued<<M::Interface as Interface>::Msg>,
-    error: CallError,
-) -> CallError {
-    <M::Interface as Interface>::refuse(queued.message, error.clone());
-    error
+    error: &CallError,
+) {
+    method.metrics.served().ended(Some(error.code()), None);
+    drop(queued);
 }
 
 /// Takes a dropped call out of the mailbox, unless its turn has begun.
 struct RemoveOnDrop<'a, T> {
     cell: &'a Cell<T>,
+    method: &'a FaceMethod,
     key: Option<Key>,
     /// Whether the call may have run; not if it was still waiting.
     left: &'a AtomicBool,
@@ -130,6 +395,8 @@ impl<T> Drop for RemoveOnDrop<'_, T> {
             // The message is dropped here, AFTER the mailbox's lock was released.
             let message = self.cell.mailbox.remove(key);
             if message.is_some() {
+                let served = self.method.metrics.served();
+                served.ended(Some(Code::ActorStopped), None);
                 self.left.store(false, Ordering::Relaxed);
             }
         }

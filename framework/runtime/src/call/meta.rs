@@ -1,7 +1,5 @@
 //! What travels with a call besides its arguments.
 
-use std::sync::Arc;
-
 use callboard_protocol::{
     id::{ActorAddr, NodeId},
     rights::Roles,
@@ -66,7 +64,8 @@ impl Caller {
     }
 }
 
-/// What the host knows of a call.
+/// What the host knows of a call. It lies in the mailbox as it is, so it is kept small: what few
+/// calls have is apart.
 #[derive(Clone, Debug)]
 pub(crate) struct Meta {
     pub(crate) caller: Caller,
@@ -74,14 +73,55 @@ pub(crate) struct Meta {
     pub(crate) deadline: Time,
     pub(crate) queued_at: Time,
     pub(crate) chain: Chain,
-    pub(crate) trace: Option<TraceContext>,
-    pub(crate) request: Option<u128>,
+    rare: Option<Box<Rare>>,
+}
+
+#[derive(Clone, Debug)]
+struct Rare {
+    trace: Option<TraceContext>,
+    request: Option<u128>,
+}
+
+impl Meta {
+    /// Makes what is known of a call that is put into its queue now.
+    pub(crate) fn new(caller: Caller, deadline: Time, queued_at: Time, chain: Chain) -> Self {
+        Self {
+            caller,
+            deadline,
+            queued_at,
+            chain,
+            rare: None,
+        }
+    }
+
+    /// Adds the trace that the call belongs to and the id that its caller gave it.
+    pub(crate) fn marked(mut self, trace: Option<TraceContext>, request: Option<u128>) -> Self {
+        if trace.is_some() || request.is_some() {
+            self.rare = Some(Box::new(Rare { trace, request }));
+        }
+        self
+    }
+
+    /// Returns the trace that the call belongs to.
+    pub(crate) fn trace(&self) -> Option<TraceContext> {
+        self.rare.as_ref()?.trace
+    }
+
+    /// Returns the id that the caller gave the call.
+    pub(crate) fn request(&self) -> Option<u128> {
+        self.rare.as_ref()?.request
+    }
+
+    /// Returns whether the call is recorded in spans.
+    pub(crate) fn is_sampled(&self) -> bool {
+        self.trace().is_some_and(|trace| trace.flags & 1 == 1)
+    }
 }
 
 /// A message in a mailbox.
 #[derive(Debug)]
 pub(crate) struct Queued<M> {
-    pub(crate) meta: Arc<Meta>,
+    pub(crate) meta: Meta,
     pub(crate) message: M,
     /// When its turn began; before that, when it was queued.
     pub(crate) began: Time,

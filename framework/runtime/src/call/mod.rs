@@ -48,7 +48,8 @@ mod streams;
 mod turnstile;
 mod watch;
 
-pub use client::{Call, call, call_streaming};
+pub(crate) use arrival::Withdraw;
+pub use client::{Call, CallFuture, call, call_streaming};
 pub use envelope::{Envelope, Incoming};
 pub(crate) use face::Face;
 pub(crate) use hub::{Hub, Me};

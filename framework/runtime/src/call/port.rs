@@ -2,7 +2,7 @@
 //!
 //! A port is answered exactly once. One that is dropped before its turn began answers
 //! `ActorStopped` (the handler did not run), one that is dropped later `TurnAborted` (it may have).
-//! The end of each is counted, so that a host knows what it served.
+//! The end of each that began is counted here, by the turn; whoever refuses one counts it itself.
 
 use std::{
     any::Any,
@@ -10,7 +10,6 @@ use std::{
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::{Pin, pin},
-    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -22,11 +21,10 @@ use callboard_protocol::{
 use futures_core::Stream;
 use tokio::sync::oneshot;
 
-use crate::{actor::TurnEnd, telemetry::Served};
+use crate::actor::TurnEnd;
 
 use super::{
     arrival::Arrival,
-    face::FaceMethod,
     interface::{Method, MethodSpec, Streamed, Unary},
     scope,
     stream::{self, Streaming},
@@ -36,9 +34,15 @@ use super::{
 pub struct Port<A> {
     sink: Sink<A>,
     spec: &'static MethodSpec,
-    served: Arc<Served>,
-    /// When the turn began.
-    started: Option<Time>,
+    /// Whether the turn began.
+    started: bool,
+}
+
+/// What a caller in this process gets, and when it was given.
+pub(super) struct Replied<A> {
+    pub(super) result: Result<A, CallError>,
+    /// The beginning of time for a call that had no turn.
+    pub(super) at: Time,
 }
 
 enum Sink<A> {
@@ -47,7 +51,7 @@ enum Sink<A> {
     Discard,
     /// Of a send of a peer.
     Sent(Arrival),
-    Local(oneshot::Sender<Result<A, CallError>>),
+    Local(oneshot::Sender<Replied<A>>),
     Remote(Arrival),
 }
 
@@ -165,24 +169,24 @@ where
 
 impl<A> Port<A> {
     /// Makes a port for a caller in this process.
-    pub(crate) fn local(method: &FaceMethod) -> (Self, oneshot::Receiver<Result<A, CallError>>) {
+    pub(super) fn local(spec: &'static MethodSpec) -> (Self, oneshot::Receiver<Replied<A>>) {
         let (caller, reply) = oneshot::channel();
-        (Self::new(Sink::Local(caller), method), reply)
+        (Self::new(Sink::Local(caller), spec), reply)
     }
 
     /// Makes a port for a caller on another node.
-    pub(crate) fn remote(arrival: Arrival, method: &FaceMethod) -> Self {
+    pub(crate) fn remote(arrival: Arrival, spec: &'static MethodSpec) -> Self {
         let sink = if arrival.wants_reply() {
             Sink::Remote(arrival)
         } else {
             Sink::Sent(arrival)
         };
-        Self::new(sink, method)
+        Self::new(sink, spec)
     }
 
     /// Makes a port that nobody listens to.
-    pub(crate) fn discard(method: &FaceMethod) -> Self {
-        Self::new(Sink::Discard, method)
+    pub(crate) fn discard(spec: &'static MethodSpec) -> Self {
+        Self::new(Sink::Discard, spec)
     }
 
     /// Answers with an error instead of running.
@@ -200,12 +204,11 @@ impl<A> Port<A> {
         }
     }
 
-    fn new(sink: Sink<A>, method: &FaceMethod) -> Self {
+    fn new(sink: Sink<A>, spec: &'static MethodSpec) -> Self {
         Self {
             sink,
-            spec: method.spec,
-            served: method.metrics.served().clone(),
-            started: None,
+            spec,
+            started: false,
         }
     }
 
@@ -215,24 +218,29 @@ impl<A> Port<A> {
 
     fn fail(&mut self, error: CallError) {
         let sink = self.take();
-        if !matches!(sink, Sink::Answered) {
-            self.ended(Some(error.code()));
-        }
+        let at = match sink {
+            Sink::Answered => return,
+            _ => self.ended(Some(error.code())),
+        };
         match sink {
             Sink::Local(caller) => {
-                let _ = caller.send(Err(error));
+                let result = Err(error);
+                let _ = caller.send(Replied { result, at });
             }
             Sink::Remote(arrival) => arrival.fail(error),
             // One that has begun was not refused; what became of it nobody waits for.
-            Sink::Sent(arrival) if self.started.is_none() => arrival.fail(error),
+            Sink::Sent(arrival) if !self.started => arrival.fail(error),
             Sink::Answered | Sink::Discard | Sink::Sent(_) => {}
         }
     }
 
-    /// Counts the end of the call.
-    fn ended(&self, error: Option<Code>) {
-        let took = self.started.map(|at| scope::now().saturating_since(at));
-        self.served.ended(error, took);
+    /// Counts the end of a call that had a turn; returns when that is.
+    fn ended(&self, error: Option<Code>) -> Time {
+        if self.started {
+            scope::ended(error)
+        } else {
+            Time::ZERO
+        }
     }
 
     /// Becomes ready when nobody waits for the answer any more.
@@ -245,7 +253,7 @@ impl<A> Port<A> {
     }
 
     async fn finish<T>(&mut self, turn: impl Future<Output = T> + Send) -> T {
-        self.started = Some(scope::began());
+        self.started = true;
         let mut turn = pin!(turn);
         match poll_fn(|cx| poll_caught(turn.as_mut(), cx)).await {
             Ok(value) => value,
@@ -256,7 +264,7 @@ impl<A> Port<A> {
     /// Returns the handler's value, or nothing when the caller went away first. The handler is
     /// polled first, so that a value that is there is never thrown away.
     async fn race<T>(&mut self, turn: impl Future<Output = T> + Send) -> Option<T> {
-        self.started = Some(scope::began());
+        self.started = true;
         let mut turn = pin!(Some(turn));
         let outcome = poll_fn(|cx| {
             let running = turn.as_mut().as_pin_mut();
@@ -292,9 +300,10 @@ impl<T: Wire> Port<T> {
     fn answer(&mut self, value: T) {
         let error = match self.take() {
             Sink::Local(caller) => {
+                let (at, result) = (self.ended(None), Ok(value));
                 // A caller that is gone does not want the value.
-                let _ = caller.send(Ok(value));
-                None
+                let _ = caller.send(Replied { result, at });
+                return;
             }
             Sink::Remote(arrival) => match arrival.reply(&value, self.spec) {
                 Ok(error) => error,
@@ -315,11 +324,12 @@ impl<T: Wire> Port<Streaming<T>> {
         S: Stream<Item = T> + Send + 'static,
     {
         let spec = self.spec;
-        self.ended(None);
+        let at = self.ended(None);
         match self.take() {
             Sink::Local(caller) => {
                 let (streaming, pump) = stream::local_pair(items, spec);
-                if caller.send(Ok(streaming)).is_ok() {
+                let result = Ok(streaming);
+                if caller.send(Replied { result, at }).is_ok() {
                     scope::spawn("stream-pump", pump);
                 }
             }
@@ -344,7 +354,7 @@ impl<A> Drop for Port<A> {
         if matches!(self.sink, Sink::Answered) {
             return;
         }
-        let code = if self.started.is_some() {
+        let code = if self.started {
             Code::TurnAborted
         } else {
             Code::ActorStopped

@@ -19,6 +19,7 @@ use super::{
     face::Face,
     hub::Hub,
     interface::{Definition, Interface, Kind, MethodSpec, NoKey},
+    route::CellIn,
 };
 
 /// The untyped-by-method part of a ref. The types that the macros make wrap one.
@@ -34,8 +35,16 @@ struct At {
     hub: Arc<Hub>,
     /// The cell, when the actor lives in this process; its type is known where it is called.
     cell: Option<Arc<dyn Any + Send + Sync>>,
-    /// Looked up by the first call. Weak, since a ref must not keep what its node hosted.
-    face: OnceLock<Weak<Face>>,
+    /// Looked up by the first call.
+    face: OnceLock<Known>,
+}
+
+/// A face that a ref has looked up.
+enum Known {
+    /// Of a ref that holds the cell of its actor. Nothing is hosted by the face of such an actor.
+    Kept(Arc<Face>),
+    /// A ref must not keep what its node hosted.
+    Weak(Weak<Face>),
 }
 
 impl At {
@@ -126,13 +135,31 @@ impl<I: Interface> Ref<I> {
     pub(crate) fn face(&self, spec: &'static MethodSpec) -> Result<Arc<Face>, CallError> {
         let at = self.at.as_ref();
         let at = at.ok_or_else(|| spec.error(Code::Detached))?;
-        if let Some(face) = at.face.get().and_then(Weak::upgrade) {
+        let known = match at.face.get() {
+            Some(Known::Kept(face)) => Some(face.clone()),
+            Some(Known::Weak(face)) => face.upgrade(),
+            None => None,
+        };
+        if let Some(face) = known {
             return Ok(face);
         }
         let face = at.hub.face::<I>()?;
         // A node that has stopped makes its faces anew for each call, which fails then.
-        let _ = at.face.set(Arc::downgrade(&face));
+        let _ = at.face.set(match at.cell {
+            Some(_) => Known::Kept(face.clone()),
+            None => Known::Weak(Arc::downgrade(&face)),
+        });
         Ok(face)
+    }
+
+    /// Returns the cell of an actor in this process and its interface, once a call has looked it up.
+    pub(super) fn near(&self) -> Option<(&CellIn<I>, &Face)> {
+        let at = self.at.as_deref()?;
+        let Known::Kept(face) = at.face.get()? else {
+            return None;
+        };
+        let cell = at.cell.as_deref()?.downcast_ref()?;
+        Some((cell, face))
     }
 }
 

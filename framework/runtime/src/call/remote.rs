@@ -407,8 +407,8 @@ fn header<'a>(plan: &'a Plan<'_>) -> CallFrame<'a> {
         sender: plan.meta.caller.actor.map_or(0, |actor| actor.actor.0),
         root: plan.meta.chain.root,
         chain: WireChain::new(plan.meta.chain.links()),
-        request: plan.meta.request,
-        trace: plan.meta.trace,
+        request: plan.meta.request(),
+        trace: plan.meta.trace(),
         streamed: false,
         body: Body::Inline(&[]),
     }
@@ -508,7 +508,7 @@ fn target_of<'a, K>(
 
 fn check_chain(plan: &Plan<'_>, addr: ActorAddr) -> Result<(), CallError> {
     if plan.meta.chain.contains(addr) {
-        return Err(super::scope::cycle(plan, addr));
+        return Err(super::scope::cycle(plan.hub, &plan.meta, plan.spec, addr));
     }
     Ok(())
 }

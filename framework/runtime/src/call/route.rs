@@ -36,7 +36,10 @@ pub(crate) struct Place<I: Interface> {
 }
 
 /// A cell for messages of `I`.
-pub(crate) type CellOf<I> = Arc<Cell<Queued<<I as Interface>::Msg>>>;
+pub(crate) type CellIn<I> = Cell<Queued<<I as Interface>::Msg>>;
+
+/// A shared [`CellIn`].
+pub(crate) type CellOf<I> = Arc<CellIn<I>>;
 
 impl<I: Interface> Place<I> {
     /// Returns the key's next activation; nothing for what is not keyed.
@@ -93,9 +96,7 @@ fn service<I: Interface>(
     tried: &[NodeId],
 ) -> Result<Route<I>, CallError> {
     if !tried.contains(&hub.me().id)
-        && !hub.is_stopping()
-        && let Some(cell) = face.local::<Cell<Queued<I::Msg>>>()
-        && cell.mailbox.has_room()
+        && let Some(cell) = roomy::<I>(hub, face)
     {
         return Ok(Route::Local(Place { cell, again: None }));
     }
@@ -121,7 +122,7 @@ fn service<I: Interface>(
     let loads: Vec<_> = hosts.iter().map(|session| session.load(now)).collect();
     match choose(&loads, hub.random()).and_then(|index| hosts.get(index)) {
         Some(session) => Ok(Route::Remote(session.clone())),
-        None => match face.local::<Cell<Queued<I::Msg>>>() {
+        None => match face.local::<CellIn<I>>() {
             // Full, or about to stop: its mailbox says which, or takes the call after all.
             Some(cell) if !tried.contains(&hub.me().id) => {
                 Ok(Route::Local(Place { cell, again: None }))
@@ -129,6 +130,12 @@ fn service<I: Interface>(
             _ => Err(refusal.unwrap_or_else(|| no_host(hub, &I::METHODS[method]))),
         },
     }
+}
+
+/// Returns the cell of a service of this node that takes calls and has room for one.
+pub(super) fn roomy<I: Interface>(hub: &Hub, face: &Face) -> Option<CellOf<I>> {
+    let cell = face.local::<CellIn<I>>()?;
+    (!hub.is_stopping() && cell.mailbox.has_room()).then_some(cell)
 }
 
 fn not_linked(hub: &Hub, spec: &'static MethodSpec, addr: &ActorAddr) -> CallError {

@@ -7,11 +7,12 @@ use std::{
     cell::{Cell, RefCell},
     future::{Future, poll_fn},
     mem,
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{Context, Poll},
 };
 
 use callboard_protocol::{
@@ -23,7 +24,7 @@ use callboard_protocol::{
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
-use super::{client::Plan, hub::Hub, interface::MethodSpec, meta::Meta};
+use super::{face::Face, hub::Hub, interface::MethodSpec, meta::Meta};
 
 /// The actors whose turns wait for a call, the outermost first.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,20 +34,33 @@ pub(crate) struct Chain {
     links: Option<Arc<[ChainLink]>>,
 }
 
-/// The turn that the current task runs.
+/// The turn that the current task runs. It is made once for each seat, and takes one turn after the
+/// other.
 #[derive(Debug)]
 pub(crate) struct Turn {
     hub: Arc<Hub>,
     /// The actor whose turn it is; nothing for a service.
     actor: Option<ChainLink>,
-    meta: Arc<Meta>,
-    /// The root of the turn's own calls, once one was made; 0 before.
-    root: Cell<u64>,
+    /// What counts the turns; nothing for an interface that cannot be called.
+    face: Option<Arc<Face>>,
     /// Ends with the actor's incarnation.
     life: Arc<CancellationToken>,
     /// Counts the tasks that go on for the actor AFTER the turn.
     streams: Arc<AtomicUsize>,
+    now: This,
+}
+
+/// What belongs to one turn.
+#[derive(Debug, Default)]
+struct This {
+    /// The row of the method.
+    method: usize,
     began: Time,
+    deadline: Time,
+    chain: Chain,
+    trace: Option<TraceContext>,
+    /// The root of the turn's own calls, once one was made; 0 before.
+    root: Cell<u64>,
     /// Of a turn whose call is sampled.
     span: Option<Span>,
 }
@@ -81,27 +95,35 @@ impl Chain {
 }
 
 impl Turn {
-    /// Makes the turn of a call; `actor` is nothing for a service.
+    /// Makes the place of an incarnation's turns; `actor` is nothing for a service.
     pub(crate) fn new(
         hub: Arc<Hub>,
         actor: Option<ChainLink>,
-        meta: Arc<Meta>,
+        face: Option<Arc<Face>>,
         life: Arc<CancellationToken>,
         streams: Arc<AtomicUsize>,
-        began: Time,
-        span: Option<Span>,
     ) -> Self {
-        let root = Cell::new(meta.chain.root);
         Self {
             hub,
             actor,
-            meta,
-            root,
+            face,
             life,
             streams,
-            began,
-            span,
+            now: This::default(),
         }
+    }
+
+    /// Begins the turn of a call of the method in this row.
+    pub(crate) fn begin(&mut self, method: usize, meta: &Meta, began: Time, span: Option<Span>) {
+        self.now = This {
+            method,
+            began,
+            deadline: meta.deadline,
+            chain: meta.chain.clone(),
+            trace: meta.trace(),
+            root: Cell::new(meta.chain.root),
+            span,
+        };
     }
 
     /// Returns the actor whose turn it is.
@@ -111,49 +133,89 @@ impl Turn {
 
     /// Returns when the turn's caller stops waiting.
     pub(super) fn deadline(&self) -> Time {
-        self.meta.deadline
+        self.now.deadline
     }
 
     pub(super) fn trace(&self) -> Option<TraceContext> {
-        self.meta.trace
+        self.now.trace
     }
 
     /// Returns the chain of a call that this turn waits for.
     pub(super) fn chain(&self) -> Chain {
         let Some(link) = self.actor else {
-            return self.meta.chain.clone();
+            return self.now.chain.clone();
         };
-        if self.root.get() == 0 {
-            self.root.set(self.hub.random() | 1);
+        let root = &self.now.root;
+        if root.get() == 0 {
+            root.set(self.hub.random() | 1);
         }
-        self.meta.chain.with(self.root.get(), link)
+        self.now.chain.with(root.get(), link)
     }
 
-    /// Runs a handler as this turn.
-    pub(crate) async fn run<F: Future>(self, handler: F) -> F::Output {
-        let mut handler = pin!(handler);
-        let mut turn = Some(self);
-        poll_fn(|cx| {
-            let entered = Entered::new(&mut turn);
-            let span = entered.span();
-            let _in_span = span.as_ref().map(Span::enter);
-            handler.as_mut().poll(cx)
-        })
-        .await
+    /// Counts the end of the turn; returns when that is.
+    fn ended(&self, error: Option<Code>) -> Time {
+        let now = self.hub.now();
+        let face = self.face.as_ref();
+        if let Some(method) = face.and_then(|face| face.methods.get(self.now.method)) {
+            let took = now.saturating_since(self.now.began);
+            method.metrics.served().ended(error, Some(took));
+        }
+        now
+    }
+
+    /// Runs a handler as the turn in the place, which is left there. A handler that is dropped is
+    /// dropped as this turn too.
+    pub(crate) async fn run<F: Future>(place: &mut Option<Box<Self>>, handler: F) -> F::Output {
+        let mut running = Running {
+            place,
+            handler: pin!(Some(handler)),
+        };
+        poll_fn(|cx| running.poll(cx)).await
+    }
+}
+
+/// A handler that runs as a turn.
+struct Running<'a, F> {
+    place: &'a mut Option<Box<Turn>>,
+    handler: Pin<&'a mut Option<F>>,
+}
+
+impl<F: Future> Running<'_, F> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let entered = Entered::new(self.place);
+        let span = entered.span();
+        let _in_span = span.as_ref().map(Span::enter);
+        let Some(handler) = self.handler.as_mut().as_pin_mut() else {
+            return Poll::Pending;
+        };
+        let polled = handler.poll(cx);
+        if polled.is_ready() {
+            self.handler.set(None);
+        }
+        polled
+    }
+}
+
+impl<F> Drop for Running<'_, F> {
+    fn drop(&mut self) {
+        if self.handler.is_some() {
+            let _entered = Entered::new(self.place);
+            self.handler.set(None);
+        }
     }
 }
 
 /// Puts a turn into the thread's slot, and back at the end of the poll.
-struct Entered<'a>(&'a mut Option<Turn>);
+struct Entered<'a>(&'a mut Option<Box<Turn>>);
 
 impl<'a> Entered<'a> {
-    fn new(turn: &'a mut Option<Turn>) -> Self {
+    fn new(turn: &'a mut Option<Box<Turn>>) -> Self {
         TURN.with_borrow_mut(|current| mem::swap(current, turn));
         Self(turn)
     }
 
     fn span(&self) -> Option<Span> {
-        TURN.with_borrow(|turn| turn.as_ref()?.span.clone())
+        TURN.with_borrow(|turn| turn.as_ref()?.now.span.clone())
     }
 }
 
@@ -164,15 +226,14 @@ impl Drop for Entered<'_> {
 }
 
 /// Makes the error of a call that would wait for its own chain; it names every actor on the way.
-pub(super) fn cycle(plan: &Plan<'_>, target: ActorAddr) -> CallError {
+pub(super) fn cycle(hub: &Hub, meta: &Meta, spec: &MethodSpec, target: ActorAddr) -> CallError {
     let name = |link: &ChainLink| {
-        let interface = plan.hub.interface_name(link.interface);
+        let interface = hub.interface_name(link.interface);
         format!("{interface}@{}", link.actor)
     };
-    let mut names: Vec<_> = plan.meta.chain.links().iter().map(name).collect();
-    names.push(format!("{}@{target}", plan.spec.interface));
-    plan.spec
-        .error(Code::CallCycle)
+    let mut names: Vec<_> = meta.chain.links().iter().map(name).collect();
+    names.push(format!("{}@{target}", spec.interface));
+    spec.error(Code::CallCycle)
         .with_detail(names.join(" waits for "))
 }
 
@@ -190,17 +251,12 @@ pub(super) fn check_length(chain: &Chain, spec: &MethodSpec) -> Result<(), CallE
 
 /// Gives the turn that the current task runs, if it runs one, to `look`.
 pub(super) fn with_current<T>(look: impl FnOnce(Option<&Turn>) -> T) -> T {
-    TURN.with_borrow(|turn| look(turn.as_ref()))
+    TURN.with_borrow(|turn| look(turn.as_deref()))
 }
 
-/// Returns when the current turn began; the beginning of time outside a turn.
-pub(crate) fn began() -> Time {
-    with_current(|turn| turn.map_or(Time::ZERO, |turn| turn.began))
-}
-
-/// Returns the time at the current turn's node; the beginning of time outside a turn.
-pub(crate) fn now() -> Time {
-    with_current(|turn| turn.map_or(Time::ZERO, |turn| turn.hub.now()))
+/// Counts the end of the current turn; returns when that is, the beginning of time outside a turn.
+pub(super) fn ended(error: Option<Code>) -> Time {
+    with_current(|turn| turn.map_or(Time::ZERO, |turn| turn.ended(error)))
 }
 
 /// Spawns a task that ends with the actor of the current turn, which is not idle while the task
@@ -242,5 +298,5 @@ impl Drop for Open {
 }
 
 thread_local! {
-    static TURN: RefCell<Option<Turn>> = const { RefCell::new(None) };
+    static TURN: RefCell<Option<Box<Turn>>> = const { RefCell::new(None) };
 }

@@ -48,10 +48,10 @@ pub(crate) trait Hosted: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     /// Why it was not put there; the handler does not run.
     fn accept(
-        &self,
+        self: Arc<Self>,
         method: MethodId,
         incoming: Incoming<'_>,
-        meta: Arc<Meta>,
+        meta: Meta,
     ) -> Result<(), CallError>;
     /// Returns the interface.
     fn interface(&self) -> InterfaceId;
@@ -97,7 +97,7 @@ pub(super) struct Arrived {
     method: MethodId,
     /// What the caller takes the method's types for, if the hello did not settle it.
     shape: Option<u64>,
-    meta: Arc<Meta>,
+    meta: Meta,
     /// Nothing while the body is still on its stream.
     body: Option<Bytes>,
     arrival: Arrival,
@@ -260,7 +260,7 @@ impl Receiver {
                 Target::Spawned { shape, .. } => Some(shape),
                 Target::Service | Target::Keyed(_) => None,
             },
-            meta: Arc::new(meta(session, call, now)),
+            meta: meta(session, call, now),
             body,
             arrival,
         };
@@ -438,14 +438,10 @@ fn meta(session: &Session, call: &CallFrame<'_>, now: Time) -> Meta {
         incarnation: peer.incarnation,
         actor: ActorId(call.sender),
     });
-    Meta {
-        caller: Caller::remote(peer, actor),
-        deadline: now + call.deadline_left.min(DEADLINE_MAX),
-        queued_at: now,
-        chain: Chain::received(call.root, &call.chain),
-        trace: call.trace,
-        request: call.request,
-    }
+    let caller = Caller::remote(peer, actor);
+    let deadline = now + call.deadline_left.min(DEADLINE_MAX);
+    let chain = Chain::received(call.root, &call.chain);
+    Meta::new(caller, deadline, now, chain).marked(call.trace, call.request)
 }
 
 fn pair(hub: &Hub, call: &CallFrame<'_>) -> Pair {

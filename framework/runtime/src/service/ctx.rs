@@ -17,7 +17,8 @@ pub struct Ctx<A: Definition>(Inner<A>);
 enum Inner<A: Definition> {
     Resident {
         world: Arc<dyn Residence<A>>,
-        meta: Option<Arc<Meta>>,
+        /// Nothing before the first turn.
+        meta: Option<Meta>,
     },
     Test {
         key: A::Key,
@@ -72,7 +73,7 @@ impl<A: Definition> Ctx<A> {
     /// Returns the request id that the caller gave.
     #[must_use]
     pub fn request_id(&self) -> Option<u128> {
-        self.meta()?.request
+        self.meta()?.request()
     }
 
     /// Returns the name of the node that runs the turn; `"test"` in a test.
@@ -201,7 +202,7 @@ impl<A: Definition> Ctx<A> {
 
     fn meta(&self) -> Option<&Meta> {
         match &self.0 {
-            Inner::Resident { meta, .. } => meta.as_deref(),
+            Inner::Resident { meta, .. } => meta.as_ref(),
             Inner::Test { .. } => None,
         }
     }
@@ -218,8 +219,16 @@ impl<A: Definition> Ctx<A> {
 }
 
 impl<A: Handlers> Ctx<A> {
-    pub(crate) fn resident(world: Arc<World<A>>, meta: Option<Arc<Meta>>) -> Self {
-        Self(Inner::Resident { world, meta })
+    /// Makes the context that an actor is made with, and that its turns use one after the other.
+    pub(crate) fn resident(world: Arc<World<A>>) -> Self {
+        Self(Inner::Resident { world, meta: None })
+    }
+
+    /// Makes it the context of a call's turn.
+    pub(crate) fn begin(&mut self, of: Meta) {
+        if let Inner::Resident { meta, .. } = &mut self.0 {
+            *meta = Some(of);
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::{any::Any, fmt, sync::Arc, time::Duration};
 use callboard_protocol::{
     code::{CallError, Code},
     id::{ActorAddr, InterfaceId, MethodId},
+    schedule::Key,
     supervision::Strategy,
 };
 use futures_util::future::BoxFuture;
@@ -13,7 +14,7 @@ use crate::{
     actor::{Cell, Ended, Guardian, Refusal, Settings},
     call::{
         Address, Definition, Face, Hosted, Hub, Incoming, Interface, Keys, Meta, NoKey, Queued,
-        Ref, Reference, Supervised, interface_id, refused,
+        Ref, Reference, Supervised, Withdraw, interface_id, refused,
     },
 };
 
@@ -166,12 +167,31 @@ pub(super) struct CellHost<I: Interface> {
     supervised: Supervised,
 }
 
+impl<I: Interface> CellHost<I> {
+    /// Counts a message of the method in this row that ended without a turn.
+    fn count_unrun(&self, index: usize, code: Code) {
+        let face = self.face.as_ref().ok();
+        if let Some(method) = face.and_then(|face| face.methods.get(index)) {
+            method.metrics.served().ended(Some(code), None);
+        }
+    }
+}
+
+impl<I: Interface> Withdraw for CellHost<I> {
+    fn withdraw(&self, message: Key) {
+        // The message is dropped here, AFTER the mailbox's lock was released.
+        if let Some(queued) = self.cell.mailbox.remove(message) {
+            self.count_unrun(I::index(&queued.message), Code::ActorStopped);
+        }
+    }
+}
+
 impl<I: Interface> Hosted for CellHost<I> {
     fn accept(
-        &self,
+        self: Arc<Self>,
         method: MethodId,
         incoming: Incoming<'_>,
-        meta: Arc<Meta>,
+        meta: Meta,
     ) -> Result<(), CallError> {
         let index = I::METHODS.iter().position(|spec| spec.id == method);
         let Some((index, spec)) = index.and_then(|index| Some((index, I::METHODS.get(index)?)))
@@ -196,11 +216,12 @@ impl<I: Interface> Hosted for CellHost<I> {
         };
         match pushed {
             Ok(key) => {
-                arrival.queued(self.cell.clone(), key);
+                arrival.queued(self, key);
                 Ok(())
             }
             Err((queued, refusal)) => {
                 let error = refused(spec, &self.hub, &self.cell, refusal);
+                self.count_unrun(index, error.code());
                 I::refuse(queued.message, error);
                 Ok(())
             }

@@ -15,7 +15,7 @@ use tracing::Span;
 
 use crate::{
     actor::{Behaviour, Cell, Child, Ended, Guardian, Job, TurnEnd, Unrun},
-    call::{Hub, Interface, Kind, Queued, Turn, interface_id, quarantined},
+    call::{Face, Hub, Interface, Kind, Meta, Queued, Turn, interface_id, quarantined},
 };
 
 use crate::telemetry::Waits;
@@ -37,6 +37,8 @@ pub(crate) struct World<A: Handlers> {
     pub(crate) cell: Arc<Cell<ItemOf<A>>>,
     pub(crate) this: A::Ref,
     factory: Factory<A>,
+    /// What counts its calls; nothing for an interface that cannot be called.
+    face: Option<Arc<Face>>,
     waits: Waits,
     /// The actor's own children, in the groups that its current incarnation made.
     children: Mutex<Vec<Group>>,
@@ -55,7 +57,9 @@ impl<A: Handlers> World<A> {
         on_end: Box<dyn Fn(Ended) + Send + Sync>,
     ) -> Arc<Self> {
         let waits = hub.metrics().waits(A::NAME);
+        let face = hub.face::<A::Interface>().ok();
         Arc::new(Self {
+            face,
             waits,
             hub,
             cell,
@@ -101,6 +105,14 @@ impl<A: Handlers> World<A> {
         }
     }
 
+    /// Counts a message of the method in this row that ends without a turn.
+    fn count_unrun(&self, method: usize, code: Code) {
+        let face = self.face.as_ref();
+        if let Some(method) = face.and_then(|face| face.methods.get(method)) {
+            method.metrics.served().ended(Some(code), None);
+        }
+    }
+
     fn groups(&self) -> MutexGuard<'_, Vec<Group>> {
         self.children.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -119,9 +131,10 @@ pub(crate) fn child<A: Handlers>(world: &Arc<World<A>>, parallel: bool) -> Arc<d
 impl<A: Handlers> Behaviour for Instance<A> {
     type Item = ItemOf<A>;
     type World = World<A>;
+    type Seat = Seat<A>;
 
     fn create(world: &Arc<World<A>>) -> Self {
-        Self((world.factory)(&Ctx::resident(world.clone(), None)))
+        Self((world.factory)(&Ctx::resident(world.clone())))
     }
 
     fn exclusive(item: &Self::Item) -> bool {
@@ -146,6 +159,7 @@ impl<A: Handlers> Behaviour for Instance<A> {
                 error.with_detail(format!("actor {:?}", world.this))
             }
         };
+        world.count_unrun(index, error.code());
         <A::Interface as Interface>::refuse(item.message, error);
     }
 
@@ -156,11 +170,13 @@ impl<A: Handlers> Behaviour for Instance<A> {
             .waits
             .observe(now.saturating_since(item.meta.queued_at));
         if <A::Interface as Interface>::abandoned(&item.message) {
+            world.count_unrun(index, Code::ActorStopped);
             return None;
         }
         if item.meta.deadline <= now {
             let spec = <A::Interface as Interface>::METHODS.get(index)?;
             let error = spec.error(Code::ExpiredInQueue);
+            world.count_unrun(index, error.code());
             <A::Interface as Interface>::refuse(item.message, error);
             return None;
         }
@@ -168,24 +184,32 @@ impl<A: Handlers> Behaviour for Instance<A> {
         Some(item)
     }
 
-    async fn run_shared<'a>(
-        &'a self,
-        world: &'a Arc<World<A>>,
-        life: &'a Arc<CancellationToken>,
-        item: Self::Item,
-    ) -> TurnEnd {
-        let (turn, ctx, message) = prepare(world, life, item);
-        turn.run(self.0.run_shared(&ctx, message)).await
+    fn seat(world: &Arc<World<A>>, life: &Arc<CancellationToken>) -> Seat<A> {
+        let actor = (A::KIND != Kind::Service).then(|| world.link());
+        let turn = Turn::new(
+            world.hub.clone(),
+            actor,
+            world.face.clone(),
+            life.clone(),
+            world.cell.streams().clone(),
+        );
+        Box::new(Occupied {
+            ctx: Ctx::resident(world.clone()),
+            turn: Some(Box::new(turn)),
+        })
     }
 
-    async fn run_exclusive<'a>(
-        &'a mut self,
-        world: &'a Arc<World<A>>,
-        life: &'a Arc<CancellationToken>,
-        item: Self::Item,
-    ) -> TurnEnd {
-        let (turn, ctx, message) = prepare(world, life, item);
-        turn.run(self.0.run_exclusive(&ctx, message)).await
+    async fn run_shared(&self, mut seat: Seat<A>, item: Self::Item) -> (TurnEnd, Seat<A>) {
+        let Occupied { ctx, turn } = &mut *seat;
+        let message = prepare(ctx, turn, item);
+        let end = Turn::run(turn, self.0.run_shared(ctx, message)).await;
+        (end, seat)
+    }
+
+    async fn run_exclusive(&mut self, seat: &mut Seat<A>, item: Self::Item) -> TurnEnd {
+        let Occupied { ctx, turn } = &mut **seat;
+        let message = prepare(ctx, turn, item);
+        Turn::run(turn, self.0.run_exclusive(ctx, message)).await
     }
 
     fn ended(world: &World<A>, why: Ended) {
@@ -233,42 +257,46 @@ impl Drop for KillOnDrop {
     }
 }
 
+/// What a turn uses and leaves to the next one: taking it over costs less than making it.
+pub(crate) type Seat<A> = Box<Occupied<A>>;
+
+pub(crate) struct Occupied<A: Handlers> {
+    ctx: Ctx<A>,
+    turn: Option<Box<Turn>>,
+}
+
+/// Makes the seat that of the item's turn.
 fn prepare<A: Handlers>(
-    world: &Arc<World<A>>,
-    life: &Arc<CancellationToken>,
+    ctx: &mut Ctx<A>,
+    turn: &mut Option<Box<Turn>>,
     item: ItemOf<A>,
-) -> (Turn, Ctx<A>, <A::Interface as Interface>::Msg) {
-    let span = turn_span::<A>(world, &item);
+) -> <A::Interface as Interface>::Msg {
     let Queued {
         meta,
         message,
         began,
     } = item;
-    let actor = (A::KIND != Kind::Service).then(|| world.link());
-    let streams = world.cell.streams().clone();
-    let turn = Turn::new(
-        world.hub.clone(),
-        actor,
-        meta.clone(),
-        life.clone(),
-        streams,
-        began,
-        span,
-    );
-    (turn, Ctx::resident(world.clone(), Some(meta)), message)
+    let method = <A::Interface as Interface>::index(&message);
+    let span = meta
+        .is_sampled()
+        .then(|| turn_span::<A>(ctx, &meta, method));
+    if let Some(turn) = turn {
+        turn.begin(method, &meta, began, span.flatten());
+    }
+    ctx.begin(meta);
+    message
 }
 
 /// Makes the span of a turn whose call is sampled. It has no parent here: the caller's span is named
 /// by its id, and may be on another node.
-fn turn_span<A: Handlers>(world: &World<A>, item: &ItemOf<A>) -> Option<Span> {
-    let trace = item.meta.trace.filter(|trace| trace.flags & 1 == 1)?;
-    let index = <A::Interface as Interface>::index(&item.message);
-    let spec = <A::Interface as Interface>::METHODS.get(index)?;
+fn turn_span<A: Handlers>(ctx: &Ctx<A>, meta: &Meta, method: usize) -> Option<Span> {
+    let trace = meta.trace()?;
+    let spec = <A::Interface as Interface>::METHODS.get(method)?;
     Some(tracing::info_span!(
         parent: None,
         "turn",
         method = %spec.path(),
-        node = %world.hub.me().name,
+        node = %ctx.node_name(),
         trace_id = format_args!("{:032x}", trace.trace_id),
         parent_id = format_args!("{:016x}", trace.span_id),
     ))

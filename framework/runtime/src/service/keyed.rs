@@ -150,7 +150,12 @@ impl<T: Handlers> Inner<T> {
 impl<T: Handlers> Hosted for Activations<T> {
     /// Keyed actors are reached on their own node only: a call from the wire has no slot table that
     /// says who owns the key, so it is refused rather than run on what may be a second activation.
-    fn accept(&self, method: MethodId, _: Incoming<'_>, _: Arc<Meta>) -> Result<(), CallError> {
+    fn accept(
+        self: Arc<Self>,
+        method: MethodId,
+        _: Incoming<'_>,
+        _: Meta,
+    ) -> Result<(), CallError> {
         Err(CallError::new(
             Code::KeyedElsewhere,
             format!("method {method} of {}", T::NAME),

@@ -16,12 +16,14 @@ use prometheus_client::{
     metrics::{MetricType, TypedMetric},
 };
 
+use super::shards::Sharded;
+
 /// A histogram. Clones are handles to the same one.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Durations(Arc<Inner>);
+pub(super) struct Durations(Arc<Sharded<Counts>>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct Counts {
     nanos: AtomicU64,
     /// How many durations were not longer than each bound, and not than the one before it; the
     /// last is for those that are longer than all.
@@ -31,9 +33,10 @@ struct Inner {
 impl Durations {
     pub(super) fn observe(&self, duration: Duration) {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        let index = BOUNDS.iter().filter(|bound| nanos > **bound).count();
-        self.0.nanos.fetch_add(nanos, Ordering::Relaxed);
-        if let Some(count) = self.0.counts.get(index) {
+        let index = BOUNDS.iter().take_while(|bound| nanos > **bound).count();
+        let own = self.0.own();
+        own.nanos.fetch_add(nanos, Ordering::Relaxed);
+        if let Some(count) = own.counts.get(index) {
             count.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -41,14 +44,20 @@ impl Durations {
 
 impl EncodeMetric for Durations {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let counts = self.0.counts.each_ref();
-        let counts = counts.map(|count| count.load(Ordering::Relaxed));
+        let mut counts = [0; BOUNDS.len() + 1];
+        let mut nanos = 0_u64;
+        for part in self.0.all() {
+            nanos = nanos.wrapping_add(part.nanos.load(Ordering::Relaxed));
+            for (sum, count) in counts.iter_mut().zip(&part.counts) {
+                *sum += count.load(Ordering::Relaxed);
+            }
+        }
         let bounds = BOUNDS
             .iter()
             .map(|nanos| seconds(*nanos))
             .chain([f64::INFINITY]);
         let buckets: Vec<_> = bounds.zip(counts).collect();
-        let sum = seconds(self.0.nanos.load(Ordering::Relaxed));
+        let sum = seconds(nanos);
         encoder.encode_histogram::<NoLabelSet>(sum, counts.iter().sum(), &buckets, None)
     }
 

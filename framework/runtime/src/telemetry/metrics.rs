@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -17,7 +17,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::durations::Durations;
+use super::{durations::Durations, shards::Sharded};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct MethodLabels {
@@ -47,6 +47,11 @@ struct CodeLabels {
 
 type Times<L> = Family<L, Durations>;
 
+/// Counts what every call does.
+type Often = Counter<u64, Sharded<AtomicU64>>;
+
+type InFlight = Gauge<i64, Sharded<AtomicI64>>;
+
 /// What a link looked like at the moment of a scrape.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LinkSample {
@@ -60,11 +65,11 @@ pub(crate) struct LinkSample {
 /// The metrics of one node or client.
 pub(crate) struct Metrics {
     registry: Mutex<Registry>,
-    calls: Family<MethodLabels, Counter>,
-    sends: Family<MethodLabels, Counter>,
+    calls: Family<MethodLabels, Often>,
+    sends: Family<MethodLabels, Often>,
     errors: Family<ErrorLabels, Counter>,
     retries: Family<MethodLabels, Counter>,
-    in_flight: Family<MethodLabels, Gauge>,
+    in_flight: Family<MethodLabels, InFlight>,
     durations: Times<MethodLabels>,
     served: ServedFamilies,
     /// The calls of what this node does not know.
@@ -75,7 +80,7 @@ pub(crate) struct Metrics {
     restarts: Family<ActorLabels, Counter>,
     given_up: Family<ActorLabels, Counter>,
     links: Gauge,
-    link_rtt: Family<PeerLabels, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    link_rtt: Family<PeerLabels, Gauge<f64, AtomicU64>>,
     link_sent: Family<PeerLabels, Gauge>,
     link_received: Family<PeerLabels, Gauge>,
     link_lost: Family<PeerLabels, Gauge>,
@@ -342,10 +347,10 @@ impl fmt::Debug for Waits {
 #[derive(Clone)]
 pub(crate) struct MethodMetrics {
     method: String,
-    calls: Counter,
-    sends: Counter,
+    calls: Often,
+    sends: Often,
     retries: Counter,
-    in_flight: Gauge,
+    in_flight: InFlight,
     durations: Durations,
     errors: Family<ErrorLabels, Counter>,
     served: Arc<Served>,
@@ -357,11 +362,29 @@ impl MethodMetrics {
         &self.served
     }
 
-    /// Counts a call that begins.
-    pub(crate) fn begin(&self) -> CallMetrics<'_> {
+    /// Counts a call that begins. One of [`ended`](Self::ended) and [`dropped`](Self::dropped)
+    /// follows.
+    pub(crate) fn began(&self) {
         self.calls.inc();
         self.in_flight.inc();
-        CallMetrics(self)
+    }
+
+    /// Counts the end of a call.
+    pub(crate) fn ended(&self, error: Option<Code>, took: Duration) {
+        self.in_flight.dec();
+        self.durations.observe(took);
+        self.failed(error);
+    }
+
+    /// Counts that a call was dropped.
+    pub(crate) fn dropped(&self) {
+        self.in_flight.dec();
+    }
+
+    /// Counts a call that begins, and that it is dropped, unless it ends.
+    pub(crate) fn begin(&self) -> CallMetrics<'_> {
+        self.began();
+        CallMetrics(Some(self))
     }
 
     /// Counts a send and its error, if it had one.
@@ -395,26 +418,29 @@ impl fmt::Debug for MethodMetrics {
 }
 
 /// A call that has begun; it is in flight until this is dropped.
-pub(crate) struct CallMetrics<'a>(&'a MethodMetrics);
+pub(crate) struct CallMetrics<'a>(Option<&'a MethodMetrics>);
 
 impl CallMetrics<'_> {
     /// Counts the call's end.
-    pub(crate) fn end(self, error: Option<Code>, took: Duration) {
-        self.0.durations.observe(took);
-        self.0.failed(error);
+    pub(crate) fn end(mut self, error: Option<Code>, took: Duration) {
+        if let Some(metrics) = self.0.take() {
+            metrics.ended(error, took);
+        }
     }
 }
 
 impl Drop for CallMetrics<'_> {
     fn drop(&mut self) {
-        self.0.in_flight.dec();
+        if let Some(metrics) = self.0 {
+            metrics.dropped();
+        }
     }
 }
 
 /// What a node counts of the calls that it takes, from peers and from itself.
 #[derive(Clone)]
 struct ServedFamilies {
-    calls: Family<MethodLabels, Counter>,
+    calls: Family<MethodLabels, Often>,
     errors: Family<ErrorLabels, Counter>,
     durations: Times<MethodLabels>,
 }
@@ -443,7 +469,7 @@ impl ServedFamilies {
 pub(crate) struct Served {
     method: String,
     families: ServedFamilies,
-    handles: OnceLock<(Counter, Durations)>,
+    handles: OnceLock<(Often, Durations)>,
 }
 
 impl Served {

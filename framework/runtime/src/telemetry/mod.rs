@@ -6,5 +6,6 @@
 
 mod durations;
 mod metrics;
+mod shards;
 
-pub(crate) use metrics::{LinkSample, MethodMetrics, Metrics, Served, Waits};
+pub(crate) use metrics::{LinkSample, MethodMetrics, Metrics, Waits};
