@@ -187,6 +187,18 @@ impl From<ReadError> for FrameError {
 /// Appends a varint of up to ten bytes.
 #[inline]
 pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    if (0x80..1 << 56).contains(&value) {
+        // What the reader does, backwards: groups of seven bits move apart in three steps.
+        let fours = (value & 0x0fff_ffff) | ((value & 0x00ff_ffff_f000_0000) << 4);
+        let pairs = (fours & 0x3fff_0000_3fff) | ((fours & 0x0fff_c000_0fff_c000) << 2);
+        let word = (pairs & 0x007f_007f_007f_007f) | ((pairs & 0x3f80_3f80_3f80_3f80) << 1);
+        let len = value.ilog2() / 7 + 1;
+        let continued = 0x8080_8080_8080_8080 & ((1 << (8 * (len - 1))) - 1);
+        let end = out.len() + len as usize;
+        out.extend_from_slice(&(word | continued).to_le_bytes());
+        out.truncate(end);
+        return;
+    }
     while value >= 0x80 {
         out.push(value.to_le_bytes()[0] | 0x80);
         value >>= 7;

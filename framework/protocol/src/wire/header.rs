@@ -296,6 +296,7 @@ impl<'a> Call<'a> {
         Ok(())
     }
 
+    #[inline]
     fn decode(mut reader: Reader<'a>) -> Result<Self, FrameError> {
         let flags = reader.byte()?;
         let has = |flag: u8| flags & flag != 0;
@@ -401,6 +402,7 @@ impl<'a> Reply<'a> {
         }
     }
 
+    #[inline]
     fn decode(mut reader: Reader<'a>) -> Result<Self, FrameError> {
         let id = CallId(reader.varint_u64()?);
         let outcome = match reader.byte()? {
@@ -442,11 +444,13 @@ pub fn encode_cancel(id: CallId, out: &mut Vec<u8>) {
     put_varint(out, id.0);
 }
 
+#[inline]
 fn put_spawned(out: &mut Vec<u8>, incarnation: Incarnation, actor: ActorId) {
     put_varint(out, incarnation.0);
     put_varint(out, actor.0);
 }
 
+#[inline]
 fn take_spawned(reader: &mut Reader<'_>) -> Result<(Incarnation, ActorId), FrameError> {
     Ok((
         Incarnation(reader.varint_u64()?),

@@ -344,7 +344,8 @@ pub fn shapes_of<M: Method>() -> Result<MethodShapes, ShapeError> {
 
 /// Returns the id of an interface.
 pub(crate) const fn interface_id<I: Definition>() -> InterfaceId {
-    InterfaceId::of(I::NAME)
+    // Hashed when it is compiled: a call asks for it several times.
+    const { InterfaceId::of(I::NAME) }
 }
 
 /// `Result`, as the macros see it in a handler's return type, aliases included.
