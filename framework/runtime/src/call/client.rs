@@ -11,7 +11,7 @@ use std::{
     pin::{Pin, pin},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -95,6 +95,8 @@ pub(super) struct Plan<'a> {
     pub(super) left: AtomicBool,
     /// Whether the attempt waits for room in the send buffer of its link.
     pub(super) waits_for_room: AtomicBool,
+    /// Who looks at the deadline: a [`Watch`].
+    watched: AtomicU8,
     pub(super) wants_reply: bool,
 }
 
@@ -215,9 +217,30 @@ impl<'a> Plan<'a> {
             meta,
             left: AtomicBool::new(false),
             waits_for_room: AtomicBool::new(false),
+            watched: AtomicU8::new(Watch::Alarm as u8),
             wants_reply,
         })
     }
+
+    /// Says who looks at the deadline from now on.
+    pub(super) fn watch(&self, by: Watch) {
+        self.watched.store(by as u8, Ordering::Relaxed);
+    }
+
+    fn is_watched(&self, by: Watch) -> bool {
+        self.watched.load(Ordering::Relaxed) == by as u8
+    }
+}
+
+/// Who looks at the deadline of a call.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Watch {
+    /// The call's own alarm.
+    Alarm,
+    /// The table of calls that the attempt waits in.
+    Table,
+    /// Nobody any more: it has come.
+    Due,
 }
 
 /// What a call came back with.
@@ -254,6 +277,12 @@ impl<M: Method> Parts<M> {
                 && let Poll::Ready(result) = attempts.poll(cx)
             {
                 return Poll::Ready(Some(result));
+            }
+            if plan.is_watched(Watch::Table) {
+                return Poll::Pending;
+            }
+            if plan.is_watched(Watch::Due) {
+                return Poll::Ready(None);
             }
             alarm.as_mut().poll(cx).map(|()| None)
         });

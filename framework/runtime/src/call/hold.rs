@@ -56,10 +56,15 @@ impl<F: Ordered> Holds<F> {
         }
     }
 
+    /// Returns whether no pair is held, so that a whole frame passes.
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.load(Ordering::Acquire) == 0
+    }
+
     /// Lets a frame wait if its pair is held; holds the pair if it is free and the frame is not
     /// whole. Both under one lock: two lanes may bring frames of one pair at once.
     pub(super) fn pass(&self, frame: F) -> Held<F> {
-        if frame.is_whole() && self.held.load(Ordering::Acquire) == 0 {
+        if frame.is_whole() && self.is_empty() {
             return Held::Free(frame);
         }
         let mut pairs = self.lock();

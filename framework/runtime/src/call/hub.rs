@@ -286,6 +286,8 @@ impl Hub {
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         sessions.insert(session.node(), session.clone());
+        drop(sessions);
+        self.tasks.spawn("call-deadlines", session.clone().sweep());
         session
     }
 

@@ -6,7 +6,8 @@
 //! lane still announces the call, so that it keeps its turn.
 
 use std::{
-    future::{Future, poll_fn},
+    future::{Future, pending, poll_fn},
+    mem,
     pin::pin,
     sync::{Arc, atomic::Ordering},
     task::Poll,
@@ -33,11 +34,11 @@ use crate::{
 };
 
 use super::{
-    client::{Answered, Items, Plan},
+    client::{Answered, Items, Plan, Watch},
     codec,
     face::FaceMethod,
     interface::{Alive, Definition, Method, Shape, WireAnswer},
-    pending::{NotOpened, Returned},
+    pending::{NO_CALL, NotOpened, Returned},
     reference::Address,
     session::Session,
     stream::{RemoteSink, pump},
@@ -59,21 +60,29 @@ pub(super) async fn call<M: Method>(
     if target == Target::Service {
         session.agrees(&plan.face, M::INDEX)?;
     }
-    let in_flight = session.enter(started);
-    let opened = session.pending.open();
-    let mut open = Open {
-        session,
-        id: opened.map_err(|refusal| not_opened(plan, session, refusal))?,
-        lane: lane(plan, session, &target),
-        known: false,
-        over: false,
-    };
     let options = &plan.spec.options;
     let streamed = options.streams_args || (options.streams_reply && plan.wants_reply);
+    let sent = || Answered {
+        answer: None,
+        at: started,
+    };
+    if !plan.wants_reply && !streamed {
+        let lane = lane(plan, session, &target);
+        let at = At {
+            id: NO_CALL,
+            lane,
+            target,
+        };
+        if announce_at_once::<M>(session, plan, at, args, started).is_some() {
+            return Ok(sent());
+        }
+    }
+    let mut open = open(plan, session, &target, started).await?;
     let at_once = match streamed {
         true => None,
-        false => announce_at_once::<M>(&mut open, plan, target, args, started),
+        false => announce_at_once::<M>(session, plan, open.at(target), args, started),
     };
+    open.known = at_once.is_some();
     let begun = match at_once {
         Some(ticket) => Begun::whole(ticket),
         // Apart, so that the common case has no place for streams and queues.
@@ -85,25 +94,21 @@ pub(super) async fn call<M: Method>(
     if !plan.wants_reply {
         open.over = true;
         session.pending.close(open.id);
-        return Ok(Answered {
-            answer: None,
-            at: started,
-        });
+        return Ok(sent());
     }
     let returned = match begun.early {
         Some(returned) => returned,
-        None => poll_fn(|cx| session.pending.poll(open.id, cx)).await,
+        None => reply(plan, &open, at_once.is_some()).await,
     };
-    let now = plan.hub.now();
-    let settled = match returned {
-        Returned::Body(body) => Ok(body),
-        other => Box::pin(settle(plan, session, &begun.ticket, other, now)).await,
+    let (settled, now) = match returned {
+        Returned::Body(body, at) => (Ok(body), at),
+        other => {
+            let settled = Box::pin(settle(plan, session, &begun.ticket, other)).await;
+            (settled, plan.hub.now())
+        }
     };
     open.over = true;
     let body = settled?;
-    drop(in_flight);
-    session.answered(now);
-    session.observe(now.saturating_since(started), now);
     let answer = WireAnswer {
         body: &body,
         frames: begun.frames,
@@ -115,6 +120,42 @@ pub(super) async fn call<M: Method>(
         answer: Some(M::Shape::keep_alive(answer, begun.alive)),
         at: now,
     })
+}
+
+/// Takes a place in the table of calls.
+async fn open<'a>(
+    plan: &Plan<'_>,
+    session: &'a Arc<Session>,
+    target: &Target<'_>,
+    started: Time,
+) -> Result<Open<'a>, CallError> {
+    let is_forgotten = plan.hub.env().plant.strikes(Bug::ForgottenDeadline);
+    let due = match is_forgotten {
+        true => Time::MAX,
+        false => plan.meta.deadline,
+    };
+    let opened = poll_fn(|cx| Poll::Ready(session.pending.open(started, due, cx.waker()))).await;
+    Ok(Open {
+        session,
+        id: opened.map_err(|refusal| not_opened(plan, session, refusal))?,
+        lane: lane(plan, session, target),
+        known: false,
+        over: false,
+    })
+}
+
+/// Waits for what comes back. Meanwhile the table looks at the deadline; `just_opened` says that the
+/// call's place was taken in this very poll, so that the waker that it has is the right one.
+async fn reply(plan: &Plan<'_>, open: &Open<'_>, just_opened: bool) -> Returned {
+    let mut looks = !just_opened;
+    plan.watch(Watch::Table);
+    let returned = poll_fn(|cx| match mem::replace(&mut looks, true) {
+        true => open.session.pending.poll(open.id, cx),
+        false => Poll::Pending,
+    })
+    .await;
+    plan.watch(Watch::Alarm);
+    returned
 }
 
 /// What a call takes with it.
@@ -194,21 +235,21 @@ async fn stream_or_reply(
     }
 }
 
-/// Turns what came back at `now` into the reply's bytes, and notes what it says of the peer.
+/// Turns what came back into the reply's bytes, and notes what it says of the peer.
 async fn settle(
     plan: &Plan<'_>,
     session: &Arc<Session>,
     ticket: &Ticket,
     returned: Returned,
-    now: Time,
 ) -> Result<Bytes, CallError> {
-    if !matches!(returned, Returned::SessionLost) {
-        session.answered(now);
-    }
     match returned {
-        Returned::Body(body) => Ok(body),
-        Returned::OnStream(halves) => on_stream(plan, halves).await,
+        Returned::Body(body, _) => Ok(body),
+        Returned::OnStream(halves) => {
+            let _receiving = session.receiving();
+            on_stream(plan, halves).await
+        }
         Returned::Failed(error) => {
+            let now = plan.hub.now();
             match error.code() {
                 Code::NodeStopping | Code::NotHosted => session.avoid_until(now + AVOID),
                 Code::MailboxFull => session.avoid_until(now + AVOID_FULL),
@@ -219,6 +260,11 @@ async fn settle(
         Returned::SessionLost => {
             let down = session.link.closed().await;
             Err(lost(plan, session, ticket, &down.to_string()))
+        }
+        Returned::TooLate => {
+            // Whoever polls the call finds that it is due, and drops it as for any other deadline.
+            plan.watch(Watch::Due);
+            pending().await
         }
     }
 }
@@ -231,6 +277,16 @@ struct Open<'a> {
     /// Whether the host has heard of the call, on the lane or by its stream.
     known: bool,
     over: bool,
+}
+
+impl Open<'_> {
+    fn at<'t>(&self, target: Target<'t>) -> At<'t> {
+        At {
+            id: self.id,
+            lane: self.lane,
+            target,
+        }
+    }
 }
 
 impl Drop for Open<'_> {
@@ -257,29 +313,35 @@ struct Announced {
     stream: Option<(SendStream, RecvStream)>,
 }
 
+/// Where a call goes, and its number there.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    id: CallId,
+    lane: usize,
+    target: Target<'a>,
+}
+
 /// Appends the call's frame with its arguments, if nobody waits for room and it fits.
 fn announce_at_once<M: Method>(
-    open: &mut Open<'_>,
+    session: &Session,
     plan: &Plan<'_>,
-    target: Target<'_>,
+    at: At<'_>,
     args: &M::Args,
     now: Time,
 ) -> Option<Ticket> {
-    let session = open.session;
     let is_held_back = plan.hub.env().plant.buggify("a-call-waits-for-room");
-    if is_held_back || !session.turnstile(open.lane).is_free() {
+    if is_held_back || !session.turnstile(at.lane).is_free() {
         return None;
     }
     let frame = CallFrame {
-        id: open.id,
-        target,
+        id: at.id,
+        target: at.target,
         deadline_left: plan.meta.deadline.saturating_since(now),
         ..header(plan)
     };
-    let appended = append(plan, &session.link, open.lane, frame, Some(args));
+    let appended = append(plan, &session.link, at.lane, frame, Some(args));
     // What is wrong with it is found out again, and told, by the way that waits.
     let ticket = appended.ok()?;
-    open.known = true;
     plan.left.store(true, Ordering::Relaxed);
     Some(ticket)
 }

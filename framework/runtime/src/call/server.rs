@@ -9,7 +9,6 @@ use std::{
     fmt,
     pin::pin,
     sync::{Arc, PoisonError, RwLock},
-    time::Instant,
 };
 
 use bytes::Bytes;
@@ -89,17 +88,23 @@ pub(crate) trait Directory<I: Interface>: Send + Sync {
     fn activation(&self, key: &I::Key) -> Result<Arc<Cell<Queued<I::Msg>>>, CallError>;
 }
 
-/// A call's frame, taken apart, with what it needs to be dispatched later.
+/// A call's frame, taken apart, with its body or a place for it.
 #[derive(Debug)]
 pub(super) struct Arrived {
+    call: ArrivedCall,
+    /// Nothing while the body is still on its stream.
+    body: Option<Bytes>,
+}
+
+/// A call's frame without its body.
+#[derive(Debug)]
+struct ArrivedCall {
     pair: Pair,
     interface: InterfaceId,
     method: MethodId,
     /// What the caller takes the method's types for, if the hello did not settle it.
     shape: Option<u64>,
     meta: Meta,
-    /// Nothing while the body is still on its stream.
-    body: Option<Bytes>,
     arrival: Arrival,
 }
 
@@ -123,7 +128,7 @@ impl Ordered for Arrived {
     type Pair = Pair;
 
     fn pair(&self) -> &Pair {
-        &self.pair
+        &self.call.pair
     }
 
     fn cost(&self) -> usize {
@@ -214,15 +219,16 @@ impl Frames for Gate {
 struct Receiver(Arc<Session>);
 
 impl Intake for Receiver {
-    fn frame(&self, lane: usize, bytes: Bytes, now: Instant) -> Result<(), LinkDown> {
-        let frame = Frame::decode(&bytes)
-            .map_err(|error| LinkDown::new(error.code(), error.to_string()))?;
+    fn now(&self) -> Time {
+        self.0.hub.now()
+    }
+
+    fn frame(&self, lane: usize, frame: &[u8], memory: &Bytes, now: Time) -> Result<(), LinkDown> {
+        let frame =
+            Frame::decode(frame).map_err(|error| LinkDown::new(error.code(), error.to_string()))?;
         match frame {
-            Frame::Call(call) => {
-                let now = self.0.hub.deadlines().at(now);
-                self.call(lane, &bytes, &call, now);
-            }
-            Frame::Reply(reply) => self.reply(&bytes, reply),
+            Frame::Call(call) => self.call(lane, memory, &call, now),
+            Frame::Reply(reply) => self.reply(memory, reply, now),
             Frame::Cancel(id) => self.cancel(id),
             Frame::Watch(watch) => self.watch(lane, watch),
             Frame::Down(down) => self.0.watches.complete(down.id, down.reason),
@@ -233,7 +239,7 @@ impl Intake for Receiver {
 }
 
 impl Receiver {
-    fn call(&self, lane: usize, bytes: &Bytes, call: &CallFrame<'_>, now: Time) {
+    fn call(&self, lane: usize, memory: &Bytes, call: &CallFrame<'_>, now: Time) {
         let session = &self.0;
         let hub = &session.hub;
         let on_stream = call.body == Body::OnStream;
@@ -248,11 +254,7 @@ impl Receiver {
             let detail = "too many calls of this peer wait or run";
             return refuse(arrival, error.with_detail(detail));
         }
-        let body = match call.body {
-            Body::Inline(body) => Some(bytes.slice_ref(body)),
-            Body::OnStream => None,
-        };
-        let arrived = Arrived {
+        let arrived = ArrivedCall {
             pair: pair(hub, call),
             interface: call.interface,
             method: call.method,
@@ -261,17 +263,31 @@ impl Receiver {
                 Target::Service | Target::Keyed(_) => None,
             },
             meta: meta(session, call, now),
-            body,
             arrival,
         };
-        match session.holds.pass(arrived) {
+        match call.body {
+            // The common case: the arguments are read where they lie.
+            Body::Inline(body) if session.holds.is_empty() => dispatch(hub, arrived, body),
+            Body::Inline(body) => self.pass(arrived, Some(memory.slice_ref(body))),
+            Body::OnStream => self.pass(arrived, None),
+        }
+    }
+
+    /// Runs a call, or lets it wait for its body or behind another's.
+    fn pass(&self, call: ArrivedCall, body: Option<Bytes>) {
+        let session = &self.0;
+        let hub = &session.hub;
+        match session.holds.pass(Arrived { call, body }) {
             Held::Waits => {}
-            Held::Full(arrived) => {
+            Held::Full(Arrived { call, .. }) => {
                 let error = node_error(hub, Code::MailboxFull);
-                let detail = "too much waits behind a large body";
-                refuse(arrived.arrival, error.with_detail(detail));
+                let error = error.with_detail("too much waits behind a large body");
+                refuse(hub, call.interface, call.method, call.arrival, error);
             }
-            Held::Free(arrived) if arrived.body.is_some() => dispatch(hub, arrived),
+            Held::Free(Arrived {
+                call,
+                body: Some(body),
+            }) => dispatch(hub, call, &body),
             Held::Free(arrived) => {
                 hub.tasks()
                     .spawn("call-body", receive_bodies(session.clone(), arrived));
@@ -279,9 +295,9 @@ impl Receiver {
         }
     }
 
-    fn reply(&self, bytes: &Bytes, reply: Reply<'_>) {
+    fn reply(&self, memory: &Bytes, reply: Reply<'_>, now: Time) {
         let returned = match reply.outcome {
-            Ok(Body::Inline(body)) => Returned::Body(bytes.slice_ref(body)),
+            Ok(Body::Inline(body)) => Returned::Body(memory.slice_ref(body), now),
             // Expected BEFORE the caller hears of it: one that is dropped in between still forgets it.
             Ok(Body::OnStream) => Returned::OnStream(self.0.reply_streams.expect(reply.id)),
             Err(error) => Returned::Failed(error),
@@ -292,7 +308,7 @@ impl Receiver {
         } else {
             reply.id
         };
-        if !self.0.pending.complete(id, returned) && on_stream {
+        if !self.0.pending.complete(id, returned, now) && on_stream {
             // The caller is gone; the stream that follows must not wait for it.
             self.0.reply_streams.forget(reply.id);
         }
@@ -346,22 +362,22 @@ impl Receiver {
 /// Reads the body of a held pair from its stream, then lets the frames behind it pass, as long as
 /// some wait.
 async fn receive_bodies(session: Arc<Session>, first: Arrived) {
-    let pair = first.pair.clone();
+    let pair = first.call.pair.clone();
     let mut next = Some(first);
-    while let Some(mut arrived) = next {
-        let received = match arrived.body.take() {
+    while let Some(Arrived { call, body }) = next {
+        let received = match body {
             Some(body) => Ok(body),
-            None => receive_body(&session.hub, &arrived).await,
+            None => receive_body(&session.hub, &call).await,
         };
         match received {
-            Ok(body) => {
-                arrived.body = Some(body);
-                dispatch(&session.hub, arrived);
-            }
-            Err(error) => {
-                let (interface, method) = (arrived.interface, arrived.method);
-                refuse(&session.hub, interface, method, arrived.arrival, error);
-            }
+            Ok(body) => dispatch(&session.hub, call, &body),
+            Err(error) => refuse(
+                &session.hub,
+                call.interface,
+                call.method,
+                call.arrival,
+                error,
+            ),
         }
         next = session.holds.next(&pair);
     }
@@ -370,7 +386,7 @@ async fn receive_bodies(session: Arc<Session>, first: Arrived) {
 /// Reads a body from its stream, unless its caller may not make the call. It is waited for up to the
 /// call's deadline: a stream that was lost before it came, or that the caller of a send left open,
 /// must not hold up the pair for as long as the session lasts.
-async fn receive_body(hub: &Hub, arrived: &Arrived) -> Result<Bytes, CallError> {
+async fn receive_body(hub: &Hub, arrived: &ArrivedCall) -> Result<Bytes, CallError> {
     hub.permits(arrived.interface, arrived.method, &arrived.meta.caller)?;
     let deadline = pin!(Alarm::new(hub.deadlines(), arrived.meta.deadline));
     let body = match select(pin!(arrived.arrival.read_body()), deadline).await {
@@ -384,14 +400,13 @@ async fn receive_body(hub: &Hub, arrived: &Arrived) -> Result<Bytes, CallError> 
 }
 
 /// Finds the target and hands it the call.
-fn dispatch(hub: &Arc<Hub>, arrived: Arrived) {
-    let Arrived {
+fn dispatch(hub: &Arc<Hub>, arrived: ArrivedCall, body: &[u8]) {
+    let ArrivedCall {
         pair,
         interface,
         method,
         shape,
         meta,
-        body,
         arrival,
     } = arrived;
     if arrival.is_cancelled() {
@@ -417,9 +432,8 @@ fn dispatch(hub: &Arc<Hub>, arrived: Arrived) {
                 })
         }
     };
-    let body = body.unwrap_or_default();
     let accepted = host
-        .and_then(|host| host.accept(method, Incoming::new(&body, arrival.clone(), shape), meta));
+        .and_then(|host| host.accept(method, Incoming::new(body, arrival.clone(), shape), meta));
     if let Err(error) = accepted {
         refuse(hub, interface, method, arrival, error);
     }

@@ -6,7 +6,7 @@ use std::{
     convert::Infallible,
     fmt,
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -15,7 +15,7 @@ use std::{
 use callboard_protocol::{
     code::{CallError, Code},
     id::{CallId, InterfaceId, NodeId},
-    policy::{Latency, Load},
+    policy::Load,
     time::Time,
     wire::{
         Limits,
@@ -26,8 +26,8 @@ use callboard_protocol::{
 use crate::net::{AppendError, Link, LinkDown};
 
 use super::{
-    arrival::Served, face::Face, hold::Holds, hub::Hub, pending::Pending, served::ServedTable,
-    server::Arrived, streams::Streams, turnstile::Turnstile, watch::Watches,
+    arrival::Served, deadline::Alarm, face::Face, hold::Holds, hub::Hub, pending::Pending,
+    served::ServedTable, server::Arrived, streams::Streams, turnstile::Turnstile, watch::Watches,
 };
 
 /// A session. It ends with its link; the next link to the same peer makes a new one.
@@ -47,10 +47,8 @@ pub(crate) struct Session {
     late_bytes: AtomicUsize,
     agreements: RwLock<BTreeMap<InterfaceId, Arc<Agreement>>>,
     turnstiles: Box<[Turnstile]>,
-    in_flight: AtomicUsize,
-    /// When the peer last answered, or was first owed an answer after owing none; nanoseconds.
-    silent_since: AtomicU64,
-    latency: Mutex<Latency>,
+    /// Calls whose long replies are on their way.
+    receiving: AtomicUsize,
     refused_until: AtomicU64,
 }
 
@@ -72,9 +70,7 @@ impl Session {
             late_bytes: AtomicUsize::new(0),
             agreements: RwLock::default(),
             turnstiles: (0..lanes).map(|_| Turnstile::default()).collect(),
-            in_flight: AtomicUsize::new(0),
-            silent_since: AtomicU64::new(0),
-            latency: Mutex::new(Latency::default()),
+            receiving: AtomicUsize::new(0),
             refused_until: AtomicU64::new(0),
             hub,
             link,
@@ -151,25 +147,27 @@ impl Session {
         &self.turnstiles[lane % self.turnstiles.len()]
     }
 
-    /// Counts a call in flight until the guard is dropped.
-    pub(crate) fn enter(&self, now: Time) -> InFlight<'_> {
-        if self.in_flight.fetch_add(1, Ordering::Relaxed) == 0 {
-            self.answered(now);
+    /// Counts a call whose long reply is on its way until the guard is dropped.
+    pub(super) fn receiving(&self) -> Receiving<'_> {
+        self.receiving.fetch_add(1, Ordering::Relaxed);
+        Receiving(self)
+    }
+
+    /// Ends the calls that are too late, until the session ends or the node has stopped.
+    pub(super) async fn sweep(self: Arc<Self>) {
+        // However the sweep ends, no call waits for the next one.
+        let _stop = StopOnDrop(&self.pending);
+        let deadlines = self.hub.deadlines();
+        while let Some(next) = self.pending.sweep(self.hub.now()) {
+            if deadlines.is_over() {
+                return;
+            }
+            tokio::select! {
+                biased;
+                () = self.pending.sooner() => {}
+                () = Alarm::new(deadlines, next) => {}
+            }
         }
-        InFlight(self)
-    }
-
-    /// Notes that the peer answered, in whatever way.
-    pub(crate) fn answered(&self, now: Time) {
-        self.silent_since.store(now.as_nanos(), Ordering::Relaxed);
-    }
-
-    /// Notes how long a reply took.
-    pub(crate) fn observe(&self, took: Duration, now: Time) {
-        self.latency
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .observe(took, now);
     }
 
     /// Avoids this peer for a while: it said that it is stopping or does not host what it announced.
@@ -186,20 +184,15 @@ impl Session {
     /// Returns how loaded the peer looks from here. While it owes answers, its silence counts as
     /// its latency, so that a dead one is left alone before its link is down.
     pub(crate) fn load(&self, now: Time) -> Load {
-        let latency = self
-            .latency
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(now);
-        let in_flight = self.in_flight.load(Ordering::Relaxed);
-        let silent_since = Time::from_nanos(self.silent_since.load(Ordering::Relaxed));
-        let silence = now.saturating_since(silent_since);
+        let owed = self.pending.owed(now);
+        let in_flight = owed.calls + self.receiving.load(Ordering::Relaxed);
+        let silence = now.saturating_since(owed.silent_since);
         // A dead peer's link is down by the peer timeout. A longer silence is that of a handler.
         let counts = in_flight > 0 && silence <= self.hub.peer_timeout();
         let silence = if counts { silence } else { Duration::ZERO };
         Load {
             in_flight,
-            latency: latency.max(silence),
+            latency: owed.latency.max(silence),
         }
     }
 
@@ -338,12 +331,20 @@ impl Drop for Late {
     }
 }
 
-/// A call in flight, for the balance.
+/// A call whose long reply is on its way, for the balance.
 #[derive(Debug)]
-pub(crate) struct InFlight<'a>(&'a Session);
+pub(super) struct Receiving<'a>(&'a Session);
 
-impl Drop for InFlight<'_> {
+impl Drop for Receiving<'_> {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.receiving.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+struct StopOnDrop<'a>(&'a Pending);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
     }
 }

@@ -1,11 +1,6 @@
 //! Calls against a peer that speaks the protocol and sends what no build of ours would.
 
-use std::{
-    convert::Infallible,
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use callboard_macros::{Service, handlers};
@@ -13,6 +8,7 @@ use callboard_protocol::{
     code::{CallError, Code, Ran},
     id::{CallId, ClusterName, Incarnation, InterfaceId, MethodId, NodeName},
     rights::Policy,
+    time::Time,
     wire::{
         header::{Body, Call, Chain, Frame, Reply, Target},
         hello::{HostedInterface, PeerKind},
@@ -68,8 +64,12 @@ impl Frames for Ear {
 }
 
 impl Intake for Ear {
-    fn frame(&self, _: usize, frame: Bytes, _: Instant) -> Result<(), LinkDown> {
-        let _ = self.0.send(Event::Frame(frame));
+    fn now(&self) -> Time {
+        Time::ZERO
+    }
+
+    fn frame(&self, _: usize, frame: &[u8], memory: &Bytes, _: Time) -> Result<(), LinkDown> {
+        let _ = self.0.send(Event::Frame(memory.slice_ref(frame)));
         Ok(())
     }
 }

@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use callboard_protocol::code::Code;
 use callboard_protocol::id::{CallId, Incarnation, InterfaceId, NodeId, NodeName};
 use callboard_protocol::rights::Roles;
+use callboard_protocol::time::Time;
 use callboard_protocol::wire::hello::{About, Accepted, HostedInterface, PeerKind};
 use tokio_util::sync::CancellationToken;
 
@@ -54,12 +55,16 @@ pub(crate) trait Frames: Send + Sync + 'static {
 
 /// Takes in the frames of one link.
 pub(crate) trait Intake: Send + Sync {
-    /// A frame arrived at about `now`, without its length. It shares the memory of the packets around it, so
-    /// that keeping it for long keeps them.
+    /// Returns the time on the clock by which [`frame`](Self::frame) is told when frames arrived.
+    /// Asked once for all that were read together.
+    fn now(&self) -> Time;
+
+    /// A frame arrived at about `now`, without its length. It lies in `memory`, which the packets
+    /// around it share: to keep any of it is to keep them.
     ///
     /// # Errors
     /// With a reason, the link is closed for it.
-    fn frame(&self, lane: usize, frame: Bytes, now: Instant) -> Result<(), LinkDown>;
+    fn frame(&self, lane: usize, frame: &[u8], memory: &Bytes, now: Time) -> Result<(), LinkDown>;
 }
 
 /// One session with one peer.

@@ -10,6 +10,7 @@
 //! The order that [`Frames`] promises is made here. Nothing is decided: what a link means to
 //! others is `mesh`'s and `peers`' business.
 
+use std::mem;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,7 +20,7 @@ use callboard_protocol::wire::hello::PeerKind;
 
 use super::error::LinkDown;
 use super::handshake::{
-    ControlReader, LANE_PRIORITY, LANE_STREAM, exact_error, malformed, read_error, write_error,
+    ControlReader, LANE_PRIORITY, LANE_STREAM, exact_error, read_error, write_error,
 };
 use super::lane::Lane;
 use super::link::Link;
@@ -186,13 +187,11 @@ impl Session {
                 };
             };
             let (mut frames, mut bytes) = (0, 0);
-            let now = self.mesh.env.clock.now();
+            let now = intake.now();
             for piece in &mut pieces[..count] {
                 bytes += piece.len();
-                while let Some(frame) = splitter.next(piece).map_err(malformed)? {
-                    frames += 1;
-                    intake.frame(lane, frame, now)?;
-                }
+                let frame = |frame: &[u8], memory: &Bytes| intake.frame(lane, frame, memory, now);
+                frames += splitter.each(mem::take(piece), frame)?;
             }
             self.link.stats.received(frames, bytes);
             // A lane that never runs dry must not keep the thread from the others.

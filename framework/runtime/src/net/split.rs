@@ -6,6 +6,9 @@
 use bytes::{Buf, Bytes, BytesMut};
 use callboard_protocol::wire::frame::{self, FrameError, LENGTH_BYTES};
 
+use super::error::LinkDown;
+use super::handshake::malformed;
+
 /// Puts frames together from pieces.
 #[derive(Debug)]
 pub(super) struct Splitter {
@@ -26,14 +29,10 @@ impl Splitter {
     ///
     /// Call it until it returns nothing; `piece` is empty then.
     pub(super) fn next(&mut self, piece: &mut Bytes) -> Result<Option<Bytes>, FrameError> {
-        if self.partial.is_empty()
-            && let Some(field) = piece.first_chunk::<LENGTH_BYTES>()
-        {
-            let len = frame::length(*field, self.frame_bytes_max)?;
-            if piece.len() >= LENGTH_BYTES + len {
-                piece.advance(LENGTH_BYTES);
-                return Ok(Some(piece.split_to(len)));
-            }
+        if let Some((frame, _)) = self.whole(piece)? {
+            let len = frame.len();
+            piece.advance(LENGTH_BYTES);
+            return Ok(Some(piece.split_to(len)));
         }
         while !piece.is_empty() {
             let missing = match self.partial.first_chunk::<LENGTH_BYTES>() {
@@ -56,6 +55,47 @@ impl Splitter {
             }
         }
         Ok(None)
+    }
+
+    /// Gives every frame that ends in `piece` to `each`, with the memory that it lies in, and keeps the
+    /// rest for the next piece. Returns how many there were.
+    ///
+    /// A frame is borrowed: one that is done with at once costs no count of its memory's owners.
+    pub(super) fn each(
+        &mut self,
+        mut piece: Bytes,
+        mut each: impl FnMut(&[u8], &Bytes) -> Result<(), LinkDown>,
+    ) -> Result<usize, LinkDown> {
+        let mut count = 0;
+        loop {
+            let mut rest: &[u8] = &piece;
+            while let Some((frame, behind)) = self.whole(rest).map_err(malformed)? {
+                each(frame, &piece)?;
+                count += 1;
+                rest = behind;
+            }
+            let used = piece.len() - rest.len();
+            piece.advance(used);
+            let Some(frame) = self.next(&mut piece).map_err(malformed)? else {
+                return Ok(count);
+            };
+            each(&frame, &frame)?;
+            count += 1;
+        }
+    }
+
+    /// Returns the frame that `piece` begins with, and what is behind it, if the frame lies whole in
+    /// it.
+    #[inline]
+    fn whole<'p>(&self, piece: &'p [u8]) -> Result<Option<(&'p [u8], &'p [u8])>, FrameError> {
+        if !self.partial.is_empty() {
+            return Ok(None);
+        }
+        let Some((field, behind)) = piece.split_first_chunk::<LENGTH_BYTES>() else {
+            return Ok(None);
+        };
+        let len = frame::length(*field, self.frame_bytes_max)?;
+        Ok(behind.split_at_checked(len))
     }
 
     /// Returns whether the last frame was whole.
@@ -94,6 +134,16 @@ mod tests {
             assert!(piece.is_empty());
         }
         assert!(splitter.is_between_frames());
+        let mut lent = Vec::new();
+        for piece in pieces {
+            let whole = splitter.each(Bytes::copy_from_slice(piece), |frame, memory| {
+                lent.push(memory.slice_ref(frame));
+                Ok(())
+            });
+            whole.expect("the frames of these pieces were found a moment ago");
+        }
+        assert!(splitter.is_between_frames());
+        assert_eq!(lent, found, "frames that are lent are the same");
         Ok(found)
     }
 

@@ -7,10 +7,11 @@ mod refusals;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use callboard_protocol::id::{CallId, ClusterName, Incarnation, NodeId, NodeName};
+use callboard_protocol::time::Time;
 use callboard_protocol::wire::control::Control;
 use callboard_protocol::wire::hello::{About, Hello, PeerKind, ProtocolRange};
 use tokio::sync::Notify;
@@ -116,7 +117,12 @@ struct Recording {
 }
 
 impl Intake for Recording {
-    fn frame(&self, _lane: usize, frame: Bytes, _now: Instant) -> Result<(), LinkDown> {
+    fn now(&self) -> Time {
+        Time::ZERO
+    }
+
+    fn frame(&self, _: usize, frame: &[u8], memory: &Bytes, _: Time) -> Result<(), LinkDown> {
+        let frame = memory.slice_ref(frame);
         let poison = self.recorder.look(|seen| seen.poison);
         assert!(
             Some(&*frame) != poison,
