@@ -30,6 +30,7 @@ use crate::env::Bug;
 
 use super::{
     deadline::Alarm,
+    direct::{self, Direct},
     face::Face,
     hub::Hub,
     interface::{Answer, Interface, Method, MethodSpec},
@@ -128,7 +129,10 @@ impl<M: Method> Call<M> {
         let meta = self.meta(false)?;
         match local::send(self, meta) {
             local::Sent::Over(result) => result,
-            local::Sent::Elsewhere(call, meta) => Box::pin(call.send_far(meta)).await,
+            local::Sent::Elsewhere(call, meta) => match direct::send(call, meta) {
+                direct::Sent::Over => Ok(()),
+                direct::Sent::Elsewhere(call, meta) => Box::pin(call.send_far(meta)).await,
+            },
         }
     }
 
@@ -456,6 +460,8 @@ enum State<M: Method> {
     Made(Call<M>),
     /// In a mailbox of this process, the common case there.
     Here(Waiting<M>),
+    /// At a peer, the common case there.
+    There(Direct<M>),
     Far(Far<M>),
     Over,
 }
@@ -465,11 +471,15 @@ type Far<M> = Pin<Box<dyn Future<Output = Result<Answer<M>, CallError>> + Send>>
 
 impl<M: Method> State<M> {
     /// Makes the call.
-    fn begin(call: Call<M>) -> Result<Self, CallError> {
+    fn begin(call: Call<M>, cx: &Context<'_>) -> Result<Self, CallError> {
         let meta = call.meta(true)?;
-        Ok(match local::begin(call, meta)? {
-            Begun::Here(waiting) => Self::Here(waiting),
-            Begun::Elsewhere(call, meta) => Self::Far(Box::pin(call.run_far(meta))),
+        let (call, meta) = match local::begin(call, meta)? {
+            Begun::Here(waiting) => return Ok(Self::Here(waiting)),
+            Begun::Elsewhere(call, meta) => (call, meta),
+        };
+        Ok(match direct::begin(call, meta, cx) {
+            direct::Begun::Direct(direct) => Self::There(direct),
+            direct::Begun::Elsewhere(call, meta) => Self::Far(Box::pin(call.run_far(meta))),
         })
     }
 }
@@ -482,13 +492,14 @@ impl<M: Method> Future for CallFuture<M> {
         if let State::Made(_) = this
             && let State::Made(call) = mem::replace(this, State::Over)
         {
-            match State::begin(call) {
+            match State::begin(call, cx) {
                 Ok(state) => *this = state,
                 Err(error) => return Poll::Ready(M::output(Err(error))),
             }
         }
         let result = match this {
             State::Here(waiting) => ready!(waiting.poll(cx)),
+            State::There(direct) => ready!(direct.poll(cx)),
             State::Far(far) => ready!(far.as_mut().poll(cx)),
             State::Made(_) | State::Over => panic!("a call is polled after it was ready"),
         };

@@ -12,6 +12,8 @@
 //! | `client` | a call: plan, attempts, deadline |
 //! | `route` | where an attempt goes |
 //! | `local`, `remote` | one attempt |
+//! | `direct` | the short way of most calls of a peer: no attempts |
+//! | `outgoing`, `settle` | the frame of a call, and what is left to do for what came back |
 //! | `server`, `arrival` | frames to messages, replies to frames |
 //! | `envelope`, `port`, `stream` | arguments, the way back, streams |
 //! | `hub`, `session`, `face` | what a node, a link and an interface keep for all calls |
@@ -26,6 +28,7 @@ mod arrival;
 mod client;
 mod codec;
 mod deadline;
+mod direct;
 mod envelope;
 mod face;
 mod hold;
@@ -34,6 +37,7 @@ mod interface;
 mod limits;
 mod local;
 mod meta;
+mod outgoing;
 mod pending;
 mod port;
 mod reference;
@@ -43,6 +47,7 @@ mod scope;
 mod served;
 mod server;
 mod session;
+mod settle;
 mod stream;
 mod streams;
 mod turnstile;

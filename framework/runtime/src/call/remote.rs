@@ -11,26 +11,22 @@ use std::{
     pin::pin,
     sync::{Arc, atomic::Ordering},
     task::Poll,
-    time::Duration,
 };
 
-use bytes::Bytes;
 use callboard_protocol::{
     code::{CallError, Code},
     id::{ActorAddr, CallId},
     time::Time,
     wire::{
-        EncodeError, Wire,
-        frame::FrameError,
-        header::{Body, Call as CallFrame, Chain as WireChain, Target},
-        stream::StreamFrame,
+        EncodeError,
+        header::{Call as CallFrame, Target},
     },
 };
 use tokio::sync::oneshot;
 
 use crate::{
     env::Bug,
-    net::{AppendError, Link, RecvStream, SendStream, StreamFor, Ticket},
+    net::{AppendError, RecvStream, SendStream, StreamFor, Ticket},
 };
 
 use super::{
@@ -38,11 +34,12 @@ use super::{
     codec,
     face::FaceMethod,
     interface::{Alive, Definition, Method, Shape, WireAnswer},
+    outgoing::{self, AnnounceError, append, header},
     pending::{NO_CALL, NotOpened, Returned},
     reference::Address,
     session::Session,
+    settle::{lost, settle},
     stream::{RemoteSink, pump},
-    streams::Halves,
     turnstile::Turn,
 };
 
@@ -67,7 +64,7 @@ pub(super) async fn call<M: Method>(
         at: started,
     };
     if !plan.wants_reply && !streamed {
-        let lane = lane(plan, session, &target);
+        let lane = outgoing::lane(plan.hub, session, &plan.meta, &target, plan.face.id);
         let at = At {
             id: NO_CALL,
             lane,
@@ -102,9 +99,14 @@ pub(super) async fn call<M: Method>(
     };
     let (settled, now) = match returned {
         Returned::Body(body, at) => (Ok(body), at),
+        Returned::TooLate => {
+            // Whoever polls the call finds that it is due, and drops it as for any other deadline.
+            plan.watch(Watch::Due);
+            pending().await
+        }
         other => {
-            let settled = Box::pin(settle(plan, session, &begun.ticket, other)).await;
-            (settled, plan.hub.now())
+            let settled = settle(plan.hub, plan.spec, session, &begun.ticket, other);
+            (Box::pin(settled).await, plan.hub.now())
         }
     };
     open.over = true;
@@ -129,16 +131,12 @@ async fn open<'a>(
     target: &Target<'_>,
     started: Time,
 ) -> Result<Open<'a>, CallError> {
-    let is_forgotten = plan.hub.env().plant.strikes(Bug::ForgottenDeadline);
-    let due = match is_forgotten {
-        true => Time::MAX,
-        false => plan.meta.deadline,
-    };
+    let due = outgoing::due(plan.hub, &plan.meta);
     let opened = poll_fn(|cx| Poll::Ready(session.pending.open(started, due, cx.waker()))).await;
     Ok(Open {
         session,
         id: opened.map_err(|refusal| not_opened(plan, session, refusal))?,
-        lane: lane(plan, session, target),
+        lane: outgoing::lane(plan.hub, session, &plan.meta, target, plan.face.id),
         known: false,
         over: false,
     })
@@ -230,41 +228,7 @@ async fn stream_or_reply(
         returned = reply, if plan.wants_reply => Ok((None, Some(returned))),
         opened = link.open_stream(open.id, StreamFor::Call) => match opened {
             Ok(stream) => Ok((Some(stream), None)),
-            Err(error) => Err(lost(plan, open.session, ticket, &error.to_string())),
-        }
-    }
-}
-
-/// Turns what came back into the reply's bytes, and notes what it says of the peer.
-async fn settle(
-    plan: &Plan<'_>,
-    session: &Arc<Session>,
-    ticket: &Ticket,
-    returned: Returned,
-) -> Result<Bytes, CallError> {
-    match returned {
-        Returned::Body(body, _) => Ok(body),
-        Returned::OnStream(halves) => {
-            let _receiving = session.receiving();
-            on_stream(plan, halves).await
-        }
-        Returned::Failed(error) => {
-            let now = plan.hub.now();
-            match error.code() {
-                Code::NodeStopping | Code::NotHosted => session.avoid_until(now + AVOID),
-                Code::MailboxFull => session.avoid_until(now + AVOID_FULL),
-                _ => {}
-            }
-            Err(error)
-        }
-        Returned::SessionLost => {
-            let down = session.link.closed().await;
-            Err(lost(plan, session, ticket, &down.to_string()))
-        }
-        Returned::TooLate => {
-            // Whoever polls the call finds that it is due, and drops it as for any other deadline.
-            plan.watch(Watch::Due);
-            pending().await
+            Err(error) => Err(lost(plan.spec, open.session, ticket, &error.to_string())),
         }
     }
 }
@@ -337,9 +301,9 @@ fn announce_at_once<M: Method>(
         id: at.id,
         target: at.target,
         deadline_left: plan.meta.deadline.saturating_since(now),
-        ..header(plan)
+        ..header(&plan.meta, &plan.face, plan.spec, !plan.wants_reply)
     };
-    let appended = append(plan, &session.link, at.lane, frame, Some(args));
+    let appended = append(plan.hub, &session.link, at.lane, frame, Some(args));
     // What is wrong with it is found out again, and told, by the way that waits.
     let ticket = appended.ok()?;
     plan.left.store(true, Ordering::Relaxed);
@@ -365,7 +329,7 @@ async fn announce<M: Method>(
         id: open.id,
         target,
         streamed,
-        ..header(plan)
+        ..header(&plan.meta, &plan.face, plan.spec, !plan.wants_reply)
     };
     let mut apart = None;
     let mut stream = None;
@@ -379,7 +343,7 @@ async fn announce<M: Method>(
         }
         frame.deadline_left = plan.meta.deadline.saturating_since(plan.hub.now());
         let inline = apart.is_none().then_some(&*args);
-        match append(plan, link, open.lane, frame, inline) {
+        match append(plan.hub, link, open.lane, frame, inline) {
             Ok(ticket) => {
                 open.known = true;
                 return Ok(Announced {
@@ -436,46 +400,6 @@ async fn stream_first(
     opened.map_err(|_| unreachable(plan, session))
 }
 
-/// Appends a call's frame with its arguments, or with the word that they come on a stream.
-fn append<T: Wire>(
-    plan: &Plan<'_>,
-    link: &Link,
-    lane: usize,
-    frame: CallFrame<'_>,
-    inline: Option<&T>,
-) -> Result<Ticket, AppendError<AnnounceError>> {
-    link.append(lane, |buffer| {
-        let Some(args) = inline else {
-            let frame = CallFrame {
-                body: Body::OnStream,
-                ..frame
-            };
-            return frame.encode(buffer).map_err(AnnounceError::Frame);
-        };
-        frame.encode(buffer).map_err(AnnounceError::Frame)?;
-        codec::encode_inline(args, buffer, plan.hub).map_err(AnnounceError::Body)
-    })
-}
-
-/// Makes the part of a frame that the plan knows.
-fn header<'a>(plan: &'a Plan<'_>) -> CallFrame<'a> {
-    CallFrame {
-        id: CallId(0),
-        send: !plan.wants_reply,
-        interface: plan.face.id,
-        method: plan.spec.id,
-        target: Target::Service,
-        deadline_left: Duration::ZERO,
-        sender: plan.meta.caller.actor.map_or(0, |actor| actor.actor.0),
-        root: plan.meta.chain.root,
-        chain: WireChain::new(plan.meta.chain.links()),
-        request: plan.meta.request(),
-        trace: plan.meta.trace(),
-        streamed: false,
-        body: Body::Inline(&[]),
-    }
-}
-
 /// Says why a frame was not appended.
 fn not_announced(
     plan: &Plan<'_>,
@@ -491,11 +415,6 @@ fn not_announced(
         }
         AppendError::Down | AppendError::Full => unreachable(plan, session),
     }
-}
-
-enum AnnounceError {
-    Frame(FrameError),
-    Body(EncodeError),
 }
 
 /// Writes what goes with the call on its own stream; returns what keeps the items flowing.
@@ -529,26 +448,6 @@ async fn feed<M: Method>(
     Some(alive)
 }
 
-async fn on_stream(plan: &Plan<'_>, halves: Halves) -> Result<Bytes, CallError> {
-    let lost = || {
-        plan.spec
-            .error(Code::PeerLost)
-            .with_detail("the reply's stream was lost")
-    };
-    let mut recv = halves.recv.await.map_err(|_| lost())?;
-    let frame = recv
-        .read_frame(codec::stream_frame_bytes_max(plan.hub))
-        .await;
-    let frame = frame.ok().flatten().ok_or_else(lost)?;
-    match StreamFrame::decode(&frame) {
-        Ok(StreamFrame::Body(body)) => Ok(frame.slice_ref(body)),
-        _ => Err(plan
-            .spec
-            .error(Code::ReplyUndecodable)
-            .with_detail("not a body on its stream")),
-    }
-}
-
 fn target_of<'a, K>(
     plan: &Plan<'_>,
     method: &FaceMethod,
@@ -575,24 +474,6 @@ fn check_chain(plan: &Plan<'_>, addr: ActorAddr) -> Result<(), CallError> {
     Ok(())
 }
 
-/// A pair of sender and target stays on one lane.
-fn lane(plan: &Plan<'_>, session: &Session, target: &Target<'_>) -> usize {
-    let sender = plan.meta.caller.actor.map_or(0, |actor| actor.actor.0);
-    let target = match target {
-        Target::Service => u64::from(plan.face.id.0),
-        Target::Spawned { actor, .. } => actor.0,
-        Target::Keyed(_) => 0,
-    };
-    let mixed = (sender ^ target.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-    let lanes = session.lanes();
-    let lane = mixed as usize % lanes;
-    if plan.hub.env().plant.strikes(Bug::ReorderedLane) {
-        (lane + 1) % lanes
-    } else {
-        lane
-    }
-}
-
 fn not_opened(plan: &Plan<'_>, session: &Session, refusal: NotOpened) -> CallError {
     match refusal {
         NotOpened::Full => plan
@@ -607,23 +488,3 @@ fn unreachable(plan: &Plan<'_>, session: &Session) -> CallError {
         .error_on(Code::PeerUnreachable, &session.peer_name())
         .with_detail("its link has just ended")
 }
-
-/// Says whether a call whose session ended may have run: not if its bytes never left the buffer.
-fn lost(plan: &Plan<'_>, session: &Session, ticket: &Ticket, why: &str) -> CallError {
-    let link: &Link = &session.link;
-    let code = if link.left(ticket) {
-        Code::PeerLost
-    } else {
-        Code::PeerUnreachable
-    };
-    plan.spec
-        .error_on(code, &session.peer_name())
-        .with_detail(why.to_string())
-}
-
-/// How long a node that refused a call as a whole is not chosen for others.
-const AVOID: Duration = Duration::from_secs(1);
-
-/// How long a node with a full mailbox is not chosen for others; refusing is fast, so its latency
-/// alone would make it the most attractive.
-const AVOID_FULL: Duration = Duration::from_millis(100);

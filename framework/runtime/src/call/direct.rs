@@ -1,0 +1,278 @@
+//! A call straight to an actor on a peer: no route, no second attempt, no stream of its own.
+//!
+//! It is what most remote calls are, so it has no future of its own to be boxed: the frame is appended
+//! when the call is first polled, and the table of calls looks at the deadline. Whatever does not go
+//! this way at once goes the way of `client`'s attempts, which finds out what is wrong and says so.
+
+use std::{
+    future::Future,
+    mem,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use callboard_protocol::{
+    code::CallError,
+    id::CallId,
+    time::Time,
+    wire::header::{Call as CallFrame, Target},
+};
+use futures_util::future::{Either, select};
+
+use crate::{env::Bug, net::Ticket};
+
+use super::{
+    client::{Call, ran_out},
+    deadline::Alarm,
+    face::Face,
+    hub::Hub,
+    interface::{Answer, Method, MethodSpec, Shape, WireAnswer},
+    meta::Meta,
+    outgoing,
+    pending::{NO_CALL, Returned},
+    reference::{Address, Ref},
+    session::Session,
+    settle::settle,
+};
+
+/// What became of a call that was looked at for the straight way.
+pub(super) enum Begun<M: Method> {
+    /// Its frame is in the lane.
+    Direct(Direct<M>),
+    /// It is not one for the straight way.
+    Elsewhere(Call<M>, Meta),
+}
+
+/// What became of a send that was looked at for the straight way.
+pub(super) enum Sent<M: Method> {
+    /// Its frame is in the lane.
+    Over,
+    /// It is not one for the straight way.
+    Elsewhere(Call<M>, Meta),
+}
+
+/// The straight way of one call.
+struct Way<'a> {
+    hub: &'a Arc<Hub>,
+    session: Arc<Session>,
+    face: Arc<Face>,
+    target: Target<'a>,
+    lane: usize,
+}
+
+/// Finds the way of a call to an actor of a linked peer, which needs no span and no stream.
+fn way<'a, M: Method>(call: &'a Call<M>, meta: &Meta) -> Option<Way<'a>> {
+    let (spec, target) = (M::spec(), &call.target);
+    let Address::Spawned(addr) = target.address() else {
+        return None;
+    };
+    let options = &spec.options;
+    let streams = options.streams_args || options.streams_reply || call.inbound.is_some();
+    if streams || meta.is_sampled() || meta.chain.contains(*addr) {
+        return None;
+    }
+    let hub = target.hub(spec).ok()?;
+    if addr.node == hub.me().id || hub.env().plant.buggify("a-call-waits-for-room") {
+        return None;
+    }
+    let session = hub.session(addr.node)?;
+    let face = target.face(spec).ok()?;
+    let target = Target::Spawned {
+        incarnation: addr.incarnation,
+        actor: addr.actor,
+        shape: face.methods.get(M::INDEX)?.shape(),
+    };
+    let lane = outgoing::lane(hub, &session, meta, &target, face.id);
+    session.turnstile(lane).is_free().then_some(Way {
+        hub,
+        session,
+        face,
+        target,
+        lane,
+    })
+}
+
+impl Way<'_> {
+    /// Appends the frame of a call, unless there is no room for it or something is wrong with it.
+    fn append<M: Method>(&self, id: CallId, meta: &Meta, args: &M::Args) -> Option<Ticket> {
+        let send = id == NO_CALL;
+        let frame = CallFrame {
+            id,
+            target: self.target,
+            deadline_left: meta.deadline.saturating_since(meta.queued_at),
+            ..outgoing::header(meta, &self.face, M::spec(), send)
+        };
+        let link = &self.session.link;
+        outgoing::append(self.hub, link, self.lane, frame, Some(args)).ok()
+    }
+}
+
+/// Makes a call, if it goes straight to its target.
+pub(super) fn begin<M: Method>(call: Call<M>, meta: Meta, cx: &Context<'_>) -> Begun<M> {
+    let Some(way) = way::<M>(&call, &meta) else {
+        return Begun::Elsewhere(call, meta);
+    };
+    let due = outgoing::due(way.hub, &meta);
+    let opened = way.session.pending.open(meta.queued_at, due, cx.waker());
+    let Ok(id) = opened else {
+        return Begun::Elsewhere(call, meta);
+    };
+    let Some(ticket) = way.append::<M>(id, &meta, &call.args) else {
+        way.session.pending.close(id);
+        return Begun::Elsewhere(call, meta);
+    };
+    let Way {
+        session,
+        face,
+        lane,
+        ..
+    } = way;
+    if let Some(method) = face.methods.get(M::INDEX) {
+        method.metrics.began();
+    }
+    Begun::Direct(Direct {
+        target: call.target,
+        session,
+        face,
+        id,
+        lane,
+        ticket,
+        queued_at: meta.queued_at,
+        deadline: due,
+        looks: false,
+        rest: None,
+        over: false,
+    })
+}
+
+/// Sends a message, if it goes straight to its target.
+pub(super) fn send<M: Method>(call: Call<M>, meta: Meta) -> Sent<M> {
+    let Some(way) = way::<M>(&call, &meta) else {
+        return Sent::Elsewhere(call, meta);
+    };
+    if way.append::<M>(NO_CALL, &meta, &call.args).is_none() {
+        return Sent::Elsewhere(call, meta);
+    }
+    if let Some(method) = way.face.methods.get(M::INDEX) {
+        method.metrics.sent(None);
+    }
+    Sent::Over
+}
+
+/// A call whose frame is in the lane. Dropping it frees its place here and on the host.
+pub(super) struct Direct<M: Method> {
+    target: Ref<M::Interface>,
+    session: Arc<Session>,
+    face: Arc<Face>,
+    id: CallId,
+    lane: usize,
+    ticket: Ticket,
+    queued_at: Time,
+    deadline: Time,
+    /// Whether the table is to be looked at: not in the poll that entered the call.
+    looks: bool,
+    /// What is left to do for what came back; few calls need it.
+    rest: Option<Rest>,
+    over: bool,
+}
+
+/// Nothing if the call is too late.
+type Rest = Pin<Box<dyn Future<Output = Option<Result<Bytes, CallError>>> + Send>>;
+
+impl<M: Method> Direct<M> {
+    /// Becomes ready with the reply, or with what the deadline makes of the call.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer<M>, CallError>> {
+        if !mem::replace(&mut self.looks, true) {
+            return Poll::Pending;
+        }
+        let rest = match &mut self.rest {
+            Some(rest) => rest,
+            none => match ready!(self.session.pending.poll(self.id, cx)) {
+                Returned::Body(body, at) => return Poll::Ready(self.ended(Ok(body), at)),
+                other => {
+                    let (session, at) = (self.session.clone(), self.deadline);
+                    none.insert(Box::pin(settle_by(
+                        session,
+                        M::spec(),
+                        self.ticket,
+                        other,
+                        at,
+                    )))
+                }
+            },
+        };
+        let settled = ready!(rest.as_mut().poll(cx));
+        if settled.is_none() {
+            self.cancel();
+        }
+        let hub = &self.session.hub;
+        let settled = settled.unwrap_or_else(|| Err(ran_out(hub, M::spec(), true)));
+        let now = hub.now();
+        Poll::Ready(self.ended(settled, now))
+    }
+
+    /// Decodes the reply and counts the end of the call.
+    fn ended(&mut self, reply: Result<Bytes, CallError>, at: Time) -> Result<Answer<M>, CallError> {
+        self.over = true;
+        let hub = self.target.hub(M::spec())?;
+        let method = self.face.method(M::INDEX)?;
+        let answer = reply.and_then(|body| {
+            let answer = M::Shape::receive::<M::Reply>(WireAnswer {
+                body: &body,
+                frames: None,
+                hub,
+                method,
+            })?;
+            Ok(M::Shape::keep_alive(answer, None))
+        });
+        let code = answer.as_ref().err().map(CallError::code);
+        let took = at.saturating_since(self.queued_at);
+        method.metrics.ended(code, took);
+        answer
+    }
+
+    /// Frees the call's place here and on the host.
+    fn cancel(&self) {
+        let (session, plant) = (&self.session, &self.session.hub.env().plant);
+        if !plant.strikes(Bug::LeakedSlot) {
+            session.pending.close(self.id);
+        }
+        session.reply_streams.forget(self.id);
+        if !plant.strikes(Bug::LostCancel) {
+            session.cancel(self.lane, self.id);
+        }
+    }
+}
+
+impl<M: Method> Drop for Direct<M> {
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        self.cancel();
+        if let Some(method) = self.face.methods.get(M::INDEX) {
+            method.metrics.dropped();
+        }
+    }
+}
+
+/// Turns what came back into the reply's bytes; nothing if the call is too late for that.
+async fn settle_by(
+    session: Arc<Session>,
+    spec: &'static MethodSpec,
+    ticket: Ticket,
+    returned: Returned,
+    deadline: Time,
+) -> Option<Result<Bytes, CallError>> {
+    if matches!(returned, Returned::TooLate) {
+        return None;
+    }
+    let hub = &session.hub;
+    let settled = pin!(settle(hub, spec, &session, &ticket, returned));
+    match select(settled, Alarm::new(hub.deadlines(), deadline)).await {
+        Either::Left((settled, _)) => Some(settled),
+        Either::Right(((), _)) => None,
+    }
+}

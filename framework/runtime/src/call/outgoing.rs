@@ -1,0 +1,105 @@
+//! What of a call goes into a lane: its frame, and which lane that is.
+//!
+//! It waits for nothing; `direct` and `remote` say what becomes of a frame that finds no room.
+
+use std::time::Duration;
+
+use callboard_protocol::{
+    id::{CallId, InterfaceId},
+    time::Time,
+    wire::{
+        EncodeError, Wire,
+        frame::FrameError,
+        header::{Body, Call as CallFrame, Chain as WireChain, Target},
+    },
+};
+
+use crate::{
+    env::Bug,
+    net::{AppendError, Link, Ticket},
+};
+
+use super::{codec, face::Face, hub::Hub, interface::MethodSpec, meta::Meta, session::Session};
+
+/// Appends a call's frame with its arguments, or with the word that they come on a stream.
+pub(super) fn append<T: Wire>(
+    hub: &Hub,
+    link: &Link,
+    lane: usize,
+    frame: CallFrame<'_>,
+    inline: Option<&T>,
+) -> Result<Ticket, AppendError<AnnounceError>> {
+    link.append(lane, |buffer| {
+        let Some(args) = inline else {
+            let frame = CallFrame {
+                body: Body::OnStream,
+                ..frame
+            };
+            return frame.encode(buffer).map_err(AnnounceError::Frame);
+        };
+        frame.encode(buffer).map_err(AnnounceError::Frame)?;
+        codec::encode_inline(args, buffer, hub).map_err(AnnounceError::Body)
+    })
+}
+
+/// Makes the part of a frame that does not depend on where it goes.
+pub(super) fn header<'a>(
+    meta: &'a Meta,
+    face: &Face,
+    spec: &MethodSpec,
+    send: bool,
+) -> CallFrame<'a> {
+    CallFrame {
+        id: CallId(0),
+        send,
+        interface: face.id,
+        method: spec.id,
+        target: Target::Service,
+        deadline_left: Duration::ZERO,
+        sender: meta.caller.actor.map_or(0, |actor| actor.actor.0),
+        root: meta.chain.root,
+        chain: WireChain::new(meta.chain.links()),
+        request: meta.request(),
+        trace: meta.trace(),
+        streamed: false,
+        body: Body::Inline(&[]),
+    }
+}
+
+/// Why a call has no frame.
+pub(super) enum AnnounceError {
+    Frame(FrameError),
+    Body(EncodeError),
+}
+
+/// A pair of sender and target stays on one lane.
+pub(super) fn lane(
+    hub: &Hub,
+    session: &Session,
+    meta: &Meta,
+    target: &Target<'_>,
+    interface: InterfaceId,
+) -> usize {
+    let sender = meta.caller.actor.map_or(0, |actor| actor.actor.0);
+    let target = match target {
+        Target::Service => u64::from(interface.0),
+        Target::Spawned { actor, .. } => actor.0,
+        Target::Keyed(_) => 0,
+    };
+    let mixed = (sender ^ target.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+    let lanes = session.lanes();
+    let lane = mixed as usize % lanes;
+    if hub.env().plant.strikes(Bug::ReorderedLane) {
+        (lane + 1) % lanes
+    } else {
+        lane
+    }
+}
+
+/// Returns when the call is too late.
+pub(super) fn due(hub: &Hub, meta: &Meta) -> Time {
+    match hub.env().plant.strikes(Bug::ForgottenDeadline) {
+        true => Time::MAX,
+        false => meta.deadline,
+    }
+}

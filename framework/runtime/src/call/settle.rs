@@ -1,0 +1,92 @@
+//! What came back for a call of a peer, when it is not a reply in a frame: a body on a stream, an
+//! error, the end of the session.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use callboard_protocol::{
+    code::{CallError, Code},
+    wire::stream::StreamFrame,
+};
+
+use crate::net::{Link, Ticket};
+
+use super::{
+    client::ran_out, codec, hub::Hub, interface::MethodSpec, pending::Returned, session::Session,
+    streams::Halves,
+};
+
+/// Turns what came back into the reply's bytes, and notes what it says of the peer.
+pub(super) async fn settle(
+    hub: &Hub,
+    spec: &'static MethodSpec,
+    session: &Arc<Session>,
+    ticket: &Ticket,
+    returned: Returned,
+) -> Result<Bytes, CallError> {
+    match returned {
+        Returned::Body(body, _) => Ok(body),
+        Returned::OnStream(halves) => {
+            let _receiving = session.receiving();
+            on_stream(hub, spec, halves).await
+        }
+        Returned::Failed(error) => {
+            let now = hub.now();
+            match error.code() {
+                Code::NodeStopping | Code::NotHosted => session.avoid_until(now + AVOID),
+                Code::MailboxFull => session.avoid_until(now + AVOID_FULL),
+                _ => {}
+            }
+            Err(error)
+        }
+        Returned::SessionLost => {
+            let down = session.link.closed().await;
+            Err(lost(spec, session, ticket, &down.to_string()))
+        }
+        Returned::TooLate => Err(ran_out(hub, spec, true)),
+    }
+}
+
+async fn on_stream(
+    hub: &Hub,
+    spec: &'static MethodSpec,
+    halves: Halves,
+) -> Result<Bytes, CallError> {
+    let lost = || {
+        spec.error(Code::PeerLost)
+            .with_detail("the reply's stream was lost")
+    };
+    let mut recv = halves.recv.await.map_err(|_| lost())?;
+    let frame = recv.read_frame(codec::stream_frame_bytes_max(hub)).await;
+    let frame = frame.ok().flatten().ok_or_else(lost)?;
+    match StreamFrame::decode(&frame) {
+        Ok(StreamFrame::Body(body)) => Ok(frame.slice_ref(body)),
+        _ => Err(spec
+            .error(Code::ReplyUndecodable)
+            .with_detail("not a body on its stream")),
+    }
+}
+
+/// Says whether a call whose session ended may have run: not if its bytes never left the buffer.
+pub(super) fn lost(
+    spec: &'static MethodSpec,
+    session: &Session,
+    ticket: &Ticket,
+    why: &str,
+) -> CallError {
+    let link: &Link = &session.link;
+    let code = if link.left(ticket) {
+        Code::PeerLost
+    } else {
+        Code::PeerUnreachable
+    };
+    spec.error_on(code, &session.peer_name())
+        .with_detail(why.to_string())
+}
+
+/// How long a node that refused a call as a whole is not chosen for others.
+const AVOID: Duration = Duration::from_secs(1);
+
+/// How long a node with a full mailbox is not chosen for others; refusing is fast, so its latency
+/// alone would make it the most attractive.
+const AVOID_FULL: Duration = Duration::from_millis(100);
