@@ -4,7 +4,7 @@ use crate::args::Group;
 use crate::job::{Contender, SMALL_BYTES, Work};
 
 use Contender::{
-    Assembled, Channels, Kameo, Ours, OursLanes4, OursLanes8, OursOneThread, OursService, Ractor,
+    Assembled, Channels, Kameo, Ours, OursLanes4, OursLanes8, OursService, OursThreads, Ractor,
     Raw, RawCallers, Tarpc, TcpTls, TonicBidi, TonicUnary,
 };
 
@@ -50,7 +50,7 @@ pub(crate) const CASES: &[Case] = &[
             in_flight: 8,
         },
         quick: true,
-        ..calls("beside-1m", 0, 0, &[Ours, Raw, TonicUnary])
+        ..calls("beside-1m", 0, 0, &[Ours, OursThreads, Raw, TonicUnary])
     },
     bulk("bulk-64k-16", 64 << 10, 16),
     bulk("bulk-1m-4", 1 << 20, 4),
@@ -62,7 +62,7 @@ pub(crate) const CASES: &[Case] = &[
     Case {
         work: Work::Send { bytes: SMALL_BYTES },
         quick: true,
-        ..calls("sends-128", 0, 0, &[Ours, Raw, Ractor])
+        ..calls("sends-128", 0, 0, &[Ours, OursThreads, Raw, Ractor])
     },
     Case {
         work: Work::SendSlow { bytes: SMALL_BYTES },
@@ -140,7 +140,7 @@ const fn bulk(name: &'static str, bytes: usize, in_flight: usize) -> Case {
 const EVERYBODY: &[Contender] = &[
     Ours,
     OursService,
-    OursOneThread,
+    OursThreads,
     Raw,
     RawCallers,
     Assembled,
@@ -154,7 +154,15 @@ const EVERYBODY: &[Contender] = &[
 const IN_PROCESS: &[Contender] = &[Ours, Channels, Ractor, Kameo];
 
 const LARGE: &[Contender] = &[
-    Ours, Raw, Assembled, TonicUnary, TonicBidi, Tarpc, Ractor, Kameo,
+    Ours,
+    OursThreads,
+    Raw,
+    Assembled,
+    TonicUnary,
+    TonicBidi,
+    Tarpc,
+    Ractor,
+    Kameo,
 ];
 
 const CLOSEST: &[Contender] = &[Ours, Raw, Assembled, TonicUnary, TonicBidi];

@@ -59,7 +59,7 @@ fn main() -> ExitCode {
 /// Makes the load that the job says, and prints the figures.
 fn load(job: &str) -> Result<(), Box<dyn Error>> {
     let job: Job = serde_json::from_str(job)?;
-    let figures = runtime(job.contender)?.block_on(async {
+    let figures = runtime(job.contender, job.server.is_some())?.block_on(async {
         if job.server.is_some() {
             remote::measure(&job).await
         } else {
@@ -70,19 +70,24 @@ fn load(job: &str) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What `#[tokio::main]` makes, except for those who were found to be faster on one thread: gRPC
-/// needs 40 % less CPU time a call there; ractor, tarpc and kameo lose more than they gain.
-fn runtime(contender: Contender) -> std::io::Result<Runtime> {
-    let one_thread = matches!(
-        contender,
-        Contender::OursOneThread
-            | Contender::Raw
-            | Contender::RawCallers
-            | Contender::Assembled
-            | Contender::TcpTls
-            | Contender::TonicUnary
-            | Contender::TonicBidi
-    );
+/// What `#[tokio::main]` makes, except between processes for those who were found to be faster on one
+/// thread: gRPC needs 40 % less CPU time a call there, and Callboard half; ractor, tarpc and kameo
+/// lose more than they gain.
+fn runtime(contender: Contender, is_remote: bool) -> std::io::Result<Runtime> {
+    let one_thread = is_remote
+        && matches!(
+            contender,
+            Contender::Ours
+                | Contender::OursService
+                | Contender::OursLanes4
+                | Contender::OursLanes8
+                | Contender::Raw
+                | Contender::RawCallers
+                | Contender::Assembled
+                | Contender::TcpTls
+                | Contender::TonicUnary
+                | Contender::TonicBidi
+        );
     let mut builder = if one_thread {
         Builder::new_current_thread()
     } else {

@@ -118,10 +118,13 @@ impl<'a> Reader<'a> {
     /// Reads a varint into a `u64`.
     ///
     /// Ids and times of a frame's header have four to eight bytes. They are read as one word whose
-    /// groups of seven bits are then moved together, in three steps that each join neighbours.
+    /// groups of seven bits are then moved together, in three steps that each join neighbours. Other
+    /// numbers are small, and left to the loop.
     #[inline]
     pub(super) fn varint_u64(&mut self) -> Result<u64, ReadError> {
-        if let Some(word) = self.rest.first_chunk() {
+        if let Some(word) = self.rest.first_chunk::<8>()
+            && word[0] >= 0x80
+        {
             let word = u64::from_le_bytes(*word);
             let ends = !word & CONTINUED;
             if ends != 0 {

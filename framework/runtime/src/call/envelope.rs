@@ -1,7 +1,5 @@
 //! A call on its way to a handler: the arguments, the streamed argument and the port for the reply.
 
-use std::sync::Arc;
-
 use callboard_protocol::code::{CallError, Code};
 
 use super::{
@@ -56,7 +54,7 @@ impl<M: Method> Envelope<M> {
 pub struct Incoming<'a> {
     body: &'a [u8],
     arrival: Arrival,
-    face: Option<Arc<Face>>,
+    face: Option<&'a Face>,
     shape: Option<u64>,
 }
 
@@ -71,15 +69,11 @@ impl<'a> Incoming<'a> {
     }
 
     /// Sets the interface that the call is for.
-    pub(crate) fn of(self, face: Arc<Face>) -> Self {
+    pub(crate) fn of(self, face: &'a Face) -> Self {
         Self {
             face: Some(face),
             ..self
         }
-    }
-
-    pub(crate) fn arrival(&self) -> &Arrival {
-        &self.arrival
     }
 
     /// Decodes the arguments of `M` and makes the port that answers over the wire.
@@ -87,10 +81,7 @@ impl<'a> Incoming<'a> {
     /// # Errors
     /// `SchemaMismatch`, `BodyUndecodable` or `BodyOverLimit`.
     pub fn open<M: Method>(self) -> Result<Envelope<M>, CallError> {
-        let method = self
-            .face
-            .as_ref()
-            .and_then(|face| face.methods.get(M::INDEX));
+        let method = self.face.and_then(|face| face.methods.get(M::INDEX));
         let method = method.ok_or_else(|| M::spec().error(Code::UnknownMethod))?;
         if let Some(shape) = self.shape {
             method.accepts(shape, || self.arrival.node_name())?;
@@ -105,7 +96,7 @@ impl<'a> Incoming<'a> {
     /// Makes the error for a method that the interface does not have.
     #[must_use]
     pub fn unknown(&self) -> CallError {
-        let name = self.face.as_ref().map_or("unknown", |face| face.name);
+        let name = self.face.map_or("unknown", |face| face.name);
         CallError::new(Code::UnknownMethod, format!("interface {name}"))
     }
 }

@@ -53,7 +53,7 @@ mod streams;
 mod turnstile;
 mod watch;
 
-pub(crate) use arrival::Withdraw;
+pub(crate) use arrival::{Arrival, Withdraw};
 pub use client::{Call, CallFuture, call, call_streaming};
 pub use envelope::{Envelope, Incoming};
 pub(crate) use face::Face;

@@ -13,6 +13,7 @@ use std::{
     task::Poll,
 };
 
+use bytes::Bytes;
 use callboard_protocol::{
     code::{CallError, Code},
     id::{ActorAddr, CallId},
@@ -63,16 +64,8 @@ pub(super) async fn call<M: Method>(
         answer: None,
         at: started,
     };
-    if !plan.wants_reply && !streamed {
-        let lane = outgoing::lane(plan.hub, session, &plan.meta, &target, plan.face.id);
-        let at = At {
-            id: NO_CALL,
-            lane,
-            target,
-        };
-        if announce_at_once::<M>(session, plan, at, args, started).is_some() {
-            return Ok(sent());
-        }
+    if !streamed && !plan.wants_reply && send_at_once::<M>(session, plan, target, args, started) {
+        return Ok(sent());
     }
     let mut open = open(plan, session, &target, started).await?;
     let at_once = match streamed {
@@ -97,18 +90,7 @@ pub(super) async fn call<M: Method>(
         Some(returned) => returned,
         None => reply(plan, &open, at_once.is_some()).await,
     };
-    let (settled, now) = match returned {
-        Returned::Body(body, at) => (Ok(body), at),
-        Returned::TooLate => {
-            // Whoever polls the call finds that it is due, and drops it as for any other deadline.
-            plan.watch(Watch::Due);
-            pending().await
-        }
-        other => {
-            let settled = settle(plan.hub, plan.spec, session, &begun.ticket, other);
-            (Box::pin(settled).await, plan.hub.now())
-        }
-    };
+    let (settled, now) = body_of(plan, session, &begun.ticket, returned).await;
     open.over = true;
     let body = settled?;
     let answer = WireAnswer {
@@ -122,6 +104,43 @@ pub(super) async fn call<M: Method>(
         answer: Some(M::Shape::keep_alive(answer, begun.alive)),
         at: now,
     })
+}
+
+/// Sends without a place in the table, if there is room; returns whether it did.
+fn send_at_once<M: Method>(
+    session: &Session,
+    plan: &Plan<'_>,
+    target: Target<'_>,
+    args: &M::Args,
+    started: Time,
+) -> bool {
+    let at = At {
+        id: NO_CALL,
+        lane: outgoing::lane(plan.hub, session, &plan.meta, &target, plan.face.id),
+        target,
+    };
+    announce_at_once::<M>(session, plan, at, args, started).is_some()
+}
+
+/// Turns what came back into the reply's bytes; returns when they were there.
+async fn body_of(
+    plan: &Plan<'_>,
+    session: &Arc<Session>,
+    ticket: &Ticket,
+    returned: Returned,
+) -> (Result<Bytes, CallError>, Time) {
+    match returned {
+        Returned::Body(body, at) => (Ok(body), at),
+        Returned::TooLate => {
+            // Whoever polls the call finds that it is due, and drops it as for any other deadline.
+            plan.watch(Watch::Due);
+            pending().await
+        }
+        other => {
+            let settled = settle(plan.hub, plan.spec, session, ticket, other);
+            (Box::pin(settled).await, plan.hub.now())
+        }
+    }
 }
 
 /// Takes a place in the table of calls.

@@ -42,7 +42,7 @@ use super::{
 
 /// What takes calls: a service, a spawned actor, or the directory of a keyed one.
 pub(crate) trait Hosted: Send + Sync + fmt::Debug + 'static {
-    /// Decodes the call and puts it into a mailbox.
+    /// Decodes the call and puts it into a mailbox; `arrival` is told how to take it out again.
     ///
     /// # Errors
     /// Why it was not put there; the handler does not run.
@@ -51,6 +51,7 @@ pub(crate) trait Hosted: Send + Sync + fmt::Debug + 'static {
         method: MethodId,
         incoming: Incoming<'_>,
         meta: Meta,
+        arrival: &Arrival,
     ) -> Result<(), CallError>;
     /// Returns the interface.
     fn interface(&self) -> InterfaceId;
@@ -432,8 +433,8 @@ fn dispatch(hub: &Arc<Hub>, arrived: ArrivedCall, body: &[u8]) {
                 })
         }
     };
-    let accepted = host
-        .and_then(|host| host.accept(method, Incoming::new(body, arrival.clone(), shape), meta));
+    let incoming = Incoming::new(body, arrival.clone(), shape);
+    let accepted = host.and_then(|host| host.accept(method, incoming, meta, &arrival));
     if let Err(error) = accepted {
         refuse(hub, interface, method, arrival, error);
     }

@@ -13,8 +13,8 @@ use futures_util::future::BoxFuture;
 use crate::{
     actor::{Cell, Ended, Guardian, Refusal, Settings},
     call::{
-        Address, Definition, Face, Hosted, Hub, Incoming, Interface, Keys, Meta, NoKey, Queued,
-        Ref, Reference, Supervised, Withdraw, interface_id, refused,
+        Address, Arrival, Definition, Face, Hosted, Hub, Incoming, Interface, Keys, Meta, NoKey,
+        Queued, Ref, Reference, Supervised, Withdraw, interface_id, refused,
     },
 };
 
@@ -192,14 +192,14 @@ impl<I: Interface> Hosted for CellHost<I> {
         method: MethodId,
         incoming: Incoming<'_>,
         meta: Meta,
+        arrival: &Arrival,
     ) -> Result<(), CallError> {
         let index = I::METHODS.iter().position(|spec| spec.id == method);
         let Some((index, spec)) = index.and_then(|index| Some((index, I::METHODS.get(index)?)))
         else {
             return Err(unknown_method::<I>(&self.hub, method));
         };
-        let arrival = incoming.arrival().clone();
-        let face = self.face.clone()?;
+        let face = self.face.as_ref().map_err(Clone::clone)?;
         face.method(index)?
             .permits(&meta.caller, &self.hub.me().name)?;
         let message = I::open(index, incoming.of(face))?;

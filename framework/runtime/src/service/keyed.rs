@@ -16,8 +16,8 @@ use futures_util::future::BoxFuture;
 use crate::{
     actor::{Cell, Ended, Guardian},
     call::{
-        Address, Directory, Hosted, Hub, Incoming, Interface, Keys, Meta, Queued, Ref, Reference,
-        Supervised, interface_id,
+        Address, Arrival, Directory, Hosted, Hub, Incoming, Interface, Keys, Meta, Queued, Ref,
+        Reference, Supervised, interface_id,
     },
 };
 
@@ -155,6 +155,7 @@ impl<T: Handlers> Hosted for Activations<T> {
         method: MethodId,
         _: Incoming<'_>,
         _: Meta,
+        _: &Arrival,
     ) -> Result<(), CallError> {
         Err(CallError::new(
             Code::KeyedElsewhere,

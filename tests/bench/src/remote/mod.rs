@@ -36,7 +36,7 @@ pub(crate) fn serve(
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         let _ = ended.send(());
     });
-    runtime(contender)?.block_on(async {
+    runtime(contender, true)?.block_on(async {
         let (ready, held) = start(contender, credentials, ip).await?;
         tell(&ready)?;
         // An error says the same: the input has ended.
@@ -55,7 +55,7 @@ async fn start(
     Ok(match contender {
         Contender::Ours
         | Contender::OursService
-        | Contender::OursOneThread
+        | Contender::OursThreads
         | Contender::OursLanes4
         | Contender::OursLanes8 => {
             let (ready, node) = ours::serve(contender, credentials, ip).await?;
@@ -91,7 +91,7 @@ pub(crate) async fn measure(job: &Job) -> Result<Figures, Box<dyn Error>> {
     match job.contender {
         Contender::Ours
         | Contender::OursService
-        | Contender::OursOneThread
+        | Contender::OursThreads
         | Contender::OursLanes4
         | Contender::OursLanes8 => load::run::<ours::Connected>(job).await,
         Contender::Raw if job.work.is_calls() => raw::without_callers::<Quic>(job).await,
