@@ -87,7 +87,7 @@ impl Splitter {
     /// Returns the frame that `piece` begins with, and what is behind it, if the frame lies whole in
     /// it.
     #[inline]
-    fn whole<'p>(&self, piece: &'p [u8]) -> Result<Option<(&'p [u8], &'p [u8])>, FrameError> {
+    fn whole<'p>(&self, piece: &'p [u8]) -> Result<Option<Cut<'p>>, FrameError> {
         if !self.partial.is_empty() {
             return Ok(None);
         }
@@ -103,6 +103,9 @@ impl Splitter {
         self.partial.is_empty()
     }
 }
+
+/// A frame, and what is behind it.
+type Cut<'p> = (&'p [u8], &'p [u8]);
 
 /// Returns the length that the frame at the start of `pending` announces, once it is there.
 pub(super) fn announced(pending: &BytesMut) -> Option<usize> {
