@@ -8,13 +8,18 @@
 //! What is charged to the budget, in bytes of memory:
 //!
 //! - the decoded value itself, and everything behind a `Box` in it, by `size_of`;
-//! - every element of a sequence and every key and value of a map, by `size_of`, at least 1;
+//! - every element of a sequence and every key and value of a map, by `size_of`, at least 1; in a
+//!   collection that does not ask for their number, a tree or a linked list, also what its nodes
+//!   take, and as many as fit into one node at least;
 //! - every text and byte string, by its length.
 //!
-//! The allocator's and the collections' own overhead is not counted. What is counted as a level
+//! The room for more elements that a growing collection has, at most as much again while it copies
+//! twice that, and the allocator's own overhead are not counted. What is counted as a level
 //! of depth: sequence, map, record, newtype, tuple, choice and option. `shape.rs` counts the same.
 //!
 //! It does not know types by name, and does not decide on limits. Depends on `reader.rs` and serde.
+
+use std::cell::Cell;
 
 use serde::de::{
     self, DeserializeSeed, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess,
@@ -327,6 +332,8 @@ struct Elements<'a, 'de> {
     left: usize,
     charged: bool,
     values_charged: bool,
+    /// Whether the collection asked how many come: it has one buffer for all, and no nodes.
+    asked: Cell<bool>,
 }
 
 impl<'a, 'de> Elements<'a, 'de> {
@@ -337,6 +344,7 @@ impl<'a, 'de> Elements<'a, 'de> {
             left: len,
             charged: false,
             values_charged: false,
+            asked: Cell::new(false),
         }
     }
 
@@ -349,14 +357,24 @@ impl<'a, 'de> Elements<'a, 'de> {
     #[inline]
     fn charge_all<T>(&mut self, count: usize) -> Result<(), DecodeError> {
         // An element without a size still takes time: 10⁸ of them fit into five bytes.
-        self.decoder
-            .charge(count.saturating_mul(size_of::<T>().max(1)))
+        let size = size_of::<T>().max(1);
+        let bytes = if self.asked.get() {
+            count.saturating_mul(size)
+        } else {
+            let nodes = count.saturating_mul(NODE_BYTES);
+            count
+                .max(NODE_ELEMENTS)
+                .saturating_mul(size)
+                .saturating_add(nodes)
+        };
+        self.decoder.charge(bytes)
     }
 
     /// Bounds what a collection reserves before its elements were seen: an element takes a byte,
     /// and nested sequences that all claim to be long must not each reserve much.
     #[inline]
     fn hint(&self) -> usize {
+        self.asked.set(true);
         self.left
             .min(self.decoder.remaining())
             .min(RESERVED_ELEMENTS_MAX)
@@ -471,3 +489,11 @@ impl<'de> VariantAccess<'de> for &mut Limited<'de> {
 
 /// The most elements a collection reserves room for before it has seen them.
 const RESERVED_ELEMENTS_MAX: usize = 1024;
+
+/// The elements that a node of std's B-tree has room for, however few it holds: 300 short bytes of
+/// single-element sets with long elements would otherwise take eleven times what they are charged.
+const NODE_ELEMENTS: usize = 11;
+
+/// The pointers of a node for each element: two of a linked list; of a B-tree, whose nodes are at
+/// least about half full, no more.
+const NODE_BYTES: usize = 16;

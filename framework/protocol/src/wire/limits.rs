@@ -23,7 +23,9 @@ pub struct Limits {
     /// [`decode_amplification_max`](Self::decode_amplification_max) times its length.
     pub decode_bytes_min: u64,
     /// How many times larger than its bytes a decoded body may be, above the minimum; default 32.
-    /// A `Vec<String>` of empty texts has a factor of 24.
+    /// A `Vec<String>` of empty texts has a factor of 24. One of small trees, such as
+    /// `Vec<BTreeMap<String, u32>>` with an entry each, has one of about 60, since a tree takes room
+    /// for eleven entries: raise it where such bodies decode to more than the minimum.
     pub decode_amplification_max: u32,
     /// The memory a body may decode to, in bytes, whatever its length; default 256 MiB.
     pub decode_bytes_max: u64,

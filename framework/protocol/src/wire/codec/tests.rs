@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, LinkedList};
 
 use serde::{Deserialize, Serialize};
 
@@ -289,6 +289,35 @@ fn a_megabyte_that_would_become_136_is_refused() {
     assert!(matches!(error, DecodeError::OverBudget { .. }), "{error}");
     let error = decode_as_a_node::<BTreeMap<u8, Option<Wide>>>(&bytes).expect_err("fails");
     assert!(matches!(error, DecodeError::OverBudget { .. }), "{error}");
+}
+
+#[test]
+fn trees_of_one_element_are_charged_the_node_that_each_takes() {
+    // A node of std's B-tree has room for eleven elements, and each list node has two pointers.
+    type Long = Option<[u64; 32]>;
+    let budget = |depth, bytes| DecodeLimits {
+        depth,
+        budget_bytes: bytes,
+    };
+    let node = (size_of::<BTreeSet<Long>>() + 11 * size_of::<Long>() + 16) as u64;
+    let set = encode(&BTreeSet::<Long>::from([None]));
+    decode::<BTreeSet<Long>>(&set, &budget(2, node)).expect("that is enough");
+    let error = decode::<BTreeSet<Long>>(&set, &budget(2, node - 1)).expect_err("fails");
+    assert!(matches!(error, DecodeError::OverBudget { .. }), "{error}");
+    // 84 kB would take 116 MB.
+    let sets = encode(&vec![BTreeSet::<Long>::from([None]); 40_000]);
+    let error = decode_as_a_node::<Vec<BTreeSet<Long>>>(&sets).expect_err("fails");
+    assert!(matches!(error, DecodeError::OverBudget { .. }), "{error}");
+    let maps = encode(&vec![BTreeMap::<u8, Long>::from([(1, None)]); 4_000]);
+    let error = decode_as_a_node::<Vec<BTreeMap<u8, Long>>>(&maps).expect_err("fails");
+    assert!(matches!(error, DecodeError::OverBudget { .. }), "{error}");
+    // Five bytes would take 16 MB.
+    let links = encode(&1_000_000_u64);
+    let error = decode_as_a_node::<LinkedList<()>>(&links).expect_err("fails");
+    assert!(matches!(error, DecodeError::OverBudget { .. }), "{error}");
+    // What has one buffer for all is charged as before.
+    decode::<Vec<Long>>(&set, &budget(2, 24 + size_of::<Long>() as u64)).expect("enough");
+    round_trip(vec![BTreeMap::from([(1_u64, "tea".to_owned())]); 1_000]);
 }
 
 #[test]
