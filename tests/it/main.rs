@@ -8,6 +8,7 @@ mod bodies;
 mod book;
 mod builds;
 mod calls;
+mod corpora;
 mod coverage;
 mod encodings;
 mod errors;

@@ -19,6 +19,7 @@ const RUNTIME_LAYERS: &[(&str, &[&str])] = &[
     ("actor", &["task"]),
     ("net", &["env", "task"]),
     ("data_dir", &["env", "net"]),
+    ("fuzzing", &["net", "data_dir"]),
     ("call", &["env", "task", "telemetry", "actor", "net"]),
     ("service", &["env", "task", "telemetry", "actor", "call"]),
     ("settings", &["env", "task", "net", "data_dir", "call"]),

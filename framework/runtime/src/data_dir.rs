@@ -54,17 +54,13 @@ impl DataDir {
         let bytes = files
             .read(&path, LIFE_BYTES_MAX)
             .map_err(|error| failed(folder, &error))?;
-        let parsed = std::str::from_utf8(&bytes).ok().and_then(|text| {
-            let mut lines = text.lines();
-            Some((lines.next()?.to_string(), lines.next()?.parse().ok()?))
-        });
-        let Some((name, last)) = parsed else {
+        let Some((name, last)) = parse_life(&bytes) else {
             let detail = "its file `life` is damaged; restore it, or remove the folder";
             return Err(StartError::new(Code::ConfigInvalid, subject(folder)).with_detail(detail));
         };
         Ok(Self {
             name: Some(name),
-            last: Incarnation(last),
+            last,
             _lock: lock,
         })
     }
@@ -91,7 +87,7 @@ impl DataDir {
                 env.files.remove(&new)?;
             }
             env.files
-                .write_new(&new, format!("{name}\n{}\n", next.0).as_bytes())?;
+                .write_new(&new, life_text(name, next).as_bytes())?;
             env.files.rename(&new, &path)?;
             env.files.sync_dir(folder)
         };
@@ -109,6 +105,18 @@ pub(crate) fn incarnation_by_clock(env: &Env) -> Incarnation {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     Incarnation(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Reads the name and the incarnation of the last life.
+pub(crate) fn parse_life(bytes: &[u8]) -> Option<(String, Incarnation)> {
+    let mut lines = std::str::from_utf8(bytes).ok()?.lines();
+    let (name, last) = (lines.next()?, lines.next()?);
+    Some((name.to_owned(), Incarnation(last.parse().ok()?)))
+}
+
+/// Returns what [`parse_life`] reads.
+pub(crate) fn life_text(name: &str, incarnation: Incarnation) -> String {
+    format!("{name}\n{}\n", incarnation.0)
 }
 
 fn subject(folder: &Path) -> String {

@@ -13,6 +13,9 @@ mod client;
 mod data_dir;
 mod derived;
 pub mod env;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod net;
 mod node;
 mod service;

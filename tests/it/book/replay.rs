@@ -39,6 +39,7 @@ const BY_HAND: &[&str] = &[
     "cargo test",
     "cargo run --example cluster",
     "cargo run --package callboard-sim",
+    "cargo run --release --bin ",
     "cargo install mdbook",
     "mdbook serve book",
 ];

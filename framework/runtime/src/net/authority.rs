@@ -90,21 +90,23 @@ impl Authority {
         }
         identity::check_key_mode(files, &path)?;
         let pem = files.read(&path, FILE_BYTES_MAX).map_err(failed)?;
-        let damaged = |why: String| {
+        Self::of_development_key(&pem).map_err(|why| {
             StartError::new(Code::CertificateInvalid, format!("file {}", path.display()))
                 .with_detail(format!(
                     "the development authority is damaged: {why}; delete the folder {} and start \
                      again: a new one is made",
                     folder.display()
                 ))
-        };
-        let der =
-            PrivateKeyDer::from_pem_slice(&pem).map_err(|error| damaged(error.to_string()))?;
+        })
+    }
+
+    /// Returns the development authority whose key the PEM text holds, or why it holds none.
+    pub(super) fn of_development_key(pem: &[u8]) -> Result<Self, String> {
+        let der = PrivateKeyDer::from_pem_slice(pem).map_err(|error| error.to_string())?;
         let key = KeyPair::from_der_and_sign_algo(&der, &rcgen::PKCS_ED25519)
-            .map_err(|error| damaged(error.to_string()))?;
-        let cluster = ClusterName::new(DEVELOPMENT_CLUSTER)
-            .map_err(|error| invalid("development authority", error.to_string()))?;
-        Self::sign_itself(cluster, key, true)
+            .map_err(|error| error.to_string())?;
+        let cluster = ClusterName::new(DEVELOPMENT_CLUSTER).map_err(|error| error.to_string())?;
+        Self::sign_itself(cluster, key, true).map_err(|error| error.detail().to_owned())
     }
 
     /// The certificate follows from the key, so the key alone has to be kept: an Ed25519

@@ -33,6 +33,8 @@ mod config;
 mod deny;
 mod endpoint;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod handshake;
 mod identity;
 mod lane;
