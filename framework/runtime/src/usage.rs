@@ -5,7 +5,7 @@
 
 use crate::call::{Hub, Session};
 use crate::net::Net;
-use crate::telemetry::LinkSample;
+use crate::telemetry::{LinkSample, PortSample};
 
 /// How much is held of one kind of thing, in the table or buffer that holds the most of it.
 #[doc(hidden)]
@@ -35,7 +35,12 @@ pub(crate) fn metrics(hub: &Hub, net: &Net) -> String {
             }
         })
         .collect();
-    hub.metrics().text(&links, &hub.depths(), &net.refusals())
+    let port = PortSample {
+        refusals: net.refusals(),
+        strays: net.strays(),
+        asked: net.asked(),
+    };
+    hub.metrics().text(&links, &hub.depths(), &port)
 }
 
 /// Returns what a node or a client holds.
@@ -68,6 +73,15 @@ pub(crate) fn usage(hub: &Hub, net: &Net) -> Vec<Held> {
             limits
                 .reply_bytes_max
                 .max(hub.limits().body_bytes_max as usize) as u64,
+        ),
+        held(
+            "bytes of large arguments that come",
+            sessions
+                .iter()
+                .map(|session| session.bodies().taken_bytes().0)
+                .max()
+                .unwrap_or(0),
+            limits.bodies_bytes_max.max(1 << 10) as u64,
         ),
         held(
             "streams without their call",

@@ -246,6 +246,9 @@ codes! {
     PeerDenied = 2015 "peer-denied", Caller, NotSent, Never,
         "one side of the connection is on the deny list of the other",
         "give it another certificate, or take it off the list";
+    PeerAbuse = 2016 "peer-abuse", Peer, NotSent, Elsewhere,
+        "one side of the connection passed a limit that an orderly peer does not come near",
+        "find out what runs there; if it is yours, raise the setting that the detail is about";
 
     // Starting.
     BindFailed = 3001 "bind-failed", Us, NotSent, Never,

@@ -14,6 +14,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -31,7 +32,7 @@ use futures_core::Stream;
 use futures_util::task::AtomicWaker;
 use tokio::sync::oneshot;
 
-use crate::net::{AppendError, RecvStream, SendStream, StreamFor};
+use crate::net::{AppendError, RecvStream, SendStream, StreamError, StreamFor};
 
 use super::{
     codec,
@@ -39,6 +40,7 @@ use super::{
     hub::Hub,
     interface::MethodSpec,
     port::panic_text,
+    room::Taken,
     session::{Late, Session},
     stream::{Inbound, RemoteSink, pump},
     streams::Halves,
@@ -321,21 +323,32 @@ impl Arrival {
         self.0.session.served_ended(self.0.id);
     }
 
-    pub(super) async fn read_body(&self) -> Option<Bytes> {
-        let mut recv = self.take_recv().await?;
-        let frame = recv
-            .read_frame(codec::stream_frame_bytes_max(self.hub()))
-            .await
-            .ok()??;
+    /// Reads the arguments from the call's stream, once there is room for them.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub(super) async fn read_body(&self) -> Result<(Bytes, Taken), String> {
+        let early = || "the arguments' stream ended early, or did not come".to_owned();
+        let failed = |error: StreamError| format!("the arguments' stream: {error}");
+        // A caller whose bodies find no free stream may wait a while before it opens one.
+        let recv = tokio::time::timeout(STREAM_WAIT_MAX, self.take_recv()).await;
+        let mut recv = recv.ok().flatten().ok_or_else(early)?;
+        let most = codec::stream_frame_bytes_max(self.hub());
+        let length = recv.announced(most).await.map_err(failed)?;
+        let length = length.ok_or_else(early)?;
+        // BEFORE more than the length is read: what waits stays in the network.
+        let taken = self.0.session.bodies().take(length).await;
+        let frame = recv.read_frame(most).await.map_err(failed)?;
+        let frame = frame.ok_or_else(early)?;
         let body = match StreamFrame::decode(&frame) {
             Ok(StreamFrame::Body(body)) => frame.slice_ref(body),
-            _ => return None,
+            _ => return Err("the arguments' stream does not begin with a body".to_owned()),
         };
         // The items of a streamed argument follow on the same stream.
         let (again, place) = oneshot::channel();
         let _ = again.send(recv);
         *self.0.recv.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
-        Some(body)
+        Ok((body, taken))
     }
 
     async fn take_send(&self) -> Option<SendStream> {
@@ -420,3 +433,7 @@ impl fmt::Debug for Served {
             .finish_non_exhaustive()
     }
 }
+
+/// How long the stream of a call's arguments may be missing: far above what it takes until one of a
+/// hundred is free, far below the deadline that a peer could set.
+const STREAM_WAIT_MAX: Duration = Duration::from_secs(60);

@@ -20,6 +20,10 @@ pub struct CallLimits {
     /// Bytes of frames from one peer that wait behind a large body of the same sender to the same
     /// target. Default 4 MiB. A frame over it is refused with `MailboxFull`.
     pub held_bytes_max: usize,
+    /// Bytes of large arguments of one peer that are being received. Default 64 MiB; one may come
+    /// whatever its length. More are left in the network until there is room, or until their
+    /// deadline. It costs this much memory for each peer.
+    pub bodies_bytes_max: usize,
     /// Arguments and replies up to this many encoded bytes travel on a lane, larger ones on a
     /// stream of their own. Default 64 KiB. Larger values let one body delay its neighbours.
     pub inline_bytes_max: usize,
@@ -47,6 +51,7 @@ impl Default for CallLimits {
             served_max: 65_536,
             reply_bytes_max: 256 << 20,
             held_bytes_max: 4 << 20,
+            bodies_bytes_max: 64 << 20,
             inline_bytes_max: 64 << 10,
             activations_max: 100_000,
             quarantine: Duration::from_secs(600),

@@ -42,6 +42,7 @@ mod pending;
 mod port;
 mod reference;
 mod remote;
+mod room;
 mod route;
 mod scope;
 mod served;

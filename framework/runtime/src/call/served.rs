@@ -28,6 +28,16 @@ struct Inner<T> {
     len: usize,
 }
 
+/// Why a call or a watch has no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotEntered {
+    /// There are as many as may be.
+    Full,
+    /// One with its number waits or runs: two with one number could not be told apart, and the peer
+    /// would count for one where it has many.
+    Twice,
+}
+
 impl<T> ServedTable<T> {
     /// Makes a table for at most `most` entries; it grows with use.
     pub(super) fn new(most: usize) -> Self {
@@ -37,25 +47,27 @@ impl<T> ServedTable<T> {
         }
     }
 
-    /// Enters a call or a watch; returns false when there are too many. Of two with one number, the
-    /// later takes the place of the earlier.
-    pub(super) fn enter(&self, call: CallId, served: T) -> bool {
+    /// Enters a call or a watch.
+    ///
+    /// # Errors
+    /// [`NotEntered`]; the entry that has the number keeps it.
+    pub(super) fn enter(&self, call: CallId, served: T) -> Result<(), NotEntered> {
         let mut inner = self.lock();
+        if inner.has(call) {
+            return Err(NotEntered::Twice);
+        }
         if inner.len >= self.most {
-            return false;
+            return Err(NotEntered::Full);
         }
         let place = place_of(call).filter(|place| *place < self.most);
-        let before = match place.map(|place| inner.place(place)) {
-            Some(Some(entry)) if entry.as_ref().is_none_or(|(earlier, _)| *earlier == call) => {
-                entry.replace((call, served)).map(|(_, earlier)| earlier)
+        match place.and_then(|place| inner.place(place)) {
+            Some(entry) if entry.is_none() => *entry = Some((call, served)),
+            _ => {
+                inner.others.insert(call, served);
             }
-            _ => inner.others.insert(call, served),
-        };
-        inner.len += usize::from(before.is_none());
-        // Dropped AFTER the lock was released.
-        drop(inner);
-        drop(before);
-        true
+        }
+        inner.len += 1;
+        Ok(())
     }
 
     /// Takes out a call or a watch that was answered or cancelled.
@@ -89,6 +101,12 @@ impl<T> ServedTable<T> {
 }
 
 impl<T> Inner<T> {
+    fn has(&self, call: CallId) -> bool {
+        let entry = place_of(call).and_then(|place| self.places.get(place));
+        let in_place = matches!(entry, Some(Some((served, _))) if *served == call);
+        in_place || (!self.others.is_empty() && self.others.contains_key(&call))
+    }
+
     fn place(&mut self, place: usize) -> Option<&mut Option<(CallId, T)>> {
         if place >= self.places.len() {
             self.places.resize_with(place + 1, || None);
@@ -118,9 +136,10 @@ mod tests {
     #[test]
     fn a_call_is_kept_while_the_next_one_in_its_place_comes_and_goes() {
         let table = ServedTable::new(8);
-        assert!(table.enter(call(1, 5), 'a'));
-        assert!(
+        assert_eq!(table.enter(call(1, 5), 'a'), Ok(()));
+        assert_eq!(
             table.enter(call(2, 5), 'b'),
+            Ok(()),
             "before the word that `a` was dropped"
         );
         assert_eq!(table.len(), 2);
@@ -133,21 +152,27 @@ mod tests {
     #[test]
     fn the_table_is_bounded_whatever_the_numbers_are() {
         let table = ServedTable::new(2);
-        assert!(table.enter(call(1, u64::from(u32::MAX)), 'a'));
-        assert!(table.enter(CallId(u64::MAX), 'w'), "a watch");
-        assert!(!table.enter(call(1, 0), 'b'));
+        assert_eq!(table.enter(call(1, u64::from(u32::MAX)), 'a'), Ok(()));
+        assert_eq!(table.enter(CallId(u64::MAX), 'w'), Ok(()), "a watch");
+        assert_eq!(table.enter(call(1, 0), 'b'), Err(NotEntered::Full));
         assert_eq!(table.leave(CallId(u64::MAX)), Some('w'));
-        assert!(table.enter(call(1, 0), 'b'));
+        assert_eq!(table.enter(call(1, 0), 'b'), Ok(()));
         assert_eq!(table.take(), ['b', 'a']);
         assert_eq!(table.len(), 0);
     }
 
     #[test]
-    fn a_number_that_comes_twice_is_one_entry() {
+    fn a_number_that_is_in_use_is_refused_and_its_entry_stays() {
         let table = ServedTable::new(8);
-        assert!(table.enter(call(1, 0), 'a'));
-        assert!(table.enter(call(1, 0), 'b'));
-        assert_eq!(table.len(), 1);
-        assert_eq!(table.leave(call(1, 0)), Some('b'));
+        for number in [call(1, 0), call(1, 99), CallId(u64::MAX)] {
+            assert_eq!(table.enter(number, 'a'), Ok(()));
+            assert_eq!(table.enter(number, 'b'), Err(NotEntered::Twice));
+            assert_eq!(table.len(), 1);
+            assert_eq!(table.leave(number), Some('a'));
+            assert_eq!(table.leave(number), None);
+        }
+        let full = ServedTable::new(1);
+        assert_eq!(full.enter(call(1, 0), 'a'), Ok(()));
+        assert_eq!(full.enter(call(1, 0), 'b'), Err(NotEntered::Twice));
     }
 }

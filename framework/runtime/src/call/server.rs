@@ -35,7 +35,9 @@ use super::{
     interface::Interface,
     meta::{Caller, Meta, Queued},
     pending::Returned,
+    room::Taken,
     scope::Chain,
+    served::NotEntered,
     session::Session,
     streams::{STRAY_MAX, Streams},
 };
@@ -228,10 +230,10 @@ impl Intake for Receiver {
         let frame =
             Frame::decode(frame).map_err(|error| LinkDown::new(error.code(), error.to_string()))?;
         match frame {
-            Frame::Call(call) => self.call(lane, memory, &call, now),
-            Frame::Reply(reply) => self.reply(memory, reply, now),
+            Frame::Call(call) => self.call(lane, memory, &call, now)?,
+            Frame::Reply(reply) => self.reply(memory, reply, now)?,
             Frame::Cancel(id) => self.cancel(id),
-            Frame::Watch(watch) => self.watch(lane, watch),
+            Frame::Watch(watch) => self.watch(lane, watch)?,
             Frame::Down(down) => self.0.watches.complete(down.id, down.reason),
             _ => {}
         }
@@ -240,21 +242,50 @@ impl Intake for Receiver {
 }
 
 impl Receiver {
-    fn call(&self, lane: usize, memory: &Bytes, call: &CallFrame<'_>, now: Time) {
+    /// # Errors
+    /// When the number of the call is in use: what comes later could not be told apart.
+    fn call(
+        &self,
+        lane: usize,
+        memory: &Bytes,
+        call: &CallFrame<'_>,
+        now: Time,
+    ) -> Result<(), LinkDown> {
         let session = &self.0;
         let hub = &session.hub;
         let on_stream = call.body == Body::OnStream;
-        let stream = (call.streamed || on_stream).then(|| session.streams.expect(call.id));
+        let most = hub.call_limits().served_max;
+        let stream = (call.streamed || on_stream).then(|| session.streams.expect(call.id, most));
+        let (stream, mut entered) = match stream.transpose() {
+            Ok(stream) => (stream, Ok(())),
+            Err(refusal) => (None, Err(refusal)),
+        };
         let arrival = Arrival::new(session.clone(), call.id, lane, !call.send, stream);
-        let refuse = |arrival, error| refuse(hub, call.interface, call.method, arrival, error);
         if hub.is_stopping() {
-            return refuse(arrival, node_error(hub, Code::NodeStopping));
+            let error = node_error(hub, Code::NodeStopping);
+            refuse(hub, call.interface, call.method, arrival, error);
+            return Ok(());
         }
-        if !call.send && !session.serve(&arrival.0) {
-            let error = node_error(hub, Code::MailboxFull);
-            let detail = "too many calls of this peer wait or run";
-            return refuse(arrival, error.with_detail(detail));
+        if !call.send && entered.is_ok() {
+            entered = session.serve(&arrival.0);
         }
+        match entered {
+            Ok(()) => self.admit(memory, call, now, arrival),
+            Err(NotEntered::Twice) => return Err(used_twice(call.id)),
+            Err(NotEntered::Full) => {
+                let error = node_error(hub, Code::MailboxFull);
+                let detail = "too many calls of this peer wait or run";
+                let error = error.with_detail(detail);
+                refuse(hub, call.interface, call.method, arrival, error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands a call on, unless its pair is held.
+    fn admit(&self, memory: &Bytes, call: &CallFrame<'_>, now: Time, arrival: Arrival) {
+        let session = &self.0;
+        let hub = &session.hub;
         let arrived = ArrivedCall {
             pair: pair(hub, call),
             interface: call.interface,
@@ -296,11 +327,17 @@ impl Receiver {
         }
     }
 
-    fn reply(&self, memory: &Bytes, reply: Reply<'_>, now: Time) {
+    /// # Errors
+    /// When the call of the reply has one already that waits for its stream.
+    fn reply(&self, memory: &Bytes, reply: Reply<'_>, now: Time) -> Result<(), LinkDown> {
+        let most = self.0.hub.call_limits().in_flight_max;
         let returned = match reply.outcome {
             Ok(Body::Inline(body)) => Returned::Body(memory.slice_ref(body), now),
             // Expected BEFORE the caller hears of it: one that is dropped in between still forgets it.
-            Ok(Body::OnStream) => Returned::OnStream(self.0.reply_streams.expect(reply.id)),
+            Ok(Body::OnStream) => {
+                let halves = self.0.reply_streams.expect(reply.id, most);
+                Returned::OnStream(halves.map_err(|_| used_twice(reply.id))?)
+            }
             Err(error) => Returned::Failed(error),
         };
         let on_stream = matches!(returned, Returned::OnStream(_));
@@ -313,6 +350,7 @@ impl Receiver {
             // The caller is gone; the stream that follows must not wait for it.
             self.0.reply_streams.forget(reply.id);
         }
+        Ok(())
     }
 
     fn cancel(&self, id: CallId) {
@@ -322,28 +360,36 @@ impl Receiver {
         }
     }
 
-    fn watch(&self, lane: usize, watch: Watch) {
+    /// # Errors
+    /// When the number of the watch is in use.
+    fn watch(&self, lane: usize, watch: Watch) -> Result<(), LinkDown> {
         let (session, hub) = (&self.0, &self.0.hub);
         let mine = watch.incarnation == hub.me().incarnation;
         let actor = if mine { hub.actor(watch.actor) } else { None };
         let Some(actor) = actor else {
-            return session.send_down(
+            session.send_down(
                 lane,
                 Down {
                     id: watch.id,
                     reason: DownReason::Gone,
                 },
             );
+            return Ok(());
         };
         let arrival = Arrival::new(session.clone(), watch.id, lane, true, None);
-        if !session.serve(&arrival.0) {
-            return session.send_down(
-                lane,
-                Down {
-                    id: watch.id,
-                    reason: DownReason::Unrecognised,
-                },
-            );
+        match session.serve(&arrival.0) {
+            Ok(()) => {}
+            Err(NotEntered::Twice) => return Err(used_twice(watch.id)),
+            Err(NotEntered::Full) => {
+                session.send_down(
+                    lane,
+                    Down {
+                        id: watch.id,
+                        reason: DownReason::Unrecognised,
+                    },
+                );
+                return Ok(());
+            }
         }
         let session = session.clone();
         hub.tasks().spawn("watch", async move {
@@ -357,6 +403,7 @@ impl Receiver {
                 () = arrival.cancelled() => {}
             }
         });
+        Ok(())
     }
 }
 
@@ -367,11 +414,17 @@ async fn receive_bodies(session: Arc<Session>, first: Arrived) {
     let mut next = Some(first);
     while let Some(Arrived { call, body }) = next {
         let received = match body {
-            Some(body) => Ok(body),
-            None => receive_body(&session.hub, &call).await,
+            Some(body) => Ok((body, None)),
+            None => receive_body(&session.hub, &call)
+                .await
+                .map(|(body, taken)| (body, Some(taken))),
         };
         match received {
-            Ok(body) => dispatch(&session.hub, call, &body),
+            Ok((body, taken)) => {
+                dispatch(&session.hub, call, &body);
+                // AFTER it was decoded: until then both are there.
+                drop(taken);
+            }
             Err(error) => refuse(
                 &session.hub,
                 call.interface,
@@ -387,17 +440,16 @@ async fn receive_bodies(session: Arc<Session>, first: Arrived) {
 /// Reads a body from its stream, unless its caller may not make the call. It is waited for up to the
 /// call's deadline: a stream that was lost before it came, or that the caller of a send left open,
 /// must not hold up the pair for as long as the session lasts.
-async fn receive_body(hub: &Hub, arrived: &ArrivedCall) -> Result<Bytes, CallError> {
+async fn receive_body(hub: &Hub, arrived: &ArrivedCall) -> Result<(Bytes, Taken), CallError> {
     hub.permits(arrived.interface, arrived.method, &arrived.meta.caller)?;
     let deadline = pin!(Alarm::new(hub.deadlines(), arrived.meta.deadline));
     let body = match select(pin!(arrived.arrival.read_body()), deadline).await {
         Either::Left((body, _)) => body,
-        Either::Right(((), _)) => None,
+        Either::Right(((), _)) => {
+            Err("the arguments did not come before the call's deadline".to_owned())
+        }
     };
-    body.ok_or_else(|| {
-        node_error(hub, Code::StreamBroken)
-            .with_detail("the arguments' stream ended early, or did not come")
-    })
+    body.map_err(|detail| node_error(hub, Code::StreamBroken).with_detail(detail))
 }
 
 /// Finds the target and hands it the call.
@@ -490,6 +542,11 @@ async fn sweep(session: Arc<Session>, streams: fn(&Session) -> &Streams) {
             return;
         }
     }
+}
+
+fn used_twice(call: CallId) -> LinkDown {
+    let detail = format!("the number {} of a call is in use", call.0);
+    LinkDown::new(Code::FrameMalformed, detail)
 }
 
 fn node_error(hub: &Hub, code: Code) -> CallError {

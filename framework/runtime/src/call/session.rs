@@ -26,8 +26,18 @@ use callboard_protocol::{
 use crate::net::{AppendError, Link, LinkDown};
 
 use super::{
-    arrival::Served, deadline::Alarm, face::Face, hold::Holds, hub::Hub, pending::Pending,
-    served::ServedTable, server::Arrived, streams::Streams, turnstile::Turnstile, watch::Watches,
+    arrival::Served,
+    deadline::Alarm,
+    face::Face,
+    hold::Holds,
+    hub::Hub,
+    pending::Pending,
+    room::Room,
+    served::{NotEntered, ServedTable},
+    server::Arrived,
+    streams::Streams,
+    turnstile::Turnstile,
+    watch::Watches,
 };
 
 /// A session. It ends with its link; the next link to the same peer makes a new one.
@@ -41,6 +51,8 @@ pub(crate) struct Session {
     pub(crate) watches: Watches,
     pub(super) holds: Holds<Arrived>,
     served: ServedTable<Arc<Served>>,
+    /// Room for large bodies that are being received.
+    bodies: Room,
     /// Error replies that wait for room on their lane.
     late_errors: AtomicUsize,
     /// The bytes of the replies that wait for room or for their reader.
@@ -66,6 +78,7 @@ impl Session {
             reply_streams: Streams::default(),
             watches: Watches::default(),
             served: ServedTable::new(limits.served_max),
+            bodies: Room::new(limits.bodies_bytes_max),
             late_errors: AtomicUsize::new(0),
             late_bytes: AtomicUsize::new(0),
             agreements: RwLock::default(),
@@ -196,14 +209,22 @@ impl Session {
         }
     }
 
-    /// Enters a call of the peer; returns false when there are too many.
-    pub(super) fn serve(&self, served: &Arc<Served>) -> bool {
+    /// Enters a call of the peer.
+    ///
+    /// # Errors
+    /// [`NotEntered`].
+    pub(super) fn serve(&self, served: &Arc<Served>) -> Result<(), NotEntered> {
         self.served.enter(served.call(), served.clone())
     }
 
     /// Takes out a call of the peer that was answered or cancelled.
     pub(super) fn served_ended(&self, call: CallId) -> Option<Arc<Served>> {
         self.served.leave(call)
+    }
+
+    /// Returns the room for large bodies of the peer that are being received.
+    pub(crate) fn bodies(&self) -> &Room {
+        &self.bodies
     }
 
     /// Counts a reply of so many bytes that waits until the guard is dropped. Returns nothing when

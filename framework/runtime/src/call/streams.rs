@@ -15,6 +15,8 @@ use tokio::sync::oneshot;
 
 use crate::net::{RecvStream, SendStream};
 
+use super::served::NotEntered;
+
 /// The two halves of a call's stream, each of which comes when the stream does. They go to
 /// different tasks.
 #[derive(Debug)]
@@ -24,7 +26,7 @@ pub(crate) struct Halves<S = SendStream, R = RecvStream> {
 }
 
 /// The streams of one session that miss their call or are missed by it. The number of accepted
-/// ones is bounded by QUIC's stream limit, that of expected ones by the calls in flight.
+/// ones is bounded by QUIC's stream limit, that of expected ones by who expects them.
 #[derive(Debug)]
 pub(crate) struct Streams<S = SendStream, R = RecvStream>(Mutex<Inner<S, R>>);
 
@@ -99,7 +101,10 @@ impl<S, R> Streams<S, R> {
     }
 
     /// Waits for the stream of a call; ends without one when the session or the call does.
-    pub(crate) fn expect(&self, call: CallId) -> Halves<S, R> {
+    ///
+    /// # Errors
+    /// [`NotEntered`] when a call of this number waits for its stream already, or `most` do.
+    pub(crate) fn expect(&self, call: CallId, most: usize) -> Result<Halves<S, R>, NotEntered> {
         let (sender, send) = oneshot::channel();
         let (receiver, recv) = oneshot::channel();
         let mut inner = self.lock();
@@ -108,15 +113,20 @@ impl<S, R> Streams<S, R> {
                 let _ = sender.send(send);
                 let _ = receiver.send(recv);
             }
+            Some(earlier @ Meeting::Expected(..)) => {
+                inner.meetings.insert(call, earlier);
+                return Err(NotEntered::Twice);
+            }
             // Given back already: it will not come again.
             None if inner.take_unwanted(call) => {}
-            Some(Meeting::Expected(..)) | None => {
+            None if inner.meetings.len() >= most => return Err(NotEntered::Full),
+            None => {
                 inner
                     .meetings
                     .insert(call, Meeting::Expected(sender, receiver));
             }
         }
-        Halves { send, recv }
+        Ok(Halves { send, recv })
     }
 
     /// Forgets a call that has ended; its stream is dropped when it comes.
@@ -181,6 +191,7 @@ mod tests {
     use super::*;
 
     const CALL: CallId = CallId(7);
+    const MOST: usize = 3000;
 
     fn streams() -> Streams<&'static str, &'static str> {
         Streams::default()
@@ -189,19 +200,26 @@ mod tests {
     #[test]
     fn a_stream_and_its_call_meet_in_either_order() {
         let streams = streams();
-        let mut halves = streams.expect(CALL);
+        let mut halves = streams.expect(CALL, MOST).expect("the first");
+        let twice = streams
+            .expect(CALL, MOST)
+            .expect_err("its number is in use");
+        assert_eq!(twice, NotEntered::Twice);
+        let full = streams.expect(CallId(8), 1).expect_err("one waits");
+        assert_eq!(full, NotEntered::Full);
         assert!(!streams.accepted(CALL, "send", "recv", Time::ZERO));
         assert_eq!(halves.send.try_recv(), Ok("send"));
         assert_eq!(halves.recv.try_recv(), Ok("recv"));
         assert!(streams.accepted(CALL, "send", "recv", Time::ZERO));
-        assert_eq!(streams.expect(CALL).recv.try_recv(), Ok("recv"));
+        let mut halves = streams.expect(CALL, MOST).expect("a new one");
+        assert_eq!(halves.recv.try_recv(), Ok("recv"));
         assert_eq!(streams.len(), 0);
     }
 
     #[test]
     fn the_stream_of_a_call_that_ended_is_given_back() {
         let streams = streams();
-        drop(streams.expect(CALL));
+        drop(streams.expect(CALL, MOST));
         streams.forget(CALL);
         assert!(!streams.accepted(CALL, "send", "recv", Time::ZERO));
         assert_eq!(streams.len(), 0);
@@ -212,7 +230,7 @@ mod tests {
         let streams = streams();
         // More ends than are remembered: this one was evicted.
         for call in 0..2000 {
-            drop(streams.expect(CallId(call)));
+            drop(streams.expect(CallId(call), MOST));
             streams.forget(CallId(call));
         }
         assert!(streams.accepted(CALL, "send", "recv", Time::ZERO));
@@ -223,7 +241,7 @@ mod tests {
         assert!(streams.sweep(Time::ZERO + STRAY_MAX), "one is left");
         assert_eq!(streams.len(), 1);
         // Its call hears that it is gone instead of waiting for it.
-        let mut late = streams.expect(CALL);
+        let mut late = streams.expect(CALL, MOST).expect("the first");
         assert_eq!(
             late.recv.try_recv(),
             Err(oneshot::error::TryRecvError::Closed)

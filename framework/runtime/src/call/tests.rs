@@ -274,5 +274,45 @@ async fn an_error_of_a_newer_version_is_named_by_its_number() {
     raw.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_number_in_use_for_another_call_closes_the_link() {
+    let town = Town::new();
+    let node = Node::builder()
+        .identity(town.issue("n1", PeerKind::Node))
+        .host::<Oracle>()
+        .start()
+        .await
+        .expect("starts");
+    for (times, twice) in (1..).zip([Body::Inline(&[]), Body::OnStream]) {
+        let identity = town.issue("raw", PeerKind::Client);
+        let mut raw = Raw::start(&identity, vec![node.local_addr()], Vec::new());
+        let link = raw.link().await;
+        let ask = MethodId::of("Oracle", "ask");
+        // It waits for the stream that its body is on.
+        let waiting = Call {
+            body: Body::OnStream,
+            ..call(5, InterfaceId::of("Oracle"), ask, &[])
+        };
+        append(&link, |out| waiting.encode(out).expect("short"));
+        let again = Call {
+            body: twice,
+            ..waiting
+        };
+        append(&link, |out| again.encode(out).expect("short"));
+        let why = tokio::time::timeout(PATIENCE, link.closed()).await;
+        why.expect("the node closes");
+        raw.stop().await;
+        // The peer may hear the end of the connection before the reason: the node's own word counts.
+        let closed = format!("callboard_links_refused{{code=\"CB2009\"}} {times}\n");
+        let counted = tokio::time::timeout(PATIENCE, async {
+            while !node.metrics().contains(&closed) {
+                tokio::task::yield_now().await;
+            }
+        });
+        assert!(counted.await.is_ok(), "no {closed} in {}", node.metrics());
+    }
+    node.stop().await;
+}
+
 /// Far longer than anything takes.
 const PATIENCE: Duration = Duration::from_secs(20);

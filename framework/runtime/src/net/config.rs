@@ -37,6 +37,13 @@ pub struct Config {
     pub dial_timeout: Duration,
     /// How long a connection may take from its TLS handshake to its accepted hello; default 5 s.
     pub hello_timeout: Duration,
+    /// How long what a peer has begun may stand still; default 10 s, 100 ms to 1 h.
+    ///
+    /// A frame that has begun on a lane has to be whole after this, or the link is closed. A body
+    /// on a stream, and an item that has begun, has to come at 64 KiB each such time, or the
+    /// stream is given up. So it is the slowest path that bodies pass, 6.4 KiB/s, and how long one
+    /// that sends a byte a second holds what was set aside for it.
+    pub stall_timeout: Duration,
     /// The guess of a path's round trip before it is measured; default 100 ms.
     ///
     /// A lost first packet is sent again after three times this. quinn's default is 333 ms, which
@@ -52,7 +59,11 @@ pub struct Config {
     /// More are refused.
     pub pending_max: usize,
     /// From this many pending connections on, a dialler must first prove that its address is its
-    /// own, by one more round trip (QUIC Retry); default 64.
+    /// own, by one more round trip (QUIC Retry); default 0: always.
+    ///
+    /// Until then nothing is kept of it, and what goes out to it is shorter than what came in, so
+    /// that a forged address costs neither this node nor its owner. Below this number a dialler
+    /// saves the round trip, and a forged address is sent up to four times what came in its name.
     pub retry_above: usize,
 
     /// Ordered lanes to each peer; default 1, 1 to 16.
@@ -68,6 +79,11 @@ pub struct Config {
     /// The most streams that a peer may have open to this node for large bodies and user streams;
     /// default 128. Opening one more waits.
     pub streams_max: u32,
+    /// The streams that a peer may open and give up each second before they say what they are for;
+    /// default 1000, from 1. Four times as many at once close the link with `PeerAbuse`.
+    ///
+    /// A caller that drops calls with large bodies gives up some. Each costs about 20 µs.
+    pub strays_max: u32,
     /// The bytes that a peer may send on one lane or stream ahead of its reader; default 2 MiB.
     ///
     /// It bounds the speed of one lane to this much a round trip.
@@ -103,13 +119,15 @@ impl Default for Config {
             keep_alive: Duration::from_secs(1),
             dial_timeout: Duration::from_secs(3),
             hello_timeout: Duration::from_secs(5),
+            stall_timeout: Duration::from_secs(10),
             initial_rtt: Duration::from_millis(100),
             peers_max: 1024,
             pending_max: 256,
-            retry_above: 64,
+            retry_above: 0,
             lanes: 1,
             lane_buffer_bytes_max: 4 << 20,
             streams_max: 128,
+            strays_max: 1000,
             stream_window_bytes: 2 << 20,
             receive_window_bytes: 8 << 20,
             send_window_bytes: 8 << 20,
@@ -143,12 +161,17 @@ impl Config {
                 within(self.hello_timeout, second / 100, hour),
             ),
             (
+                "stall_timeout",
+                within(self.stall_timeout, second / 10, hour),
+            ),
+            (
                 "initial_rtt",
                 within(self.initial_rtt, second / 1000, second * 10),
             ),
             ("peers_max", self.peers_max > 0),
             ("limits.members_max", self.limits.members_max > 0),
             ("pending_max", self.pending_max > 0),
+            ("strays_max", self.strays_max > 0),
             ("lanes", within(self.lanes, 1, LANES_MAX)),
             ("lane_buffer_bytes_max", self.lane_buffer_bytes_max > 0),
             (

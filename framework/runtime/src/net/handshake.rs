@@ -137,6 +137,11 @@ impl ControlReader {
         }
     }
 
+    /// Returns whether the last frame was whole.
+    pub(super) fn is_between_frames(&self) -> bool {
+        self.splitter.is_between_frames()
+    }
+
     /// Reads the list of members by which the other side agrees to the link.
     pub(super) async fn members(&mut self) -> Result<Vec<MemberInfo>, LinkDown> {
         match self.next().await? {

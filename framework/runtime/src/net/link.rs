@@ -19,6 +19,7 @@ use callboard_protocol::wire::hello::{About, Accepted, HostedInterface, PeerKind
 use tokio_util::sync::CancellationToken;
 
 use super::close;
+use super::config::Config;
 use super::deny::Fingerprint;
 use super::error::{AppendError, LinkDown};
 use super::identity::Certified;
@@ -77,6 +78,7 @@ pub(crate) struct Link {
     pub(super) lanes: Box<[Arc<Lane>]>,
     pub(super) control: Arc<Lane>,
     pub(super) stats: Stats,
+    stall: Duration,
     leaving: AtomicBool,
     /// Why this side closed, if it did.
     closed_for: OnceLock<LinkDown>,
@@ -99,18 +101,18 @@ impl Link {
         peer: PeerInfo,
         accepted: Accepted,
         connection: quinn::Connection,
-        lane_buffer_bytes_max: usize,
-        control_bytes_max: u32,
+        config: &Config,
     ) -> Arc<Self> {
-        let lane = |_| Lane::new(lane_buffer_bytes_max, accepted.frame_bytes_max);
+        let lane = |_| Lane::new(config.lane_buffer_bytes_max, accepted.frame_bytes_max);
         Arc::new(Self {
             session,
             peer,
             accepted,
             connection,
             lanes: (0..accepted.lanes).map(lane).collect(),
-            control: Lane::new(CONTROL_BUFFER_BYTES_MAX, control_bytes_max),
+            control: Lane::new(CONTROL_BUFFER_BYTES_MAX, config.limits.control_bytes_max),
             stats: Stats::default(),
+            stall: config.stall_timeout,
             leaving: AtomicBool::new(false),
             closed_for: OnceLock::new(),
             ended_for: OnceLock::new(),
@@ -182,7 +184,7 @@ impl Link {
     ) -> Result<(SendStream, RecvStream), StreamError> {
         let opened = self.connection.open_bi().await;
         let (send, recv) = opened.map_err(|error| StreamError::Down(close::reason(&error)))?;
-        let (mut send, recv) = (SendStream::new(send), RecvStream::new(recv));
+        let (mut send, recv) = (SendStream::new(send), RecvStream::new(recv, self.stall));
         send.write_preface(call, purpose).await?;
         Ok((send, recv))
     }

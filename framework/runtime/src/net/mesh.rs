@@ -43,6 +43,10 @@ pub(super) struct Mesh {
     /// The tasks of each link, a group each.
     pub(super) links: Tasks,
     pub(super) refusals: Refusals,
+    /// Streams of peers that were given up before they said what they are for.
+    pub(super) strays: AtomicU64,
+    /// Diallers that were asked to prove their address.
+    pub(super) asked: AtomicU64,
     /// Wakes those who wait for a first link: a link came up, or a dial failed.
     pub(super) changed: Notify,
     peers: Mutex<Peers<Arc<Link>>>,
@@ -85,6 +89,8 @@ impl Mesh {
             sessions: tasks.child("sessions"),
             links: tasks.child("links"),
             refusals: Refusals::default(),
+            strays: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
             changed: Notify::new(),
             peers: Mutex::new(peers),
             directory: RwLock::default(),
@@ -138,6 +144,7 @@ impl Mesh {
                 self.refusals.count(Code::TooManyPeers);
                 incoming.refuse();
             } else if pending >= self.config.retry_above && incoming.may_retry() {
+                self.asked.fetch_add(1, Ordering::Relaxed);
                 // It fails only where no retry is possible, which was asked.
                 let _ = incoming.retry();
             } else if let Ok(connecting) = incoming.accept() {
@@ -379,8 +386,7 @@ impl Mesh {
             peer,
             accepted,
             connection.clone(),
-            self.config.lane_buffer_bytes_max,
-            self.config.limits.control_bytes_max,
+            &self.config,
         );
         loop {
             let now = self.env.clock.now();

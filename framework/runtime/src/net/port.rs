@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use callboard_protocol::code::Code;
@@ -122,6 +123,16 @@ impl Net {
     /// Returns how often connections were refused or lost, by code.
     pub(crate) fn refusals(&self) -> BTreeMap<Code, u64> {
         self.mesh.refusals.read()
+    }
+
+    /// Returns how many streams of peers were given up before they said what they are for.
+    pub(crate) fn strays(&self) -> u64 {
+        self.mesh.strays.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many diallers were asked to prove their address.
+    pub(crate) fn asked(&self) -> u64 {
+        self.mesh.asked.load(Ordering::Relaxed)
     }
 
     /// Shows another identity in the handshakes that begin from now on; links stay.

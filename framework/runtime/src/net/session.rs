@@ -11,12 +11,16 @@
 //! others is `mesh`'s and `peers`' business.
 
 use std::mem;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use callboard_protocol::code::Code;
 use callboard_protocol::wire::control::Control;
 use callboard_protocol::wire::hello::PeerKind;
+use tokio::time::Instant;
 
 use super::error::LinkDown;
 use super::handshake::{
@@ -26,7 +30,8 @@ use super::lane::Lane;
 use super::link::Link;
 use super::mesh::Mesh;
 use super::split::Splitter;
-use super::stream::{RecvStream, SendStream};
+use super::strays::Strays;
+use super::stream::{RecvStream, SendStream, StreamError};
 use crate::task::Tasks;
 
 /// Starts the tasks of a link that the layer above has been told of.
@@ -108,8 +113,26 @@ impl Session {
     }
 
     async fn read_control(self, mut control: ControlReader) {
+        let stall = self.mesh.config.stall_timeout;
+        let mut look = pin!(tokio::time::sleep(stall));
+        let mut begun_before = false;
         loop {
-            match control.next().await {
+            // Both branches are cancel safe.
+            let frame = tokio::select! {
+                biased;
+                frame = control.next() => frame,
+                () = look.as_mut() => {
+                    let begun = !control.is_between_frames();
+                    if begun && begun_before {
+                        return self.link.close(stalled(stall));
+                    }
+                    begun_before = begun;
+                    look.as_mut().reset(Instant::now() + stall);
+                    continue;
+                }
+            };
+            begun_before = false;
+            match frame {
                 Ok(Some(frame)) => {
                     if let Err(why) = self.handle_control(frame) {
                         return self.link.close(why);
@@ -178,8 +201,26 @@ impl Session {
         };
         let mut splitter = Splitter::new(self.mesh.config.limits.frame_bytes_max);
         let mut pieces: [Bytes; PIECES] = Default::default();
+        let stall = self.mesh.config.stall_timeout;
+        // Armed once, and set anew only when it fires: a frame that is cut by the end of a packet is
+        // common, and must not cost a timer.
+        let mut alarm = pin!(tokio::time::sleep(stall));
+        let mut begun: Option<Instant> = None;
         loop {
-            let read = recv.read_chunks(&mut pieces).await;
+            // Both branches are cancel safe: quinn keeps what was not taken.
+            let read = tokio::select! {
+                biased;
+                read = recv.read_chunks(&mut pieces) => read,
+                () = alarm.as_mut(), if begun.is_some() => {
+                    let now = Instant::now();
+                    let due = begun.unwrap_or(now) + stall;
+                    if due <= now {
+                        return Err(stalled(stall));
+                    }
+                    alarm.as_mut().reset(due);
+                    continue;
+                }
+            };
             let Some(count) = read.map_err(|error| read_error(&error))? else {
                 return match splitter.is_between_frames() {
                     true => Ok(()),
@@ -193,6 +234,11 @@ impl Session {
                 let frame = |frame: &[u8], memory: &Bytes| intake.frame(lane, frame, memory, now);
                 frames += splitter.each(mem::take(piece), frame)?;
             }
+            begun = match splitter.is_between_frames() {
+                true => None,
+                false if frames == 0 && begun.is_some() => begun,
+                false => Some(Instant::now()),
+            };
             self.link.stats.received(frames, bytes);
             // A lane that never runs dry must not keep the thread from the others.
             tokio::task::coop::consume_budget().await;
@@ -200,26 +246,48 @@ impl Session {
     }
 
     async fn accept_streams(self) {
+        let stall = self.mesh.config.stall_timeout;
+        let strays = Arc::new(Strays::new(self.mesh.config.strays_max));
         while let Ok((send, recv)) = self.link.connection.accept_bi().await {
-            let opened = self
-                .clone()
-                .take_stream(SendStream::new(send), RecvStream::new(recv));
+            let opened = self.clone().take_stream(
+                SendStream::new(send),
+                RecvStream::new(recv, stall),
+                Arc::clone(&strays),
+            );
             self.tasks.spawn("stream", opened);
         }
     }
 
     /// Hands a stream over once it says whose it is. One that does not is reset by its drop; the
-    /// peer's limit of streams bounds how many such there are.
-    async fn take_stream(self, send: SendStream, mut recv: RecvStream) {
+    /// peer's limit of streams bounds how many such there are at once, and `strays` how many in a
+    /// while: a peer that resets a stream may open the next one in the same packet.
+    async fn take_stream(self, send: SendStream, mut recv: RecvStream, strays: Arc<Strays>) {
         match recv.read_preface(self.mesh.config.hello_timeout).await {
             Ok((call, purpose)) => {
                 self.mesh
                     .frames
                     .stream(&self.link, call, purpose, send, recv);
             }
-            Err(error) => tracing::debug!(%error, "a stream without a preface"),
+            Err(StreamError::Preface) => {
+                let detail = "the first bytes of a stream mean nothing";
+                self.link.close(LinkDown::new(Code::FrameMalformed, detail));
+            }
+            Err(StreamError::Down(_)) => {}
+            Err(error) => {
+                tracing::debug!(%error, "a stream without a preface");
+                self.mesh.strays.fetch_add(1, Ordering::Relaxed);
+                if !strays.allow(self.mesh.env.clock.now()) {
+                    let detail = "streams are opened and given up in a storm";
+                    self.link.close(LinkDown::new(Code::PeerAbuse, detail));
+                }
+            }
         }
     }
+}
+
+fn stalled(stall: Duration) -> LinkDown {
+    let detail = format!("a frame that had begun was not whole after {stall:?}");
+    LinkDown::new(Code::PeerAbuse, detail)
 }
 
 /// A lane that nobody reads any more must not look alive: its calls would wait in vain.

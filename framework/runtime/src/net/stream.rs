@@ -4,11 +4,13 @@
 //! but by the reader's. What they say is not known here. Flow control is QUIC's: a slow reader
 //! stops the writer.
 
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use callboard_protocol::code::Code;
 use callboard_protocol::id::CallId;
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::close;
 use super::error::LinkDown;
@@ -44,9 +46,15 @@ pub(crate) enum StreamError {
         /// The bytes allowed.
         max: usize,
     },
+    /// The stream does not say what it is for.
+    #[error("the first bytes of the stream mean nothing")]
+    Preface,
     /// The stream ended inside a frame, or was used after its end.
     #[error("the stream ended inside a frame")]
     Truncated,
+    /// What was begun came too slowly.
+    #[error("the writer stood still for {0:?}")]
+    Stalled(Duration),
 }
 
 /// The writing half. Dropping it before [`finish`](Self::finish) resets the stream, so that the
@@ -157,13 +165,40 @@ impl Drop for SendStream {
 pub(crate) struct RecvStream {
     inner: quinn::RecvStream,
     pending: BytesMut,
+    /// How long a piece of what was begun may take.
+    stall: Duration,
 }
 
 impl RecvStream {
-    pub(super) fn new(inner: quinn::RecvStream) -> Self {
+    pub(super) fn new(inner: quinn::RecvStream, stall: Duration) -> Self {
         Self {
             inner,
             pending: BytesMut::new(),
+            stall,
+        }
+    }
+
+    /// Reads the length of the next frame, of at most `bytes_max` bytes, which has to begin now;
+    /// returns nothing at the end of the stream.
+    ///
+    /// # Errors
+    /// As [`read_frame`](Self::read_frame).
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing: what was read is kept for the next call.
+    pub(crate) async fn announced(
+        &mut self,
+        bytes_max: usize,
+    ) -> Result<Option<usize>, StreamError> {
+        let alarm = pin!(sleep(self.stall));
+        let mut pace = self.pace(alarm);
+        loop {
+            if let Some(len) = split::announced(&self.pending) {
+                return fitting(len, bytes_max).map(Some);
+            }
+            if !self.read_more(&mut pace, true).await? {
+                return Ok(None);
+            }
         }
     }
 
@@ -172,7 +207,8 @@ impl RecvStream {
     /// # Errors
     /// [`StreamError::TooLarge`] before anything is kept of a longer frame,
     /// [`StreamError::Truncated`] if the stream ends inside a frame, [`StreamError::Reset`] if
-    /// the writer gave up, [`StreamError::Down`] if the link is down.
+    /// the writer gave up, [`StreamError::Stalled`] if the frame has begun and does not go on,
+    /// [`StreamError::Down`] if the link is down.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing: what was read is kept for the next call.
@@ -180,28 +216,47 @@ impl RecvStream {
         &mut self,
         bytes_max: usize,
     ) -> Result<Option<Bytes>, StreamError> {
+        let alarm = pin!(sleep(self.stall));
+        let mut pace = self.pace(alarm);
         loop {
             if let Some(len) = split::announced(&self.pending) {
-                if len > bytes_max {
-                    return Err(StreamError::TooLarge {
-                        len,
-                        max: bytes_max,
-                    });
-                }
+                let len = fitting(len, bytes_max)?;
                 if let Some(frame) = split::take(&mut self.pending, len) {
                     return Ok(Some(frame));
                 }
             }
-            match self
-                .inner
-                .read_chunk(CHUNK_BYTES_MAX, true)
-                .await
-                .map_err(read_error)?
-            {
-                Some(chunk) => self.pending.extend_from_slice(&chunk.bytes),
-                None if self.pending.is_empty() => return Ok(None),
-                None => return Err(StreamError::Truncated),
+            let begun = !self.pending.is_empty();
+            if !self.read_more(&mut pace, begun).await? {
+                return Ok(None);
             }
+        }
+    }
+
+    fn pace<'a>(&self, alarm: Pin<&'a mut Sleep>) -> Pace<'a> {
+        Pace {
+            stall: self.stall,
+            piece: 0,
+            alarm,
+        }
+    }
+
+    /// Reads a chunk; returns false at the end of the stream. With something `due`, it comes at
+    /// the pace or the stream is given up.
+    async fn read_more(&mut self, pace: &mut Pace<'_>, due: bool) -> Result<bool, StreamError> {
+        // Both branches are cancel safe: quinn keeps what was not taken.
+        let chunk = tokio::select! {
+            biased;
+            chunk = self.inner.read_chunk(CHUNK_BYTES_MAX, true) => chunk.map_err(read_error)?,
+            () = pace.alarm.as_mut(), if due => return Err(StreamError::Stalled(self.stall)),
+        };
+        match chunk {
+            Some(chunk) => {
+                pace.took(chunk.bytes.len(), due);
+                self.pending.extend_from_slice(&chunk.bytes);
+                Ok(true)
+            }
+            None if self.pending.is_empty() => Ok(false),
+            None => Err(StreamError::Truncated),
         }
     }
 
@@ -215,11 +270,36 @@ impl RecvStream {
         match read {
             Ok(Ok(())) => {}
             Ok(Err(quinn::ReadExactError::ReadError(error))) => return Err(read_error(error)),
-            Ok(Err(quinn::ReadExactError::FinishedEarly(_))) | Err(_) => {
-                return Err(StreamError::Truncated);
-            }
+            Ok(Err(quinn::ReadExactError::FinishedEarly(_))) => return Err(StreamError::Truncated),
+            Err(_) => return Err(StreamError::Stalled(within)),
         }
-        parse_preface(preface).ok_or(StreamError::Truncated)
+        parse_preface(preface).ok_or(StreamError::Preface)
+    }
+}
+
+/// How fast what was begun has to come.
+struct Pace<'a> {
+    stall: Duration,
+    /// The bytes of the piece that is under way.
+    piece: usize,
+    alarm: Pin<&'a mut Sleep>,
+}
+
+impl Pace<'_> {
+    /// Takes in that some bytes came; the first ones of what was not due begin it.
+    fn took(&mut self, bytes: usize, due: bool) {
+        self.piece += bytes;
+        if self.piece >= PIECE_BYTES || !due {
+            self.piece = 0;
+            self.alarm.as_mut().reset(Instant::now() + self.stall);
+        }
+    }
+}
+
+fn fitting(len: usize, max: usize) -> Result<usize, StreamError> {
+    match len > max {
+        true => Err(StreamError::TooLarge { len, max }),
+        false => Ok(len),
     }
 }
 
@@ -279,6 +359,9 @@ const FOR_REPLY: u8 = 1;
 const SCRATCH_BYTES_MAX: usize = 4 << 10;
 
 const CHUNK_BYTES_MAX: usize = 64 << 10;
+
+/// What has to come within the stall time of what was begun.
+const PIECE_BYTES: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests {

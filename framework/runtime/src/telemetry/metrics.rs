@@ -62,6 +62,14 @@ pub(crate) struct LinkSample {
     pub(crate) lost_packets: u64,
 }
 
+/// What a node's port has seen up to the moment of a scrape.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PortSample {
+    pub(crate) refusals: BTreeMap<Code, u64>,
+    pub(crate) strays: u64,
+    pub(crate) asked: u64,
+}
+
 /// The metrics of one node or client.
 pub(crate) struct Metrics {
     registry: Mutex<Registry>,
@@ -85,6 +93,8 @@ pub(crate) struct Metrics {
     link_received: Family<PeerLabels, Gauge>,
     link_lost: Family<PeerLabels, Gauge>,
     links_refused: Family<CodeLabels, Gauge>,
+    links_asked: Gauge,
+    streams_given_up: Gauge,
     /// How many of 2³² calls are traced.
     sampled: AtomicU32,
 }
@@ -117,6 +127,8 @@ impl Metrics {
             link_received: Family::default(),
             link_lost: Family::default(),
             links_refused: Family::default(),
+            links_asked: Gauge::default(),
+            streams_given_up: Gauge::default(),
             sampled: AtomicU32::new(0),
         };
         metrics.register();
@@ -190,8 +202,16 @@ impl Metrics {
             "Packets lost on the current link",
             self.link_lost.clone(),
         );
+        self.register_port(r);
+    }
+
+    fn register_port(&self, r: &mut Registry) {
         let help = "Connections that were refused or lost, by either side, by code";
         r.register("links_refused", help, self.links_refused.clone());
+        let help = "Diallers that were asked to prove their address first";
+        r.register("links_asked_for_proof", help, self.links_asked.clone());
+        let help = "Streams that peers gave up before they said what they are for";
+        r.register("streams_given_up", help, self.streams_given_up.clone());
     }
 
     /// Returns the handles of a method.
@@ -274,9 +294,11 @@ impl Metrics {
         &self,
         links: &[LinkSample],
         depths: &[(String, usize)],
-        refusals: &BTreeMap<Code, u64>,
+        port: &PortSample,
     ) -> String {
-        for (code, times) in refusals {
+        self.links_asked.set(count(port.asked));
+        self.streams_given_up.set(count(port.strays));
+        for (code, times) in &port.refusals {
             let labels = CodeLabels {
                 code: code.text().to_string(),
             };

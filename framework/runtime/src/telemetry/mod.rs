@@ -8,4 +8,4 @@ mod durations;
 mod metrics;
 mod shards;
 
-pub(crate) use metrics::{LinkSample, MethodMetrics, Metrics, Waits};
+pub(crate) use metrics::{LinkSample, MethodMetrics, Metrics, PortSample, Waits};

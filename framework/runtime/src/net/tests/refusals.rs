@@ -328,3 +328,84 @@ async fn a_dialler_that_has_to_prove_its_address_still_links() {
     let b = Start::new(node(&shop, "b")).seeds(&[a.addr()]).go();
     b.seen.linked("a").await;
 }
+
+#[tokio::test]
+async fn a_frame_that_does_not_go_on_closes_the_link() {
+    let shop = authority("shop");
+    for on_lane in [true, false] {
+        let config = Config {
+            stall_timeout: Duration::from_millis(200),
+            ..quick()
+        };
+        let a = Start {
+            config,
+            ..Start::new(node(&shop, "a"))
+        }
+        .go();
+        let identity = client(&shop, "b");
+        let rogue = Rogue::dial(&identity, a.addr()).await.expect("TLS");
+        let mut control = rogue.say_hello(hello_of(&identity)).await;
+        a.seen.linked("b").await;
+        // The length of a frame, and next to nothing behind it.
+        let begun = [9, 0, 0, 0, 1];
+        let mut lane = rogue.send(&[LANE_STREAM, 0]).await;
+        let stream = if on_lane { &mut lane } else { &mut control };
+        stream.write_all(&begun).await.expect("write");
+        let why = rogue.closed().await;
+        assert_eq!(why.code, Code::PeerAbuse, "{why}");
+        assert_eq!(a.seen.down().await, why);
+    }
+}
+
+#[tokio::test]
+async fn a_storm_of_streams_that_are_given_up_closes_the_link() {
+    let shop = authority("shop");
+    let config = Config {
+        strays_max: 25,
+        ..quick()
+    };
+    let a = Start {
+        config,
+        ..Start::new(node(&shop, "a"))
+    }
+    .go();
+    let identity = client(&shop, "b");
+    let rogue = Rogue::dial(&identity, a.addr()).await.expect("TLS");
+    let _control = rogue.say_hello(hello_of(&identity)).await;
+    a.seen.linked("b").await;
+    let storm = async {
+        while let Ok((mut send, recv)) = rogue.connection.open_bi().await {
+            send.write_all(&[0]).await.ok();
+            send.reset(0u32.into()).ok();
+            drop(recv);
+        }
+    };
+    let why = tokio::time::timeout(PATIENCE, async { tokio::join!(storm, rogue.closed()).1 });
+    let why = why.await.expect("the node closes");
+    assert_eq!(why.code, Code::PeerAbuse, "{why}");
+    assert_eq!(a.seen.down().await, why);
+    assert!(a.net.strays() > 100, "{}", a.net.strays());
+}
+
+#[tokio::test]
+async fn a_stream_that_says_nothing_of_use_closes_the_link() {
+    let shop = authority("shop");
+    let a = Start::new(node(&shop, "a")).go();
+    let identity = client(&shop, "b");
+    let rogue = Rogue::dial(&identity, a.addr()).await.expect("TLS");
+    let _control = rogue.say_hello(hello_of(&identity)).await;
+    a.seen.linked("b").await;
+    let (mut send, _recv) = rogue.connection.open_bi().await.expect("a stream");
+    send.write_all(&[7; 9]).await.expect("write");
+    assert_eq!(rogue.closed().await.code, Code::FrameMalformed);
+    assert_eq!(a.seen.down().await.code, Code::FrameMalformed);
+}
+
+#[tokio::test]
+async fn nothing_is_kept_of_a_dialler_before_it_has_proven_its_address() {
+    let shop = authority("shop");
+    let a = Start::new(node(&shop, "a")).go();
+    let b = Start::new(node(&shop, "b")).seeds(&[a.addr()]).go();
+    b.seen.linked("a").await;
+    assert!(a.net.asked() + b.net.asked() >= 1);
+}
