@@ -34,8 +34,9 @@ impl DataDir {
             .map_err(|error| failed(folder, &error))?;
         let lock = files.try_lock(&folder.join("lock")).map_err(|error| {
             if error.kind() == io::ErrorKind::WouldBlock {
-                let detail = "another process runs with it; stop that one, or give each its own";
-                StartError::new(Code::DataDirLocked, subject(folder)).with_detail(detail)
+                StartError::new(Code::DataDirLocked, subject(folder))
+                    .with_detail("another process runs with it")
+                    .with_advice("stop that process, or give each a folder of its own")
             } else {
                 failed(folder, &error)
             }
@@ -55,8 +56,9 @@ impl DataDir {
             .read(&path, LIFE_BYTES_MAX)
             .map_err(|error| failed(folder, &error))?;
         let Some((name, last)) = parse_life(&bytes) else {
-            let detail = "its file `life` is damaged; restore it, or remove the folder";
-            return Err(StartError::new(Code::ConfigInvalid, subject(folder)).with_detail(detail));
+            return Err(StartError::new(Code::ConfigInvalid, subject(folder))
+                .with_detail("its file `life` is damaged")
+                .with_advice("restore the file, or remove the folder"));
         };
         Ok(Self {
             name: Some(name),

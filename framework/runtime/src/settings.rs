@@ -71,6 +71,8 @@ pub(crate) struct Identified {
 /// Makes the hub of a node or a client.
 pub(crate) fn new_hub(settings: &Settings, kind: PeerKind) -> Result<Identified, StartError> {
     settings.config.validate()?;
+    settings.limits.validate()?;
+    net::within("trace_share", settings.trace_share, 0.0, 1.0)?;
     settings.policy.validate().map_err(|error| {
         StartError::new(Code::ConfigInvalid, "policy").with_detail(error.to_string())
     })?;
@@ -189,9 +191,15 @@ fn development_identity(
 
 /// Returns a free port to listen on, or for a client to send from. A node that says nothing, and
 /// whoever the development authority made, stays on loopback.
+///
+/// Loopback has one address of each family, and a name such as `localhost` may stand for both: then
+/// it is that of IPv4, where a node is that says nothing. A port of `[::]` dials both.
 fn free_port(identity: &Identity, seeds: &[SocketAddr]) -> SocketAddr {
     let stays = identity.is_development() || identity.kind() == PeerKind::Node;
-    let is_v6 = seeds.first().is_some_and(SocketAddr::is_ipv6);
+    let is_v6 = match stays {
+        true => !seeds.is_empty() && seeds.iter().all(SocketAddr::is_ipv6),
+        false => seeds.iter().any(SocketAddr::is_ipv6),
+    };
     let ip: IpAddr = match (stays, is_v6) {
         (true, false) => Ipv4Addr::LOCALHOST.into(),
         (true, true) => Ipv6Addr::LOCALHOST.into(),

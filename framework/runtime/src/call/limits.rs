@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::net::{StartError, at_least};
+
 /// How many calls may be under way, and how often one is tried again.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -58,5 +60,18 @@ impl Default for CallLimits {
             attempts_max: 4,
             retry_backoff: Duration::from_millis(10),
         }
+    }
+}
+
+impl CallLimits {
+    /// Checks that every value is in its range: those of which zero would let no call through.
+    ///
+    /// # Errors
+    /// `ConfigInvalid` with the first limit that is not, its value and its range.
+    pub fn validate(&self) -> Result<(), StartError> {
+        at_least("in_flight_max", self.in_flight_max, 1)?;
+        at_least("served_max", self.served_max, 1)?;
+        at_least("activations_max", self.activations_max, 1)?;
+        at_least("attempts_max", self.attempts_max, 1)
     }
 }

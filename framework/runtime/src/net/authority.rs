@@ -92,9 +92,9 @@ impl Authority {
         let pem = files.read(&path, FILE_BYTES_MAX).map_err(failed)?;
         Self::of_development_key(&pem).map_err(|why| {
             StartError::new(Code::CertificateInvalid, format!("file {}", path.display()))
-                .with_detail(format!(
-                    "the development authority is damaged: {why}; delete the folder {} and start \
-                     again: a new one is made",
+                .with_detail(format!("the development authority is damaged: {why}"))
+                .with_advice(format!(
+                    "delete the folder {} and start again: a new one is made",
                     folder.display()
                 ))
         })
@@ -348,7 +348,7 @@ mod tests {
         let folder = folder.display();
         assert_eq!(error.subject(), format!("file {folder}/authority.pem"));
         let delete = format!("delete the folder {folder} and start again");
-        assert!(error.detail().contains(&delete), "{error}");
+        assert!(error.advice().starts_with(&delete), "{error}");
     }
 
     #[test]

@@ -42,6 +42,11 @@ pub(super) fn reason(error: &ConnectionError) -> LinkDown {
         ConnectionError::TransportError(error) => {
             LinkDown::new(transport(error.code), error.to_string())
         }
+        ConnectionError::ConnectionClosed(close)
+            if close.error_code == TransportErrorCode::CONNECTION_REFUSED =>
+        {
+            LinkDown::new(Code::TooManyPeers, REFUSED)
+        }
         ConnectionError::ConnectionClosed(close) => LinkDown::new(
             transport(close.error_code),
             format!("closed by the peer: {close}"),
@@ -81,6 +86,10 @@ fn transport(code: TransportErrorCode) -> Code {
 fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(REASON_BYTES_MAX)]
 }
+
+/// A refusal by QUIC says no more than that.
+const REFUSED: &str = "it takes no connections now: either as many are shaking hands as its \
+                       `pending_max` allows, or it is about to end";
 
 const REASON_BYTES_MAX: usize = 512;
 

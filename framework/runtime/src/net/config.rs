@@ -6,11 +6,11 @@
 
 use std::time::Duration;
 
-use callboard_protocol::code::Code;
 use callboard_protocol::wire::Limits;
 use callboard_protocol::wire::hello::{FRAME_BYTES_MIN, LANES_MAX};
 
 use super::StartError;
+use super::range::{Side, at_least, related, within};
 
 /// Settings of a node's or a client's links.
 ///
@@ -143,85 +143,121 @@ impl Config {
     /// Checks that every value is in its range.
     ///
     /// # Errors
-    /// [`Code::ConfigInvalid`] with the first setting that is not.
+    /// [`Code::ConfigInvalid`] with the first setting that is not, its value and its range.
+    ///
+    /// [`Code::ConfigInvalid`]: callboard_protocol::code::Code::ConfigInvalid
     pub fn validate(&self) -> Result<(), StartError> {
-        let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
-        let checks = [
-            ("peer_timeout", within(self.peer_timeout, second / 10, hour)),
-            (
-                "keep_alive",
-                self.keep_alive > Duration::ZERO && self.keep_alive < self.peer_timeout / 2,
-            ),
-            (
-                "dial_timeout",
-                within(self.dial_timeout, second / 100, hour),
-            ),
-            (
-                "hello_timeout",
-                within(self.hello_timeout, second / 100, hour),
-            ),
-            (
-                "stall_timeout",
-                within(self.stall_timeout, second / 10, hour),
-            ),
-            (
-                "initial_rtt",
-                within(self.initial_rtt, second / 1000, second * 10),
-            ),
-            ("peers_max", self.peers_max > 0),
-            ("limits.members_max", self.limits.members_max > 0),
-            ("pending_max", self.pending_max > 0),
-            ("strays_max", self.strays_max > 0),
-            ("lanes", within(self.lanes, 1, LANES_MAX)),
-            ("lane_buffer_bytes_max", self.lane_buffer_bytes_max > 0),
-            (
-                "limits.frame_bytes_max",
-                within(self.limits.frame_bytes_max, FRAME_BYTES_MIN, 16 << 20),
-            ),
-            (
-                "limits.control_bytes_max",
-                within(self.limits.control_bytes_max, FRAME_BYTES_MIN, 16 << 20),
-            ),
-            (
-                "stream_window_bytes",
-                within(self.stream_window_bytes, 16 << 10, 1 << 30),
-            ),
-            (
-                "receive_window_bytes",
-                within(self.receive_window_bytes, self.stream_window_bytes, 1 << 30),
-            ),
-            ("send_window_bytes", self.send_window_bytes >= 16 << 10),
-            (
-                "datagram_bytes_max",
-                within(self.datagram_bytes_max, 1200, 65527),
-            ),
-            (
-                "reconnect_min",
-                within(self.reconnect_min, second / 1000, self.reconnect_max),
-            ),
-            ("reconnect_max", self.reconnect_max <= hour),
-            (
-                "member_forget",
-                within(self.member_forget, self.peer_timeout, hour * 24),
-            ),
+        self.validate_times()?;
+        self.validate_counts()?;
+        self.validate_bytes()
+    }
+
+    fn validate_times(&self) -> Result<(), StartError> {
+        let (milli, second) = (Duration::from_millis(1), Duration::from_secs(1));
+        let hour = second * 3600;
+        within("peer_timeout", self.peer_timeout, milli * 100, hour)?;
+        at_least("keep_alive", self.keep_alive, milli)?;
+        let [timeout, alive] = [
+            self.side("peer_timeout", |config| config.peer_timeout),
+            self.side("keep_alive", |config| config.keep_alive),
         ];
-        match checks.into_iter().find(|(_, fits)| !fits) {
-            None => Ok(()),
-            Some((name, _)) => Err(
-                StartError::new(Code::ConfigInvalid, format!("setting {name}"))
-                    .with_detail("its range is in the documentation of net::Config"),
-            ),
+        let rule = format!(
+            "keep_alive has to be below half of peer_timeout: below {:?} here",
+            self.peer_timeout / 2
+        );
+        related(
+            self.keep_alive < self.peer_timeout / 2,
+            [timeout, alive],
+            &rule,
+        )?;
+        within("dial_timeout", self.dial_timeout, milli * 10, hour)?;
+        within("hello_timeout", self.hello_timeout, milli * 10, hour)?;
+        within("stall_timeout", self.stall_timeout, milli * 100, hour)?;
+        within("initial_rtt", self.initial_rtt, milli, second * 10)?;
+        within("reconnect_min", self.reconnect_min, milli, hour)?;
+        within("reconnect_max", self.reconnect_max, milli, hour)?;
+        related(
+            self.reconnect_min <= self.reconnect_max,
+            [
+                self.side("reconnect_min", |config| config.reconnect_min),
+                self.side("reconnect_max", |config| config.reconnect_max),
+            ],
+            "reconnect_min may not be above reconnect_max",
+        )?;
+        within(
+            "member_forget",
+            self.member_forget,
+            Duration::ZERO,
+            hour * 24,
+        )?;
+        related(
+            self.member_forget >= self.peer_timeout,
+            [
+                self.side("member_forget", |config| config.member_forget),
+                self.side("peer_timeout", |config| config.peer_timeout),
+            ],
+            "member_forget may not be below peer_timeout",
+        )
+    }
+
+    fn validate_counts(&self) -> Result<(), StartError> {
+        at_least("peers_max", self.peers_max, 1)?;
+        at_least("limits.members_max", self.limits.members_max, 1)?;
+        at_least("pending_max", self.pending_max, 1)?;
+        at_least("strays_max", self.strays_max, 1)?;
+        within("lanes", self.lanes, 1, LANES_MAX)
+    }
+
+    fn validate_bytes(&self) -> Result<(), StartError> {
+        let limits = &self.limits;
+        at_least("lane_buffer_bytes_max", self.lane_buffer_bytes_max, 1)?;
+        for (name, bytes) in [
+            ("limits.frame_bytes_max", limits.frame_bytes_max),
+            ("limits.control_bytes_max", limits.control_bytes_max),
+        ] {
+            within(name, bytes, FRAME_BYTES_MIN, 16 << 20)?;
+        }
+        for (name, bytes) in [
+            ("stream_window_bytes", self.stream_window_bytes),
+            ("receive_window_bytes", self.receive_window_bytes),
+        ] {
+            within(name, bytes, 16 << 10, 1 << 30)?;
+        }
+        related(
+            self.receive_window_bytes >= self.stream_window_bytes,
+            [
+                self.side("receive_window_bytes", |config| config.receive_window_bytes),
+                self.side("stream_window_bytes", |config| config.stream_window_bytes),
+            ],
+            "receive_window_bytes may not be below stream_window_bytes",
+        )?;
+        at_least("send_window_bytes", self.send_window_bytes, 16 << 10)?;
+        within("datagram_bytes_max", self.datagram_bytes_max, 1200, 65527)
+    }
+
+    fn side<T>(&self, name: &'static str, of: impl Fn(&Self) -> T) -> Side<T> {
+        Side {
+            name,
+            value: of(self),
+            default: of(&Self::default()),
         }
     }
 }
 
-fn within<T: PartialOrd>(value: T, least: T, most: T) -> bool {
-    value >= least && value <= most
-}
-
 #[cfg(test)]
 mod tests {
+    use callboard_protocol::code::Code;
+
     use super::*;
+
+    /// Returns the subject and the detail of what is wrong.
+    fn wrong(set: impl FnOnce(&mut Config)) -> (String, String) {
+        let mut config = Config::default();
+        set(&mut config);
+        let error = config.validate().expect_err("out of its range");
+        assert_eq!(error.code(), Code::ConfigInvalid);
+        (error.subject().to_owned(), error.detail().to_owned())
+    }
 
     #[test]
     fn the_defaults_are_in_their_ranges() {
@@ -229,15 +265,41 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_out_of_its_range_is_named() {
-        let config = Config {
-            keep_alive: Duration::from_secs(2),
-            ..Config::default()
-        };
-        let error = config
-            .validate()
-            .expect_err("more than half of the timeout");
-        assert_eq!(error.code(), Code::ConfigInvalid);
-        assert_eq!(error.subject(), "setting keep_alive");
+    fn a_setting_out_of_its_range_is_named_with_its_value_and_the_range() {
+        let (subject, detail) = wrong(|config| config.lanes = 17);
+        assert_eq!(subject, "setting lanes");
+        assert_eq!(detail, "it is 17, and may be 1 to 16");
+        let (subject, detail) = wrong(|config| config.peer_timeout = Duration::from_millis(50));
+        assert_eq!(subject, "setting peer_timeout");
+        assert_eq!(detail, "it is 50ms, and may be 100ms to 3600s");
+        let (subject, detail) = wrong(|config| config.peers_max = 0);
+        assert_eq!(subject, "setting peers_max");
+        assert_eq!(detail, "it is 0, and may be 1 or more");
+    }
+
+    #[test]
+    fn of_two_settings_that_do_not_fit_the_one_that_was_set_is_named() {
+        let rule = "keep_alive has to be below half of peer_timeout";
+        let (subject, detail) = wrong(|config| config.peer_timeout = Duration::from_millis(1500));
+        assert_eq!(subject, "setting peer_timeout");
+        assert_eq!(
+            detail,
+            format!(
+                "peer_timeout is 1.5s and keep_alive is 1s by default, and {rule}: below 750ms here"
+            )
+        );
+        let (subject, detail) = wrong(|config| config.keep_alive = Duration::from_secs(2));
+        assert_eq!(subject, "setting keep_alive");
+        assert_eq!(
+            detail,
+            format!(
+                "peer_timeout is 3s by default and keep_alive is 2s, and {rule}: below 1.5s here"
+            )
+        );
+        let (subject, _) = wrong(|config| {
+            config.keep_alive = Duration::from_secs(9);
+            config.peer_timeout = Duration::from_secs(9);
+        });
+        assert_eq!(subject, "settings peer_timeout and keep_alive");
     }
 }

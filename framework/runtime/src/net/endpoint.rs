@@ -21,7 +21,7 @@ use ring::{hkdf, hmac};
 use super::config::Config;
 use super::identity::Identity;
 use super::socket::{Runtime, Socket};
-use super::{StartError, tls};
+use super::{StartError, reach, tls};
 use crate::env::{Clock, Entropy, Env};
 use crate::task::Tasks;
 
@@ -59,10 +59,7 @@ pub(super) fn open(
     };
     let client = handshakes.client(identity)?;
 
-    let failed = |error: std::io::Error| {
-        StartError::new(Code::BindFailed, format!("address {listen}"))
-            .with_detail(error.to_string())
-    };
+    let failed = |error: std::io::Error| reach::not_bound(listen, &error);
     let socket = env.udp.bind(listen).map_err(failed)?;
     let runtime = Runtime {
         tasks: tasks.clone(),

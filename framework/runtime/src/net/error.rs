@@ -16,6 +16,8 @@ pub struct StartError {
     code: Code,
     subject: Cow<'static, str>,
     detail: Cow<'static, str>,
+    /// What to do in this case, if more is known than the code says.
+    advice: Option<Cow<'static, str>>,
 }
 
 impl StartError {
@@ -26,6 +28,7 @@ impl StartError {
             code,
             subject: subject.into(),
             detail: Cow::Borrowed(""),
+            advice: None,
         }
     }
 
@@ -33,6 +36,13 @@ impl StartError {
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
         self.detail = detail.into();
+        self
+    }
+
+    /// Says what to do in this case, in place of the code's own advice.
+    #[must_use]
+    pub fn with_advice(mut self, advice: impl Into<Cow<'static, str>>) -> Self {
+        self.advice = Some(advice.into());
         self
     }
 
@@ -53,6 +63,12 @@ impl StartError {
     pub fn detail(&self) -> &str {
         &self.detail
     }
+
+    /// Returns what to do about it.
+    #[must_use]
+    pub fn advice(&self) -> &str {
+        self.advice.as_deref().unwrap_or(self.code.advice())
+    }
 }
 
 /// What is wrong, and AFTER a semicolon what to do about it.
@@ -68,7 +84,7 @@ impl fmt::Display for StartError {
         if !self.detail.is_empty() {
             write!(f, ": {}", self.detail)?;
         }
-        write!(f, "; {}", self.code.advice())
+        write!(f, "; {}", self.advice())
     }
 }
 

@@ -22,6 +22,7 @@ use super::error::{AppendError, LinkDown};
 use super::handshake::{ControlReader, Greeted, greet, malformed, write_error};
 use super::link::{Frames, Link, PeerInfo};
 use super::peers::{Admission, Candidate, Dialled, Me, Met, Notice, Peers, Refused, Target};
+use super::reach;
 use super::session;
 use super::stats::Refusals;
 use super::trust::Trust;
@@ -38,6 +39,8 @@ pub(super) struct Mesh {
     pub(super) frames: Arc<dyn Frames>,
     /// Accepting, dialling and greeting.
     pub(super) intake: Tasks,
+    /// Tells those who dial a node that leaves.
+    farewells: Tasks,
     /// One task for each link, which takes it down.
     pub(super) sessions: Tasks,
     /// The tasks of each link, a group each.
@@ -86,6 +89,7 @@ impl Mesh {
             trust: parts.trust,
             frames: parts.frames,
             intake: tasks.child("intake"),
+            farewells: tasks.child("farewells"),
             sessions: tasks.child("sessions"),
             links: tasks.child("links"),
             refusals: Refusals::default(),
@@ -127,18 +131,10 @@ impl Mesh {
         }
     }
 
-    /// Accepts connections until the intake stops.
+    /// Accepts connections until the port is closed. Those that come once the intake stops are told
+    /// that the node leaves: unanswered, they would look for another reason.
     pub(super) async fn accept(self: Arc<Self>) {
-        loop {
-            // Both branches are cancel safe: a connection that is not taken stays in the queue.
-            let incoming = tokio::select! {
-                biased;
-                () = self.intake.token().cancelled() => return,
-                incoming = self.endpoint.accept() => incoming,
-            };
-            let Some(incoming) = incoming else {
-                return;
-            };
+        while let Some(incoming) = self.endpoint.accept().await {
             let pending = self.pending.load(Ordering::Relaxed);
             if pending >= self.config.pending_max {
                 self.refusals.count(Code::TooManyPeers);
@@ -148,6 +144,11 @@ impl Mesh {
                 // It fails only where no retry is possible, which was asked.
                 let _ = incoming.retry();
             } else if let Ok(connecting) = incoming.accept() {
+                if self.intake.token().is_cancelled() {
+                    self.farewells
+                        .spawn("farewell", Arc::clone(&self).turn_away(connecting));
+                    continue;
+                }
                 self.intake
                     .spawn("greet", Arc::clone(&self).meet_dialler(connecting));
             }
@@ -264,6 +265,9 @@ impl Mesh {
     }
 
     async fn connect(self: &Arc<Self>, addr: SocketAddr) -> Result<NodeId, Refused> {
+        if let Ok(own) = self.endpoint.local_addr() {
+            reach::check_dial(own, addr)?;
+        }
         let connecting = self
             .endpoint
             .connect_with(self.trust.client(), addr, SERVER_NAME)
@@ -285,6 +289,16 @@ impl Mesh {
         }
     }
 
+    /// Tells a dialler that this node leaves. The handshake comes first: before its end, QUIC carries
+    /// no reason.
+    async fn turn_away(self: Arc<Self>, connecting: quinn::Connecting) {
+        let _pending = Pending::new(&self);
+        if let Ok(Ok(connection)) = timeout(self.config.hello_timeout, connecting).await {
+            let why = LinkDown::new(Code::NodeLeaving, "it is stopping");
+            close::close(&connection, &why);
+        }
+    }
+
     /// Brings a connection from its TLS handshake to a link.
     async fn meet(
         self: &Arc<Self>,
@@ -298,10 +312,12 @@ impl Mesh {
         let connected = stop.run_until_cancelled(timeout(within, connecting)).await;
         let connection = match connected.ok_or_else(stopping)? {
             Ok(Err(quinn::ConnectionError::TimedOut)) => {
-                return Err(unanswered(addr, self.config.peer_timeout, dialled).into());
+                return Err(self
+                    .unanswered(addr, self.config.peer_timeout, dialled)
+                    .into());
             }
             Ok(connected) => connected.map_err(|error| LinkDown::from(&error))?,
-            Err(_) => return Err(unanswered(addr, within, dialled).into()),
+            Err(_) => return Err(self.unanswered(addr, within, dialled).into()),
         };
         // A hello that is cut off by the stop loses a connection that is closed here anyway.
         let met = stop
@@ -317,6 +333,20 @@ impl Mesh {
                 close::close(&connection, &refused.why);
                 refused
             })
+    }
+
+    /// Says that there was no TLS handshake, and where.
+    fn unanswered(&self, addr: SocketAddr, within: Duration, dialled: bool) -> LinkDown {
+        let mut detail = match dialled {
+            true => format!("nothing answered at {addr} within {within:?}"),
+            false => format!("{addr} did not finish the TLS handshake within {within:?}"),
+        };
+        let own = self.endpoint.local_addr().ok();
+        if let Some(hint) = own.and_then(|own| reach::hint(own, addr)) {
+            detail.push_str("; ");
+            detail.push_str(&hint);
+        }
+        LinkDown::new(Code::PeerTimeout, detail)
     }
 
     async fn greet_and_admit(
@@ -447,15 +477,6 @@ impl Mesh {
     fn peers(&self) -> MutexGuard<'_, Peers<Arc<Link>>> {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Says that there was no TLS handshake, and where.
-fn unanswered(addr: SocketAddr, within: Duration, dialled: bool) -> LinkDown {
-    let detail = match dialled {
-        true => format!("nothing answered at {addr} within {within:?}"),
-        false => format!("{addr} did not finish the TLS handshake within {within:?}"),
-    };
-    LinkDown::new(Code::PeerTimeout, detail)
 }
 
 fn candidate(greeted: &Greeted) -> Candidate {

@@ -21,6 +21,7 @@ use super::error::{LinkDown, StartError};
 use super::identity::Identity;
 use super::link::{Frames, Link};
 use super::mesh::{Mesh, Parts};
+use super::reach;
 use super::trust::Trust;
 use crate::env::Env;
 use crate::task::Tasks;
@@ -56,8 +57,9 @@ impl Net {
     /// Opens the port and starts to dial the seeds. It has to be called in a tokio runtime.
     ///
     /// # Errors
-    /// - [`Code::ConfigInvalid`] if a setting is out of its range.
-    /// - [`Code::CertificateInvalid`] if certificate and key do not fit.
+    /// - [`Code::ConfigInvalid`] if a setting is out of its range, or no seed can be dialled from
+    ///   the address.
+    /// - [`Code::CertificateInvalid`] if certificate and key do not fit, or it is not valid now.
     /// - [`Code::DevNotLoopback`] if a development identity would leave this machine.
     /// - [`Code::BindFailed`] if the address cannot be had.
     pub(crate) fn start(
@@ -82,6 +84,7 @@ impl Net {
             StartError::new(Code::BindFailed, format!("address {}", local.listen))
                 .with_detail(error.to_string())
         })?;
+        reach::check_seeds(local_addr, &local.seeds)?;
         let addr = is_node.then(|| local.advertise.unwrap_or(local_addr));
         let hello = hello(identity, &local, addr, &config);
         let parts = Parts {
@@ -96,7 +99,7 @@ impl Net {
         let mesh = Mesh::new(parts, &tasks);
         mesh.intake.spawn("peers", Arc::clone(&mesh).drive());
         if is_node {
-            mesh.intake.spawn("accept", Arc::clone(&mesh).accept());
+            tasks.spawn("accept", Arc::clone(&mesh).accept());
         }
         Ok(Arc::new(Self {
             mesh,

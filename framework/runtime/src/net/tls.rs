@@ -8,6 +8,8 @@
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
+use callboard_protocol::code::Code;
+use callboard_protocol::wire::hello::PeerKind;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor};
@@ -18,7 +20,7 @@ use rustls::crypto::{CryptoProvider, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
 use rustls::time_provider::TimeProvider;
-use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use super::StartError;
 use super::identity::{Identity, invalid};
@@ -28,11 +30,16 @@ use crate::env::Clock;
 pub(crate) const ALPN: &[u8] = b"callboard/1";
 
 /// Returns the settings of the side that dials.
+///
+/// # Errors
+/// [`Code::CertificateInvalid`], also for a
+/// certificate that no peer would take.
 pub(super) fn client(
     identity: &Identity,
     clock: &Arc<dyn Clock>,
 ) -> Result<QuicClientConfig, StartError> {
     let provider = provider();
+    check_own(identity, &provider, clock)?;
     let verifier = NodeVerifier {
         roots: identity.roots(),
         provider: Arc::clone(&provider),
@@ -72,6 +79,89 @@ pub(super) fn server(
     QuicServerConfig::try_from(config).map_err(|error| invalid("TLS settings", error.to_string()))
 }
 
+/// Checks the own certificate as its peers will, so that the one who can replace it is told, and not
+/// they. One of an authority that this side itself does not know is only warned of: while an
+/// authority is replaced, the two sides need not trust the same ones.
+fn check_own(
+    identity: &Identity,
+    provider: &Arc<CryptoProvider>,
+    clock: &Arc<dyn Clock>,
+) -> Result<(), StartError> {
+    let Some(now) = WallTime(Arc::clone(clock)).current_time() else {
+        return Ok(());
+    };
+    let chain = identity.chain();
+    let Some((leaf, above)) = chain.split_first() else {
+        return Ok(());
+    };
+    let dials = WebPkiClientVerifier::builder_with_provider(identity.roots(), Arc::clone(provider))
+        .build()
+        .map_err(|error| invalid("authority", error.to_string()))?;
+    let answers = NodeVerifier {
+        roots: identity.roots(),
+        provider: Arc::clone(provider),
+    };
+    let checked = dials.verify_client_cert(leaf, above, now).map(|_| ());
+    let checked = checked.and_then(|()| match identity.kind() {
+        PeerKind::Node => answers.verify(leaf, above, now),
+        _ => Ok(()),
+    });
+    match checked {
+        Ok(()) => Ok(()),
+        Err(Error::InvalidCertificate(error)) => own_error(identity, &error),
+        Err(error) => Err(invalid("certificate", error.to_string())),
+    }
+}
+
+/// Says what is wrong with the own certificate.
+fn own_error(identity: &Identity, error: &CertificateError) -> Result<(), StartError> {
+    let subject = format!("certificate of {}", identity.name());
+    let refused = |detail: String, advice: &'static str| {
+        let error = StartError::new(Code::CertificateInvalid, subject.clone());
+        Err(error.with_detail(detail).with_advice(advice))
+    };
+    match error {
+        CertificateError::ExpiredContext { time, not_after } => {
+            let ago = span(time.as_secs().saturating_sub(not_after.as_secs()));
+            refused(
+                format!("it expired {ago} ago by the clock of this machine"),
+                "replace it by a new one, or set the clock",
+            )
+        }
+        CertificateError::NotValidYetContext { time, not_before } => {
+            let left = span(not_before.as_secs().saturating_sub(time.as_secs()));
+            refused(
+                format!("it is valid only in {left} by the clock of this machine"),
+                "set the clock, or wait",
+            )
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            refused(
+                format!("it may not be used for this: {error}"),
+                "issue it with the extended key usages clientAuth and, for a node, serverAuth",
+            )
+        }
+        error => {
+            tracing::warn!(
+                "the {subject} is not good under the authority that was given with it ({error}); \
+                 peers that trust the same authority will refuse it"
+            );
+            Ok(())
+        }
+    }
+}
+
+/// Returns a number of seconds as a reader takes it in.
+fn span(seconds: u64) -> String {
+    let (count, unit) = match seconds {
+        0..120 => (seconds, "seconds"),
+        120..7_200 => (seconds / 60, "minutes"),
+        7_200..172_800 => (seconds / 3_600, "hours"),
+        _ => (seconds / 86_400, "days"),
+    };
+    format!("{count} {unit}")
+}
+
 /// Ring, passed explicitly everywhere, with the cheapest suite on machines with AES first.
 fn provider() -> Arc<CryptoProvider> {
     let mut provider = rustls::crypto::ring::default_provider();
@@ -108,6 +198,25 @@ struct NodeVerifier {
     provider: Arc<CryptoProvider>,
 }
 
+impl NodeVerifier {
+    fn verify(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let certificate = ParsedCertificate::try_from(end_entity)?;
+        let algorithms = self.provider.signature_verification_algorithms.all;
+        verify_server_cert_signed_by_trust_anchor(
+            &certificate,
+            &self.roots,
+            intermediates,
+            now,
+            algorithms,
+        )
+    }
+}
+
 impl ServerCertVerifier for NodeVerifier {
     fn verify_server_cert(
         &self,
@@ -117,15 +226,7 @@ impl ServerCertVerifier for NodeVerifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let certificate = ParsedCertificate::try_from(end_entity)?;
-        let algorithms = self.provider.signature_verification_algorithms.all;
-        verify_server_cert_signed_by_trust_anchor(
-            &certificate,
-            &self.roots,
-            intermediates,
-            now,
-            algorithms,
-        )?;
+        self.verify(end_entity, intermediates, now)?;
         Ok(ServerCertVerified::assertion())
     }
 
@@ -152,5 +253,47 @@ impl ServerCertVerifier for NodeVerifier {
         self.provider
             .signature_verification_algorithms
             .supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use callboard_protocol::id::{ClusterName, NodeName};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::net::Authority;
+
+    #[test]
+    fn what_is_wrong_with_the_own_certificate_is_told_with_what_to_do() {
+        let cluster = ClusterName::new("shop").expect("a name");
+        let authority = Authority::throw_away(cluster).expect("an authority");
+        let name = NodeName::new("n1").expect("a name");
+        let identity = authority.issue(name, PeerKind::Node).expect("issued");
+        let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let told = |error: CertificateError| own_error(&identity, &error).expect_err("refused");
+        let expired = told(CertificateError::ExpiredContext {
+            time: at(9 * 86_400),
+            not_after: at(86_400),
+        });
+        assert_eq!(
+            expired.detail(),
+            "it expired 8 days ago by the clock of this machine"
+        );
+        let early = told(CertificateError::NotValidYetContext {
+            time: at(0),
+            not_before: at(3 * 3_600),
+        });
+        assert_eq!(
+            early.detail(),
+            "it is valid only in 3 hours by the clock of this machine"
+        );
+        assert_eq!(early.advice(), "set the clock, or wait");
+        let purpose = told(CertificateError::InvalidPurpose);
+        assert!(purpose.advice().contains("clientAuth"), "{purpose}");
+        assert_eq!(
+            own_error(&identity, &CertificateError::UnknownIssuer),
+            Ok(())
+        );
     }
 }

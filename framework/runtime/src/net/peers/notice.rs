@@ -39,8 +39,13 @@ impl Notice {
     pub(in super::super) fn log(&self, own_name: &NodeName) {
         let (code, advice) = (Code::DuplicateNode.text(), Code::DuplicateNode.advice());
         match self {
-            Self::SeedFails { addr, why } if is_silence(why.code) => {
+            Self::SeedFails { addr, why } if why.code == Code::PeerTimeout => {
                 tracing::warn!("seed {addr} does not answer ({why}); trying on");
+            }
+            // The network that this node is on may change; what it says of itself is no advice.
+            Self::SeedFails { addr, why } if why.code == Code::PeerUnreachable => {
+                let why = &why.detail;
+                tracing::warn!("seed {addr} is not dialled: {why}; name it by another address");
             }
             Self::SeedFails { addr, why } => {
                 let advice = why.code.advice();
@@ -124,8 +129,4 @@ impl<L: Clone + PartialEq> Peers<L> {
             self.notices.push_back(Notice::SeedLinked { addr });
         }
     }
-}
-
-fn is_silence(code: Code) -> bool {
-    matches!(code, Code::PeerTimeout | Code::PeerUnreachable)
 }
