@@ -6,7 +6,10 @@ use callboard_protocol::code::Code;
 use callboard_protocol::wire::hello::PeerKind;
 
 use crate::{
-    call::{CallLimits, Definition, Hub, NoKey, Reference},
+    call::{
+        CallLimits, Definition, Hub, Reference,
+        kind::{ReachedByKey, ReachedByType},
+    },
     env::Env,
     net::{self, DenyList, Identity, Net, StartError},
     node::{Member, members},
@@ -52,14 +55,17 @@ impl Client {
     /// Returns the ref of a service. Calls through it go to the less loaded of two hosts drawn at
     /// random.
     #[must_use]
-    pub fn service<T: Definition<Key = NoKey>>(&self) -> T::Ref {
+    pub fn service<T: Definition<Addressing: ReachedByType<T>>>(&self) -> T::Ref {
         hosting::service_ref::<T>(&self.hub)
     }
 
     /// Returns the ref of the actor with this key. Calls through it fail with `KeyedElsewhere`:
     /// keyed actors are reached on the nodes that host them.
     #[must_use]
-    pub fn actor<T: Definition>(&self, key: impl Into<T::Key>) -> T::Ref {
+    pub fn actor<T: Definition<Addressing: ReachedByKey<T>>>(
+        &self,
+        key: impl Into<T::Key>,
+    ) -> T::Ref {
         hosting::keyed_ref::<T>(&self.hub, key.into())
     }
 
@@ -205,7 +211,8 @@ impl ClientBuilder {
         let Self { settings, wait } = self;
         if settings.seeds.is_empty() {
             return Err(StartError::new(Code::ConfigInvalid, "seeds")
-                .with_detail("a client has to be told of at least one node: `.seed(address)`"));
+                .with_detail("there are none, and a client finds the cluster through one")
+                .with_advice("name the address of a node: `.seed(address)`"));
         }
         let made = new_hub(&settings, PeerKind::Client)?;
         let net = open(made.identity, settings, &made.hub).inspect_err(|_| made.hub.end())?;

@@ -25,8 +25,9 @@ mod telemetry;
 mod usage;
 
 pub use actor::Settings;
+pub use call::kind;
 pub use call::{
-    Call, CallFuture, CallLimits, Caller, Definition, Down, Inbound, Key, Kind, NoKey, Reference,
+    Call, CallFuture, CallLimits, Caller, Definition, Down, Inbound, Key, NoKey, Reference,
     Streaming, watch,
 };
 pub use callboard_macros::{Actor, Service, Wire, contract, handler, handlers};
@@ -67,11 +68,12 @@ pub mod __private {
         actor::{Settings, TurnEnd},
         call::{
             Answer, Call, Declares, Definition, Envelope, Fallible, Inbound, Incoming, Interface,
-            Kind, Method, MethodSpec, NoKey, Options, Ref, Reference, Streamed, Unary, call,
-            call_streaming, finish, finish_stream, flatten, race, race_abort, race_abort_stream,
-            race_stream, shapes_of,
+            Kind, Method, MethodSignature, MethodSpec, NoKey, Options, Ref, Reference, Streamed,
+            Unary, call, call_streaming, finish, finish_stream, flatten, race, race_abort,
+            race_abort_stream, race_stream, shapes_of,
         },
         derived::{Field, Names, field},
+        kind::{IsKeyed, IsService, IsSpawned},
         service::{Ctx, Handlers},
     };
 

@@ -15,7 +15,10 @@ use callboard_protocol::{
 
 use crate::{
     actor::Guardian,
-    call::{CallLimits, Definition, Hub, Kind, NoKey, Reference},
+    call::{
+        CallLimits, Definition, Hub, Kind, Reference,
+        kind::{CanBeHosted, CanBeSpawned, ReachedByKey, ReachedByType},
+    },
     data_dir::DataDir,
     env::Env,
     net::{self, DenyList, Identity, Net, StartError},
@@ -91,24 +94,27 @@ impl Node {
     /// Returns the ref of a service. Calls through it go to this node if it hosts the service,
     /// otherwise to the less loaded of two hosts drawn at random.
     #[must_use]
-    pub fn service<T: Definition<Key = NoKey>>(&self) -> T::Ref {
+    pub fn service<T: Definition<Addressing: ReachedByType<T>>>(&self) -> T::Ref {
         hosting::service_ref::<T>(&self.hub)
     }
 
     /// Returns the ref of the actor with this key. It does not activate it.
     #[must_use]
-    pub fn actor<T: Definition>(&self, key: impl Into<T::Key>) -> T::Ref {
+    pub fn actor<T: Definition<Addressing: ReachedByKey<T>>>(
+        &self,
+        key: impl Into<T::Key>,
+    ) -> T::Ref {
         hosting::keyed_ref::<T>(&self.hub, key.into())
     }
 
     /// Spawns an actor that starts from `Default`. A panic restarts it, by its settings; it lives
     /// until it is stopped, also when no ref is left.
-    pub fn spawn<T: Handlers<Key = NoKey> + Default>(&self) -> T::Ref {
+    pub fn spawn<T: Handlers<Addressing: CanBeSpawned<T>> + Default>(&self) -> T::Ref {
         self.spawn_with(|_: &Ctx<T>| T::default())
     }
 
     /// Spawns an actor that starts from what `make` returns; `make` runs again for each restart.
-    pub fn spawn_with<T: Handlers<Key = NoKey>>(
+    pub fn spawn_with<T: Handlers<Addressing: CanBeSpawned<T>>>(
         &self,
         make: impl Fn(&Ctx<T>) -> T + Send + Sync + 'static,
     ) -> T::Ref {
@@ -256,22 +262,15 @@ impl Builder {
     }
 
     /// Hosts a service, or a keyed actor type, that starts from `Default`.
-    pub fn host<T: Handlers + Default>(self) -> Self {
+    pub fn host<T: Handlers<Addressing: CanBeHosted<T>> + Default>(self) -> Self {
         self.host_with(|_: &Ctx<T>| T::default())
     }
 
     /// Hosts a service, or a keyed actor type, that starts from what `make` returns.
-    pub fn host_with<T: Handlers>(
+    pub fn host_with<T: Handlers<Addressing: CanBeHosted<T>>>(
         mut self,
         make: impl Fn(&Ctx<T>) -> T + Send + Sync + 'static,
     ) -> Self {
-        const {
-            assert!(
-                !matches!(T::KIND, Kind::Spawned),
-                "an actor without a key is not hosted but spawned: use `Node::spawn`, or give it \
-                 a key with `#[actor(key = …)]`"
-            );
-        }
         let factory = Arc::new(make);
         self.hosting.push(Box::new(move |hub, guardian| {
             if T::SETTINGS.persist {

@@ -102,7 +102,7 @@ pub(super) fn same_receiver(
     );
     let exclusive = handler.exclusive;
     let condition = quote! {
-        <#contract as #p::Interface>::METHODS[<#method as #p::Method>::INDEX].options.exclusive
+        <#contract as #p::Interface>::METHODS[<#method as #p::MethodSignature>::INDEX].options.exclusive
             != #exclusive
     };
     refuse_if(&condition, receiver_span(handler), &message)
@@ -125,7 +125,7 @@ pub(super) fn complete(
     quote! {
         const _: () = {
             const METHODS: &[#p::MethodSpec] = <#contract as #p::Interface>::METHODS;
-            const HANDLED: &[usize] = &[#(#(#cfgs)* <#methods as #p::Method>::INDEX),*];
+            const HANDLED: &[usize] = &[#(#(#cfgs)* <#methods as #p::MethodSignature>::INDEX),*];
             const MESSAGE: &[u8] = #message.as_bytes();
             const TEXT_MAX: usize = 256;
             const fn is_handled(index: usize) -> bool {

@@ -42,11 +42,11 @@ pub(super) fn own(
         }
         None => quote!(#p::NoKey),
     };
-    let variant = Ident::new(
+    let addressing = Ident::new(
         match kind {
-            Kind::Service => "Service",
-            Kind::Spawned => "Spawned",
-            Kind::Keyed => "Keyed",
+            Kind::Service => "IsService",
+            Kind::Spawned => "IsSpawned",
+            Kind::Keyed => "IsKeyed",
         },
         Span::call_site(),
     );
@@ -56,8 +56,8 @@ pub(super) fn own(
         #[automatically_derived]
         impl #p::Definition for #ident {
             const NAME: &'static str = #name;
-            const KIND: #p::Kind = #p::Kind::#variant;
             const SETTINGS: #p::Settings = #tuning;
+            type Addressing = #p::#addressing;
             type Key = #key;
             type Ref = #reference;
         }
@@ -83,8 +83,8 @@ fn implementation(
         #[automatically_derived]
         impl #p::Definition for #ident {
             const NAME: &'static str = #of_contract::NAME;
-            const KIND: #p::Kind = #of_contract::KIND;
             const SETTINGS: #p::Settings = #tuning;
+            type Addressing = #of_contract::Addressing;
             type Key = #of_contract::Key;
             type Ref = #of_contract::Ref;
         }

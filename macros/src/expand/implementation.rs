@@ -116,7 +116,7 @@ impl Same<'_> {
                 let (ty, method) = (without_self(ty, self.owner), self.method);
                 quote_spanned!(ty.span()=> {
                     let reply: #ty = #call;
-                    __Replies::<<#method as #p::Method>::Reply>::same(reply)
+                    __Replies::<<#method as #p::MethodSignature>::Reply>::same(reply)
                 })
             }
         };
@@ -132,7 +132,7 @@ impl Same<'_> {
     ) -> TokenStream {
         let (contract, method) = (self.contract, self.method);
         quote! {
-            if <#contract as #p::Interface>::METHODS[<#method as #p::Method>::INDEX].options.abort {
+            if <#contract as #p::Interface>::METHODS[<#method as #p::MethodSignature>::INDEX].options.abort {
                 #abort
             } else {
                 #finish

@@ -5,7 +5,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::{Ident, Path, Type, Visibility, ext::IdentExt, spanned::Spanned};
 
-use super::{marker, marker_ident, message, without_self};
+use super::{marker, marker_ident, message, travel, without_self};
 use crate::{
     check::Target,
     model::{ArgRole, Handler, Millis, Reply},
@@ -53,13 +53,14 @@ fn interface_impl(target: &Target, handlers: &[Handler<'_>], p: &TokenStream) ->
     };
     let open = arms(&|ident, marker| {
         quote! {
-            <#marker as #p::Method>::INDEX => {
+            <#marker as #p::MethodSignature>::INDEX => {
                 ::core::result::Result::map(call.open::<#marker>(), #name::#ident)
             }
         }
     });
     let refuse = arms(&|ident, _| quote!(#name::#ident(envelope) => envelope.refuse(error),));
-    let index = arms(&|ident, marker| quote!(#name::#ident(_) => <#marker as #p::Method>::INDEX,));
+    let index =
+        arms(&|ident, marker| quote!(#name::#ident(_) => <#marker as #p::MethodSignature>::INDEX,));
     let abandoned = arms(&|ident, _| quote!(#name::#ident(ref envelope) => envelope.abandoned(),));
     quote! {
         #[automatically_derived]
@@ -159,13 +160,18 @@ fn method(target: &Target, handler: &Handler<'_>, p: &TokenStream) -> TokenStrea
             quote!(result),
         ),
     };
+    let checked = travel::under_type(handler, quote!(#p::Method));
     quote! {
         #(#cfgs)*
         pub struct #marker_ident<__Owner>(::core::marker::PhantomData<fn() -> __Owner>);
 
         #(#cfgs)*
         #[automatically_derived]
-        impl #p::Method for #marker {
+        impl #checked for #marker {}
+
+        #(#cfgs)*
+        #[automatically_derived]
+        impl #p::MethodSignature for #marker {
             type Interface = #path;
             type Args = #args;
             type Inbound = #inbound;

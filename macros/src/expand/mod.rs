@@ -10,6 +10,7 @@ mod handlers;
 mod implementation;
 mod interface;
 mod reference;
+mod travel;
 mod wire;
 
 use proc_macro_crate::{FoundCrate, crate_name};

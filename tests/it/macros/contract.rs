@@ -1,6 +1,6 @@
 //! Contracts: the caller's side without the implementation, and the implementation against it.
 
-use callboard::{__private::Interface, Code, Definition, Kind, prelude::*};
+use callboard::{__private::Interface, Code, Definition, kind::Kind, prelude::*};
 use futures_util::{StreamExt, stream};
 
 /// What callers link.

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use callboard::{
     __private::{Interface, Method},
-    Code, Definition, Kind,
+    Code, Definition,
+    kind::Kind,
     prelude::*,
 };
 use futures_util::{StreamExt, stream};

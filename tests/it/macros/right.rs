@@ -71,6 +71,8 @@ mod not_a_trait;
 mod not_an_inherent_impl;
 #[path = "../../ui/right/not-an-interface.rs"]
 mod not_an_interface;
+#[path = "../../ui/right/not-awaited.rs"]
+mod not_awaited;
 #[path = "../../ui/right/not-in-contract.rs"]
 mod not_in_contract;
 #[path = "../../ui/right/not-wire.rs"]
@@ -127,5 +129,7 @@ mod wire_borrows;
 mod wire_union;
 #[path = "../../ui/right/wrong-attribute.rs"]
 mod wrong_attribute;
+#[path = "../../ui/right/wrong-kind.rs"]
+mod wrong_kind;
 #[path = "../../ui/right/wrong-value.rs"]
 mod wrong_value;

@@ -21,20 +21,10 @@ use super::{
     envelope::{Envelope, Incoming},
     face::FaceMethod,
     hub::Hub,
+    kind::{Addressing, Kind},
     reference::Ref,
     stream::Streaming,
 };
-
-/// Says how the instances of an interface are addressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Stateless handlers; every node that hosts it may answer.
-    Service,
-    /// An actor without a key; it lives where it was spawned.
-    Spawned,
-    /// An actor with a key; activated by its first call.
-    Keyed,
-}
 
 /// A key of a keyed actor: any value that can be compared, hashed, printed and sent.
 ///
@@ -53,8 +43,10 @@ impl<T: Wire + Clone + Eq + Hash + fmt::Debug + Sync> Key for T {}
 pub trait Definition: Sized + Send + 'static {
     /// The name on the wire, in logs and in metrics.
     const NAME: &'static str;
+    /// How its instances are addressed, as a type.
+    type Addressing: Addressing;
     /// How its instances are addressed.
-    const KIND: Kind;
+    const KIND: Kind = <Self::Addressing as Addressing>::KIND;
     /// The key; [`NoKey`] for services and spawned actors.
     type Key: Key;
     /// The typed handle that callers hold.
@@ -101,16 +93,16 @@ pub trait Interface: Definition {
     fn abandoned(msg: &Self::Msg) -> bool;
 }
 
-/// One method of an interface: its types.
-pub trait Method: Sized + Send + 'static {
+/// One method of an interface: its types, as they are written.
+pub trait MethodSignature: Sized + Send + 'static {
     /// Where the method belongs.
     type Interface: Interface;
     /// The arguments but for a streamed one, as a tuple.
-    type Args: Wire;
+    type Args;
     /// The item of the streamed argument; `()` when there is none.
-    type Inbound: Wire;
+    type Inbound;
     /// The reply, or the item of a streamed reply.
-    type Reply: Wire;
+    type Reply;
     /// [`Unary`] or [`Streamed`].
     type Shape: Shape;
     /// What awaiting the call gives.
@@ -118,15 +110,27 @@ pub trait Method: Sized + Send + 'static {
     /// The row in `Interface::METHODS`.
     const INDEX: usize;
     /// Wraps the envelope in the interface's message.
-    fn message(envelope: Envelope<Self>) -> <Self::Interface as Interface>::Msg;
+    fn message(envelope: Envelope<Self>) -> <Self::Interface as Interface>::Msg
+    where
+        Self: Method;
     /// Turns what came back into what the caller gets.
-    fn output(result: Result<Answer<Self>, CallError>) -> Self::Output;
+    fn output(result: Result<Answer<Self>, CallError>) -> Self::Output
+    where
+        Self: Method;
 
     /// Returns the method's row.
     fn spec() -> &'static MethodSpec {
         &<Self::Interface as Interface>::METHODS[Self::INDEX]
     }
 }
+
+/// One method of an interface, whose types travel.
+///
+/// It is apart from [`MethodSignature`] because the compiler looks at each type with a bound of its
+/// own by itself, and at the bounds of a supertrait together: so a type that cannot travel gives one
+/// error, also if it is both an argument and the reply. The code of the macros names the other trait,
+/// because each mention of this one would ask for the bounds again.
+pub trait Method: MethodSignature<Args: Wire, Inbound: Wire, Reply: Wire> {}
 
 /// Finds a method of a contract by the hash of its name. Implemented by `#[contract]` for each
 /// method, used by `#[handlers(contract = …)]`.
@@ -147,7 +151,8 @@ pub trait Declares<const NAME_HASH: u64>: Interface {
 }
 
 /// What a call of `M` gives when it succeeds: the reply, or the stream of replies.
-pub type Answer<M> = <<M as Method>::Shape as Shape>::Answer<<M as Method>::Reply>;
+pub type Answer<M> =
+    <<M as MethodSignature>::Shape as Shape>::Answer<<M as MethodSignature>::Reply>;
 
 /// The port a handler of `M` answers through.
 pub(crate) type Port<M> = super::port::Port<Answer<M>>;

@@ -8,8 +8,10 @@
 //! | file | its job |
 //! | --- | --- |
 //! | `interface` | the traits that the macros implement for what can be called |
+//! | `kind` | services, spawned and keyed actors, told apart by the compiler |
 //! | `reference` | refs |
 //! | `client` | a call: plan, attempts, deadline |
+//! | `awaited` | what to say of a call that was not awaited |
 //! | `route` | where an attempt goes |
 //! | `local`, `remote` | one attempt |
 //! | `direct` | the short way of most calls of a peer: no attempts |
@@ -25,6 +27,7 @@
 //! `env` and `protocol`.
 
 mod arrival;
+mod awaited;
 mod client;
 mod codec;
 mod deadline;
@@ -34,6 +37,7 @@ mod face;
 mod hold;
 mod hub;
 mod interface;
+pub mod kind;
 mod limits;
 mod local;
 mod meta;
@@ -61,9 +65,10 @@ pub(crate) use face::Face;
 pub(crate) use hub::{Hub, Me};
 pub(crate) use interface::interface_id;
 pub use interface::{
-    Answer, Declares, Definition, Fallible, Interface, Key, Kind, Method, MethodSpec, NoKey,
-    Options, Reference, Streamed, Unary, flatten, shapes_of,
+    Answer, Declares, Definition, Fallible, Interface, Key, Method, MethodSignature, MethodSpec,
+    NoKey, Options, Reference, Streamed, Unary, flatten, shapes_of,
 };
+pub use kind::Kind;
 pub use limits::CallLimits;
 pub(crate) use local::{quarantined, refused};
 pub use meta::Caller;
@@ -82,9 +87,12 @@ pub(crate) use session::Session;
 mod tests;
 
 mod sealed {
-    /// Keeps `Shape` to the two that there are.
+    /// Keeps `Shape` to the two that there are, and `Addressing` to its three.
     pub trait Sealed {}
 
+    impl Sealed for super::kind::IsService {}
+    impl Sealed for super::kind::IsSpawned {}
+    impl Sealed for super::kind::IsKeyed {}
     impl Sealed for super::Unary {}
     impl Sealed for super::Streamed {}
 }

@@ -18,7 +18,8 @@ use super::{
     codec,
     face::Face,
     hub::Hub,
-    interface::{Definition, Interface, Kind, MethodSpec, NoKey},
+    interface::{Definition, Interface, MethodSpec, NoKey},
+    kind::Kind,
     route::CellIn,
 };
 

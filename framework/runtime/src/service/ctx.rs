@@ -4,7 +4,10 @@ use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use callboard_protocol::supervision::Strategy;
 
-use crate::call::{Caller, Definition, Meta, NoKey, Reference};
+use crate::call::{
+    Caller, Definition, Meta, Reference,
+    kind::{CanBeSpawned, ReachedByKey, ReachedByType},
+};
 
 use super::{Handlers, hosting, instance::World, supervisor::Supervisor};
 
@@ -99,7 +102,7 @@ impl<A: Definition> Ctx<A> {
     /// # Panics
     /// In a context made by [`Ctx::test`].
     #[must_use]
-    pub fn service<T: Definition<Key = NoKey>>(&self) -> T::Ref {
+    pub fn service<T: Definition<Addressing: ReachedByType<T>>>(&self) -> T::Ref {
         hosting::service_ref::<T>(self.world("service").hub())
     }
 
@@ -108,7 +111,10 @@ impl<A: Definition> Ctx<A> {
     /// # Panics
     /// In a context made by [`Ctx::test`].
     #[must_use]
-    pub fn actor<T: Definition>(&self, key: impl Into<T::Key>) -> T::Ref {
+    pub fn actor<T: Definition<Addressing: ReachedByKey<T>>>(
+        &self,
+        key: impl Into<T::Key>,
+    ) -> T::Ref {
         hosting::keyed_ref::<T>(self.world("actor").hub(), key.into())
     }
 
@@ -118,7 +124,7 @@ impl<A: Definition> Ctx<A> {
     /// # Panics
     /// In a context made by [`Ctx::test`].
     #[must_use]
-    pub fn spawn<T: Handlers<Key = NoKey> + Default>(&self) -> T::Ref {
+    pub fn spawn<T: Handlers<Addressing: CanBeSpawned<T>> + Default>(&self) -> T::Ref {
         self.spawn_with(|_| T::default())
     }
 
@@ -126,7 +132,7 @@ impl<A: Definition> Ctx<A> {
     ///
     /// # Panics
     /// In a context made by [`Ctx::test`].
-    pub fn spawn_with<T: Handlers<Key = NoKey>>(
+    pub fn spawn_with<T: Handlers<Addressing: CanBeSpawned<T>>>(
         &self,
         make: impl Fn(&Ctx<T>) -> T + Send + Sync + 'static,
     ) -> T::Ref {

@@ -13,8 +13,8 @@ use futures_util::future::BoxFuture;
 use crate::{
     actor::{Cell, Ended, Guardian, Refusal, Settings},
     call::{
-        Address, Arrival, Definition, Face, Hosted, Hub, Incoming, Interface, Keys, Meta, NoKey,
-        Queued, Ref, Reference, Supervised, Withdraw, interface_id, refused,
+        Address, Arrival, Definition, Face, Hosted, Hub, Incoming, Interface, Keys, Meta, Queued,
+        Ref, Reference, Supervised, Withdraw, interface_id, refused,
     },
 };
 
@@ -28,7 +28,7 @@ use super::{
 pub(super) type FaceOf<T> = <<T as Definition>::Ref as Reference>::Interface;
 
 /// Returns the ref of a service as used from this node.
-pub(crate) fn service_ref<T: Definition<Key = NoKey>>(hub: &Arc<Hub>) -> T::Ref {
+pub(crate) fn service_ref<T: Definition>(hub: &Arc<Hub>) -> T::Ref {
     T::Ref::from_raw(Ref::<FaceOf<T>>::new(Address::Service, hub.clone(), None))
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn guardian(hub: &Arc<Hub>, strategy: Strategy) -> Guardian {
 }
 
 /// Spawns an actor without a key under a guardian.
-pub(crate) fn spawn<T: Handlers<Key = NoKey>>(
+pub(crate) fn spawn<T: Handlers>(
     hub: &Arc<Hub>,
     guardian: &Guardian,
     factory: Factory<T>,

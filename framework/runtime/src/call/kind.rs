@@ -1,0 +1,93 @@
+//! How the instances of an interface are addressed: as a value, and as a type that the compiler
+//! checks before there is a value.
+//!
+//! Each trait below says what can be done with one kind, for a definition `T`, so that a mistake is
+//! told about `T`. What is done is in `service`. Depends on nothing.
+
+/// Says how the instances of an interface are addressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Stateless handlers; every node that hosts it may answer.
+    Service,
+    /// An actor without a key; it lives where it was spawned.
+    Spawned,
+    /// An actor with a key; activated by its first call.
+    Keyed,
+}
+
+/// [`Kind::Service`] as a type.
+#[derive(Clone, Copy, Debug)]
+pub enum IsService {}
+
+/// [`Kind::Spawned`] as a type.
+#[derive(Clone, Copy, Debug)]
+pub enum IsSpawned {}
+
+/// [`Kind::Keyed`] as a type.
+#[derive(Clone, Copy, Debug)]
+pub enum IsKeyed {}
+
+/// A [`Kind`] as a type. Sealed.
+pub trait Addressing: super::sealed::Sealed + 'static {
+    /// The value.
+    const KIND: Kind;
+}
+
+impl Addressing for IsService {
+    const KIND: Kind = Kind::Service;
+}
+
+impl Addressing for IsSpawned {
+    const KIND: Kind = Kind::Spawned;
+}
+
+impl Addressing for IsKeyed {
+    const KIND: Kind = Kind::Keyed;
+}
+
+/// The kind of what a ref can be had of by its type alone: of services.
+#[diagnostic::on_unimplemented(
+    message = "CB0065: `{T}` is an actor, and not a service",
+    label = "of an actor",
+    note = "an actor with a key is reached by `actor::<{T}>(key)`",
+    note = "an actor without a key is reached by the ref that `spawn::<{T}>()` returned: keep it, or \
+            hand it on in a message or a reply"
+)]
+pub trait ReachedByType<T>: Addressing {}
+
+impl<T> ReachedByType<T> for IsService {}
+
+/// The kind of what a ref can be had of by a key.
+#[diagnostic::on_unimplemented(
+    message = "CB0065: `{T}` has no key",
+    label = "without a key",
+    note = "a service is reached by `service::<{T}>()`",
+    note = "an actor without a key is reached by the ref that `spawn::<{T}>()` returned: keep it, or \
+            hand it on in a message or a reply; for a key, write `#[actor(key = String)]`"
+)]
+pub trait ReachedByKey<T>: Addressing {}
+
+impl<T> ReachedByKey<T> for IsKeyed {}
+
+/// The kind of what a node hosts: services, and actors with keys.
+#[diagnostic::on_unimplemented(
+    message = "CB0065: `{T}` is an actor without a key, which is not hosted but spawned",
+    label = "without a key",
+    note = "spawn it once the node runs: `node.spawn::<{T}>()`; or give it a key, so that its first \
+            call makes it: `#[actor(key = String)]`"
+)]
+pub trait CanBeHosted<T>: Addressing {}
+
+impl<T> CanBeHosted<T> for IsService {}
+impl<T> CanBeHosted<T> for IsKeyed {}
+
+/// The kind of what is spawned: actors without keys.
+#[diagnostic::on_unimplemented(
+    message = "CB0065: `{T}` is not spawned: it is a service, or an actor with a key",
+    label = "is not spawned",
+    note = "host it: `Node::builder().host::<{T}>()`; then `service::<{T}>()` reaches a service, and \
+            `actor::<{T}>(key)` an actor"
+)]
+pub trait CanBeSpawned<T>: Addressing {}
+
+impl<T> CanBeSpawned<T> for IsSpawned {}

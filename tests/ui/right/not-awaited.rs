@@ -1,0 +1,17 @@
+use callboard::prelude::*;
+
+#[derive(Default, Service)]
+pub struct Greeter;
+
+#[handlers]
+impl Greeter {
+    pub fn hello(&self) -> u32 {
+        1
+    }
+}
+
+// ANCHOR: right
+pub async fn ask(node: &Node) -> u32 {
+    node.service::<Greeter>().hello().await.unwrap()
+}
+// ANCHOR_END: right
