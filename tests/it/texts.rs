@@ -1,10 +1,22 @@
 //! What errors say: the node, the limit, both shapes, the cause, and what to do about it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::IntoFuture,
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
 
-use callboard::{Code, Strategy, net::PeerKind, prelude::*};
+use callboard::{
+    Code, Strategy,
+    env::{Clock, Env, Udp, UdpSocket},
+    net::{PeerKind, StartError},
+    prelude::*,
+};
+use tokio::sync::Notify;
 
-use crate::support::{Town, eventually, quick};
+use crate::support::{DEADLINE, Town, connect, eventually, quick};
 
 /// The interfaces as two versions of a program know them.
 mod old {
@@ -72,6 +84,48 @@ mod new {
         pub fn ring(&self, amount: String) -> u32 {
             amount.len() as u32
         }
+
+        pub fn refund(&mut self, amount: u32) -> u32 {
+            amount
+        }
+    }
+}
+
+/// A folder with folders in it, eight deep.
+#[derive(Clone, Debug, Default, PartialEq, Wire)]
+#[wire(depth = 8)]
+struct Folder {
+    inner: Vec<Folder>,
+}
+
+impl Folder {
+    fn of_rounds(rounds: u32) -> Self {
+        (1..rounds).fold(Self::default(), |inner, _| Self { inner: vec![inner] })
+    }
+}
+
+#[derive(Default, Service)]
+struct Cabinet {
+    begun: Arc<Notify>,
+}
+
+/// Makes the service that tells when its call is under way.
+fn cabinet(begun: &Arc<Notify>) -> impl Fn(&Ctx<Cabinet>) -> Cabinet + Send + Sync + 'static {
+    let begun = begun.clone();
+    move |_| Cabinet {
+        begun: begun.clone(),
+    }
+}
+
+#[handlers]
+impl Cabinet {
+    pub fn file(&self, folder: Folder) -> bool {
+        folder.inner.is_empty()
+    }
+
+    pub async fn wait(&self) {
+        self.begun.notify_one();
+        std::future::pending().await
     }
 }
 
@@ -219,4 +273,233 @@ async fn a_question_mark_in_main_prints_the_advice() {
         "{printed}"
     );
     assert!(printed.ends_with(Code::NoHost.advice()), "{printed}");
+}
+
+/// Starts what must not start, and returns why.
+async fn refused(builder: callboard::Builder) -> StartError {
+    builder.start().await.expect_err("refused")
+}
+
+#[tokio::test]
+async fn a_seed_of_the_other_address_family_is_refused_with_both_addresses() {
+    let town = Town::new();
+    let seed: SocketAddr = "[::1]:4001".parse().expect("an address");
+    let listen: SocketAddr = "127.0.0.1:0".parse().expect("an address");
+    let error = refused(town.node("n1").listen(listen).seed(seed)).await;
+    assert_eq!(error.code(), Code::ConfigInvalid);
+    assert_eq!(error.subject(), "seed [::1]:4001");
+    for part in ["cannot be dialled from 127.0.0.1:", "a port of IPv4"] {
+        assert!(error.detail().contains(part), "{part}: {error}");
+    }
+    assert!(
+        error.to_string().ends_with(
+            "; name the seed by its IPv4 address, or listen on an IPv6 one: [::1] or [::]"
+        )
+    );
+    // A name may stand for both.
+    let node = town.node("n1").listen(listen).start().await;
+    let node = node.expect("starts");
+    let client = Client::builder()
+        .identity(town.identity("client", PeerKind::Client))
+        .config(quick())
+        .bind(listen)
+        .seeds([seed, node.local_addr()]);
+    client.connect().await.expect("connects").close().await;
+    node.stop().await;
+}
+
+/// The network of a process that may not bind low ports.
+#[derive(Debug)]
+struct Unprivileged;
+
+impl Udp for Unprivileged {
+    fn bind(&self, _: SocketAddr) -> io::Result<Arc<dyn UdpSocket>> {
+        Err(io::ErrorKind::PermissionDenied.into())
+    }
+}
+
+#[tokio::test]
+async fn a_port_below_1024_without_the_right_is_told_as_that() {
+    let town = Town::new();
+    let mut env = Env::real();
+    env.udp = Arc::new(Unprivileged);
+    let listen = "127.0.0.1:443".parse().expect("an address");
+    let error = refused(town.node("n1").env(env).listen(listen)).await;
+    assert_eq!(error.code(), Code::BindFailed);
+    assert!(error.to_string().contains("; choose a port from 1024 up"));
+}
+
+#[tokio::test]
+async fn a_setting_that_does_not_fit_another_is_named_as_the_user_set_it() {
+    let town = Town::new();
+    let mut config = callboard::net::Config::default();
+    config.peer_timeout = Duration::from_millis(1500);
+    let error = refused(town.node("n1").config(config)).await;
+    assert_eq!(error.code(), Code::ConfigInvalid);
+    assert_eq!(error.subject(), "setting peer_timeout");
+    let detail = "peer_timeout is 1.5s and keep_alive is 1s by default, and keep_alive has to be \
+                  below half of peer_timeout: below 750ms here";
+    assert_eq!(error.detail(), detail);
+    let error = refused(town.node("n1").trace_share(10.0)).await;
+    assert_eq!(error.subject(), "setting trace_share");
+    assert_eq!(error.detail(), "it is 10.0, and may be 0.0 to 1.0");
+    let mut limits = callboard::CallLimits::default();
+    limits.attempts_max = 0;
+    let error = refused(town.node("n1").call_limits(limits)).await;
+    assert_eq!(error.subject(), "setting attempts_max");
+    assert_eq!(error.detail(), "it is 0, and may be 1 or more");
+}
+
+/// A clock far from those of the certificates, which end in 4096.
+#[derive(Debug)]
+struct Late(Arc<dyn Clock>);
+
+impl Clock for Late {
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+
+    fn wall(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(2200 * 365 * 86_400)
+    }
+}
+
+#[tokio::test]
+async fn an_own_certificate_that_has_expired_stops_the_start_and_the_rotation() {
+    let town = Town::new();
+    let mut env = Env::real();
+    env.clock = Arc::new(Late(env.clock.clone()));
+    let error = refused(town.node("n1").env(env.clone())).await;
+    assert_eq!(error.code(), Code::CertificateInvalid);
+    assert_eq!(error.subject(), "certificate of n1");
+    assert!(error.detail().starts_with("it expired "), "{error}");
+    assert!(
+        error
+            .detail()
+            .ends_with(" days ago by the clock of this machine")
+    );
+    assert_eq!(error.advice(), "replace it by a new one, or set the clock");
+    let client = Client::builder()
+        .identity(town.identity("client", PeerKind::Client))
+        .env(env)
+        .seed("127.0.0.1:1".parse().expect("an address"));
+    let error = client.connect().await.expect_err("refused");
+    assert_eq!(error.subject(), "certificate of client");
+}
+
+#[tokio::test]
+async fn a_data_folder_in_use_gives_one_advice() {
+    let town = Town::new();
+    let folder = tempfile::tempdir().expect("made");
+    let node = town.node("n1").data_dir(folder.path()).start().await;
+    let node = node.expect("starts");
+    let error = refused(town.node("n1").data_dir(folder.path())).await;
+    assert_eq!(error.code(), Code::DataDirLocked);
+    let text = error.to_string();
+    assert!(
+        text.ends_with(
+            ": another process runs with it; stop that process, or give each a folder of its own"
+        ),
+        "{text}"
+    );
+    node.stop().await;
+    std::fs::write(folder.path().join("life"), "n1").expect("written");
+    let text = refused(town.node("n1").data_dir(folder.path())).await;
+    assert!(
+        text.to_string()
+            .ends_with(": its file `life` is damaged; restore the file, or remove the folder"),
+        "{text}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_dials_a_node_that_stops_is_told_that_it_stops() {
+    let town = Town::new();
+    let begun = Arc::new(Notify::new());
+    let node = town.node("n1").host_with(cabinet(&begun)).start().await;
+    let node = node.expect("starts");
+    let addr = node.local_addr();
+    let early = connect(town.identity("early", PeerKind::Client), addr).await;
+    let waits = tokio::spawn(
+        early
+            .service::<Cabinet>()
+            .wait()
+            .timeout(DEADLINE)
+            .into_future(),
+    );
+    begun.notified().await;
+    let stopping = tokio::spawn(node.stop());
+    // Refused calls come AFTER the word that it leaves.
+    let file = || early.service::<Cabinet>().file(Folder::default());
+    while !file()
+        .await
+        .is_err_and(|error| error.code() == Code::NodeStopping)
+    {}
+    let late = Client::builder()
+        .identity(town.identity("late", PeerKind::Client))
+        .config(quick())
+        .wait(Duration::from_secs(1))
+        .seed(addr);
+    let error = late.connect().await.expect_err("it stops");
+    assert_eq!(error.code(), Code::SeedUnreachable);
+    let why = format!("{addr}: CB2013 node-leaving: it is stopping");
+    assert!(error.detail().contains(&why), "{error}");
+    early.close().await;
+    drop(waits.await);
+    stopping.await.expect("stops");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_method_that_the_host_of_an_actor_lacks_is_named() {
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    let client = town.client(node.local_addr()).await;
+    let till = serde_json::to_string(&node.spawn::<old::Till>()).expect("encodes");
+    let till: new::TillRef = serde_json::from_str(&till).expect("decodes");
+    let error = client.attach(till).refund(1).await.expect_err("not there");
+    assert_eq!(error.code(), Code::UnknownMethod);
+    assert_eq!(error.subject(), "method Till/refund on node n1");
+    client.close().await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_that_nests_too_deep_is_counted_in_the_rounds_of_its_type() {
+    let town = Town::new();
+    let node = town.node("n1").host::<Cabinet>().start().await;
+    let node = node.expect("starts");
+    let client = town.client(node.local_addr()).await;
+    let cabinet = client.service::<Cabinet>();
+    assert_eq!(cabinet.file(Folder::of_rounds(8)).await, Ok(false));
+    let filed = cabinet.file(Folder::of_rounds(9)).await;
+    let error = filed.expect_err("one round more");
+    assert_eq!(error.code(), Code::BodyOverLimit);
+    assert!(
+        error.detail().contains("the 8 rounds that ")
+            && error
+                .detail()
+                .contains("Folder allows with #[wire(depth = 8)]"),
+        "{error}"
+    );
+    client.close().await;
+    node.stop().await;
+}
+
+/// The table says of [`Code::TurnAborted`] that the actor was stopped, and a service's turn ends no
+/// other way than an actor's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_turn_of_a_service_that_outlives_the_grace_period_is_told_as_aborted() {
+    let town = Town::new();
+    let begun = Arc::new(Notify::new());
+    let builder = town.node("n1").grace(Duration::from_millis(100));
+    let node = builder.host_with(cabinet(&begun)).start().await;
+    let node = node.expect("starts");
+    let client = town.client(node.local_addr()).await;
+    let cabinet = client.service::<Cabinet>();
+    let waits = tokio::spawn(cabinet.wait().timeout(DEADLINE).into_future());
+    begun.notified().await;
+    node.stop().await;
+    let error = waits.await.expect("not dropped").expect_err("aborted");
+    assert_eq!(error.code(), Code::TurnAborted, "{error}");
+    client.close().await;
 }

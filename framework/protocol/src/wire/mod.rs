@@ -29,5 +29,6 @@ mod std_impls;
 pub use codec::{DecodeError, DecodeLimits, EncodeError, decode, encode_into};
 pub use limits::{DEPTH_MAX, Limits};
 pub use shape::{
-    Elements, Fields, OPAQUE_DEPTH, Shape, ShapeError, ShapeInfo, Variants, Wire, shape_of,
+    Elements, Fields, OPAQUE_DEPTH, Recursion, Shape, ShapeError, ShapeInfo, Variants, Wire,
+    shape_of,
 };

@@ -20,6 +20,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::limits::DEPTH_MAX;
 
+pub use recursion::Recursion;
+
 /// A type that can be an argument, a reply, an error, an item of a stream or an actor's state.
 ///
 /// Derive it: `#[derive(Wire)]` writes the serde implementations and the description. An
@@ -43,6 +45,8 @@ pub struct ShapeInfo {
     pub fingerprint: u64,
     /// The levels of nesting that a value can have: 0 for a number, at most [`DEPTH_MAX`].
     pub depth: u32,
+    /// The recursion that takes the most of these levels, if the type has one.
+    pub recursion: Option<Recursion>,
 }
 
 impl ShapeInfo {
@@ -75,6 +79,7 @@ pub fn shape_of<T: Wire>() -> Result<ShapeInfo, ShapeError> {
         shape.fail(ShapeError::TooDeep {
             type_name: type_name::<T>(),
             levels: node.depth,
+            why: recursion::why_deep(node.depth, shape.recursion),
         });
     }
     match shape.error {
@@ -82,6 +87,7 @@ pub fn shape_of<T: Wire>() -> Result<ShapeInfo, ShapeError> {
         None => Ok(ShapeInfo {
             fingerprint: node.fingerprint,
             depth: node.depth,
+            recursion: shape.recursion,
         }),
     }
 }
@@ -97,15 +103,14 @@ pub enum ShapeError {
         type_name: &'static str,
     },
     /// Values of the type can nest deeper than any body may.
-    #[error(
-        "type {type_name} can nest {levels} levels, allowed are {DEPTH_MAX}; state a smaller depth \
-         or flatten it"
-    )]
+    #[error("type {type_name} can nest {levels} levels, allowed are {DEPTH_MAX}; {why}")]
     TooDeep {
         /// The type, or the outermost one of it.
         type_name: &'static str,
         /// The levels that it can nest.
         levels: u32,
+        /// Where they come from, and what to do.
+        why: String,
     },
     /// An implementation of `Wire` by hand made no call on the shape.
     #[error("type {type_name} does not describe itself")]
@@ -131,6 +136,8 @@ pub struct Shape {
     reopened: u32,
     /// The declared types walked so far.
     walked: u64,
+    /// The recursion of the most levels so far.
+    recursion: Option<Recursion>,
     /// What the running `describe` has described.
     described: Option<Node>,
     error: Option<ShapeError>,
@@ -256,6 +263,7 @@ impl Shape {
             return self.fail(ShapeError::TooDeep {
                 type_name: type_name::<T>(),
                 levels,
+                why: recursion::why_deep(levels, None),
             });
         }
         let order = self.walked;
@@ -280,6 +288,10 @@ impl Shape {
             // Every reference in it is to itself or to what lies in it. The stated depth is no part
             // of the fingerprint: two nodes may differ in it, and a value that is too deep for one
             // of them is refused by name.
+            if node.recursive && node.refers_to != usize::MAX {
+                let found = Recursion::of::<T>(repeats, node.depth);
+                self.recursion = Some(Recursion::larger(self.recursion, found));
+            }
             node.depth = node.depth.saturating_mul(repeats);
             node.refers_to = usize::MAX;
         }
@@ -548,6 +560,8 @@ enum Tag {
 
 /// The levels that values of a foreign type may nest unless it is told.
 pub const OPAQUE_DEPTH: u32 = 16;
+
+mod recursion;
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@
 //! | `cell` | what stays of an actor across restarts: address, mailbox, fate |
 //! | `mailbox` | the bounded queue |
 //! | `turns` | readers beside each other, writers alone |
+//! | `workers` | the calls of a service, beside each other |
 //! | `resident` | one incarnation as a ractor actor |
 //! | `guardian` | restarts by strategy |
 //! | `behaviour` | what all of it needs to know of the state |
@@ -27,3 +28,4 @@ pub(crate) use guardian::{Child, Guardian, Surroundings};
 pub(crate) use mailbox::Refusal;
 pub(crate) use resident::Job;
 pub use settings::Settings;
+pub(crate) use workers::places as service_places;

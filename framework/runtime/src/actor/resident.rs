@@ -8,6 +8,7 @@ use std::{marker::PhantomData, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
+use tokio::sync::Semaphore;
 
 use crate::task::Tasks;
 
@@ -23,8 +24,9 @@ use super::{
 pub(crate) struct Job<B: Behaviour> {
     pub(crate) cell: Arc<Cell<B::Item>>,
     pub(crate) world: Arc<B::World>,
-    /// Whether calls run beside each other whatever they do, as a service's do.
-    pub(crate) parallel: bool,
+    /// The places for calls that run beside each other whatever they do, as a service's do. An
+    /// actor has none.
+    pub(crate) places: Option<Arc<Semaphore>>,
     pub(crate) tasks: Tasks,
 }
 
@@ -58,8 +60,8 @@ impl<B: Behaviour> Actor for Resident<B> {
         let Some(mut state) = running.state.take() else {
             return Ok(());
         };
-        if job.parallel {
-            workers::run(Arc::new(state), &job.cell, &job.world, &job.tasks).await;
+        if let Some(places) = &job.places {
+            workers::run(Arc::new(state), &job.cell, &job.world, places, &job.tasks).await;
         } else {
             while turns::run(&mut state, &job.cell, &job.world).await == Exit::Aborted {
                 // The caller asked for it, so it is no failure: the actor goes on with a new state.
@@ -167,6 +169,10 @@ impl<B: Behaviour> Child for Job<B> {
     fn wait_ended(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             self.cell.wait_ended().await;
+            // The calls of a service have tasks of their own, which end AFTER their actor.
+            if let Some(places) = &self.places {
+                workers::wait_ended(&self.cell, places).await;
+            }
         })
     }
 }

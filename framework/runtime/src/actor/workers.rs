@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::task::Tasks;
 
-use super::{behaviour::Behaviour, cell::Cell, turns::next};
+use super::{Settings, behaviour::Behaviour, cell::Cell, turns::next};
 
 /// Runs a service's calls until its mailbox is closed and empty: at most as many at once as its
 /// settings say.
@@ -31,9 +31,9 @@ pub(super) async fn run<B: Behaviour>(
     state: Arc<B>,
     cell: &Arc<Cell<B::Item>>,
     world: &Arc<B::World>,
+    places: &Arc<Semaphore>,
     tasks: &Tasks,
 ) {
-    let places = Arc::new(Semaphore::new(cell.settings().readers));
     let desks = Arc::new(Semaphore::new(Handle::current().metrics().num_workers()));
     let life = cell.token();
     loop {
@@ -56,7 +56,16 @@ pub(super) async fn run<B: Behaviour>(
             drop(place);
         });
     }
-    // All places back: every call has ended.
+    wait_ended(cell, places).await;
+}
+
+/// Returns the places for the calls of a service with these settings.
+pub(crate) fn places(settings: &Settings) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(settings.readers))
+}
+
+/// Waits until every call has ended: all places are back.
+pub(super) async fn wait_ended<T>(cell: &Cell<T>, places: &Semaphore) {
     let all = u32::try_from(cell.settings().readers).unwrap_or(u32::MAX);
     let _ = places.acquire_many(all).await;
 }

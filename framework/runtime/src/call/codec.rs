@@ -6,7 +6,8 @@ use std::{cell::RefCell, sync::Arc};
 use callboard_protocol::{
     code::{CallError, Code},
     wire::{
-        DecodeError, DecodeLimits, EncodeError, Wire, decode, encode_into, stream::StreamFrame,
+        DecodeError, DecodeLimits, EncodeError, ShapeInfo, Wire, decode, encode_into,
+        stream::StreamFrame,
     },
 };
 use serde::Serialize;
@@ -33,12 +34,12 @@ pub(crate) fn decode_args<T: Wire>(
     hub: &Arc<Hub>,
     method: &FaceMethod,
 ) -> Result<T, CallError> {
-    let depth = method.shapes.args.depth;
-    decode_within(bytes, depth, hub).map_err(|error| {
+    let shape = method.shapes.args;
+    decode_within(bytes, shape, hub).map_err(|error| {
         method
             .spec
             .error(error.code())
-            .with_detail(error.to_string())
+            .with_detail(undecoded(&error, shape))
     })
 }
 
@@ -51,20 +52,31 @@ pub(crate) fn decode_reply<T: Wire>(
     hub: &Arc<Hub>,
     method: &FaceMethod,
 ) -> Result<T, CallError> {
-    decode_within(bytes, method.shapes.reply.depth, hub).map_err(|error| {
-        method
-            .spec
-            .error(Code::ReplyUndecodable)
-            .with_detail(error.to_string())
-    })
+    decode_item(bytes, method.shapes.reply, hub, method.spec)
 }
 
-fn decode_within<T: Wire>(bytes: &[u8], depth: u32, hub: &Arc<Hub>) -> Result<T, DecodeError> {
+fn decode_within<T: Wire>(
+    bytes: &[u8],
+    shape: ShapeInfo,
+    hub: &Arc<Hub>,
+) -> Result<T, DecodeError> {
     let _scope = Scope::enter(hub);
     decode(
         bytes,
-        &DecodeLimits::for_body(bytes.len(), depth, hub.limits()),
+        &DecodeLimits::for_body(bytes.len(), shape.depth, hub.limits()),
     )
+}
+
+/// Says why a value could not be decoded. One that is too deep for what its type states is counted
+/// as the type's author does, in rounds.
+fn undecoded(error: &DecodeError, shape: ShapeInfo) -> String {
+    match (error, shape.recursion) {
+        (DecodeError::TooDeep { depth }, Some(recursion)) if *depth == shape.depth => format!(
+            "the value nests deeper than the {} rounds that {} allows with #[wire(depth = {})]",
+            recursion.rounds, recursion.type_name, recursion.rounds
+        ),
+        (error, _) => error.to_string(),
+    }
 }
 
 /// Appends arguments or a reply to a lane's frame.
@@ -127,13 +139,13 @@ pub(crate) fn encode_item<T: Serialize>(
 /// `ReplyUndecodable`.
 pub(crate) fn decode_item<T: Wire>(
     bytes: &[u8],
-    depth: u32,
+    shape: ShapeInfo,
     hub: &Arc<Hub>,
     spec: &'static MethodSpec,
 ) -> Result<T, CallError> {
-    decode_within(bytes, depth, hub).map_err(|error| {
+    decode_within(bytes, shape, hub).map_err(|error| {
         spec.error(Code::ReplyUndecodable)
-            .with_detail(error.to_string())
+            .with_detail(undecoded(&error, shape))
     })
 }
 

@@ -37,7 +37,7 @@ pub(super) async fn settle(
                 Code::MailboxFull => session.avoid_until(now + AVOID_FULL),
                 _ => {}
             }
-            Err(error)
+            Err(named(spec, session, error))
         }
         Returned::SessionLost => {
             let down = session.link.closed().await;
@@ -45,6 +45,17 @@ pub(super) async fn settle(
         }
         Returned::TooLate => Err(ran_out(hub, spec, true)),
     }
+}
+
+/// Names the method in what a host says that found no actor or service for the call: it knows the
+/// method by its number only.
+fn named(spec: &MethodSpec, session: &Session, error: CallError) -> CallError {
+    let node = session.peer_name();
+    if error.code() != Code::UnknownMethod && error.subject() != node {
+        return error;
+    }
+    spec.error_on(error.code(), &node)
+        .with_detail(error.detail().to_owned())
 }
 
 async fn on_stream(

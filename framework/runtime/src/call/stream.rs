@@ -16,7 +16,7 @@ use std::{
 
 use callboard_protocol::{
     code::{CallError, Code},
-    wire::{Wire, stream::StreamFrame},
+    wire::{ShapeInfo, Wire, stream::StreamFrame},
 };
 use futures_core::Stream;
 use futures_util::{
@@ -127,7 +127,7 @@ impl<T: Wire> Inbound<T> {
     {
         Self(remote_items(
             frames,
-            method.shapes.inbound.depth,
+            method.shapes.inbound,
             hub,
             method.spec,
         ))
@@ -136,8 +136,8 @@ impl<T: Wire> Inbound<T> {
 
 impl<T: Wire> Streaming<T> {
     pub(crate) fn remote(frames: RecvStream, hub: Arc<Hub>, method: &FaceMethod) -> Self {
-        let depth = method.shapes.reply.depth;
-        let items = remote_items(async move { Some(frames) }, depth, hub, method.spec);
+        let shape = method.shapes.reply;
+        let items = remote_items(async move { Some(frames) }, shape, hub, method.spec);
         Self { items, alive: None }
     }
 
@@ -306,7 +306,12 @@ impl<T: Wire> PieceSink<T> for RemoteSink {
     }
 }
 
-fn remote_items<T, F>(frames: F, depth: u32, hub: Arc<Hub>, spec: &'static MethodSpec) -> Items<T>
+fn remote_items<T, F>(
+    frames: F,
+    shape: ShapeInfo,
+    hub: Arc<Hub>,
+    spec: &'static MethodSpec,
+) -> Items<T>
 where
     T: Wire,
     F: Future<Output = Option<RecvStream>> + Send + 'static,
@@ -320,7 +325,7 @@ where
                 async move {
                     let most = codec::stream_frame_bytes_max(&hub);
                     let bytes = frames.read_frame(most).await.ok()??;
-                    let decode = |body: &[u8]| codec::decode_item(body, depth, &hub, spec);
+                    let decode = |body: &[u8]| codec::decode_item(body, shape, &hub, spec);
                     Some((read_piece(&bytes, decode, spec), frames))
                 }
             })

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use crate::{
-    actor::{Behaviour, Cell, Child, Ended, Guardian, Job, TurnEnd, Unrun},
+    actor::{Behaviour, Cell, Child, Ended, Guardian, Job, TurnEnd, Unrun, service_places},
     call::{Face, Hub, Interface, Kind, Meta, Queued, Turn, interface_id, quarantined},
 };
 
@@ -123,7 +123,7 @@ pub(crate) fn child<A: Handlers>(world: &Arc<World<A>>, parallel: bool) -> Arc<d
     Arc::new(Job::<Instance<A>> {
         cell: world.cell.clone(),
         world: world.clone(),
-        parallel,
+        places: parallel.then(|| service_places(world.cell.settings())),
         tasks: world.hub.tasks().clone(),
     })
 }

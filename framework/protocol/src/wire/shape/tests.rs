@@ -234,6 +234,11 @@ fn a_type_over_the_deepest_nesting_is_refused() {
         matches!(error, ShapeError::TooDeep { levels: 300, .. }),
         "{error}"
     );
+    let text = error.to_string();
+    assert!(
+        text.contains("Deep states a depth of 100 and takes 3 for each round: #[wire(depth = 85)]"),
+        "{text}"
+    );
     described!(Endless, shape => shape.record::<Self>("Endless", Some(u32::MAX), |fields| {
         fields.field::<(Endless, Vec<Endless>)>("0");
     }));
@@ -251,6 +256,24 @@ fn a_type_over_the_deepest_nesting_is_refused() {
     described!(Foreign, shape => shape.opaque_with_depth("Foreign/1", 255));
     assert_eq!(depth::<Vec<Foreign>>(), 256);
     assert!(shape_of::<Vec<Vec<Foreign>>>().is_err());
+}
+
+#[test]
+fn a_recursion_is_told_in_the_rounds_that_its_type_states() {
+    described!(Tree, shape => shape.record::<Self>("Tree", Some(8), |fields| {
+        fields.field::<Vec<Tree>>("0");
+    }));
+    described!(Small, shape => shape.record::<Self>("Small", Some(2), |fields| {
+        fields.field::<Option<Box<Small>>>("0");
+    }));
+    assert_eq!(shape_of::<Vec<u8>>().expect("a shape").recursion, None);
+    for shape in [shape_of::<(Tree, Small)>(), shape_of::<(Small, Tree)>()] {
+        let shape = shape.expect("a shape");
+        let recursion = shape.recursion.expect("a recursion");
+        assert!(recursion.type_name.ends_with("Tree"), "{recursion:?}");
+        assert_eq!((recursion.rounds, recursion.levels_each), (8, 2));
+        assert_eq!(shape.depth, 17);
+    }
 }
 
 #[test]
