@@ -109,6 +109,17 @@ struct Cabinet {
     begun: Arc<Notify>,
 }
 
+#[derive(Default, Actor)]
+#[actor(mailbox = 2)]
+struct Slow;
+
+#[handlers]
+impl Slow {
+    pub async fn work(&mut self) {
+        std::future::pending().await
+    }
+}
+
 /// Makes the service that tells when its call is under way.
 fn cabinet(begun: &Arc<Notify>) -> impl Fn(&Ctx<Cabinet>) -> Cabinet + Send + Sync + 'static {
     let begun = begun.clone();
@@ -388,6 +399,34 @@ async fn an_own_certificate_that_has_expired_stops_the_start_and_the_rotation() 
 }
 
 #[tokio::test]
+async fn a_key_of_another_certificate_and_a_type_hosted_twice_are_told_as_that() {
+    let town = Town::new();
+    let [one, two] = ["n1", "n2"].map(|name| {
+        let name = callboard::NodeName::new(name).expect("a name");
+        town.authority()
+            .issue_pem(name, PeerKind::Node)
+            .expect("issued")
+    });
+    let authority = town.authority().certificate_pem();
+    let mixed = callboard::net::Identity::from_pem(
+        authority.as_bytes(),
+        one.certificate.as_bytes(),
+        two.key.as_bytes(),
+    );
+    let error = refused(Node::builder().identity(mixed.expect("three texts"))).await;
+    assert_eq!(error.code(), Code::CertificateInvalid);
+    assert_eq!(error.subject(), "private key");
+    assert_eq!(error.detail(), "it is not that of the certificate");
+    let twice = town.node("n1").host::<Cabinet>().host::<Cabinet>();
+    let error = refused(twice).await;
+    assert_eq!(error.code(), Code::DuplicateInterface);
+    assert!(
+        error.to_string().contains("; host a type once; "),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn a_data_folder_in_use_gives_one_advice() {
     let town = Town::new();
     let folder = tempfile::tempdir().expect("made");
@@ -481,6 +520,29 @@ async fn a_value_that_nests_too_deep_is_counted_in_the_rounds_of_its_type() {
                 .contains("Folder allows with #[wire(depth = 8)]"),
         "{error}"
     );
+    client.close().await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_mailbox_is_told_with_its_size() {
+    let town = Town::new();
+    let builder = town.node("n1").grace(Duration::from_millis(50));
+    let node = builder.start().await.expect("starts");
+    let client = town.client(node.local_addr()).await;
+    let slow = client.attach(node.spawn::<Slow>());
+    let timeout = Duration::from_millis(50);
+    let error = loop {
+        if let Err(error) = slow.work().send().await {
+            break error;
+        }
+        if let Err(error) = slow.work().timeout(timeout).await
+            && error.code() == Code::MailboxFull
+        {
+            break error;
+        }
+    };
+    assert_eq!(error.detail(), "2 calls wait in it, its setting `mailbox`");
     client.close().await;
     node.stop().await;
 }

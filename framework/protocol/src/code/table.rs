@@ -262,7 +262,7 @@ codes! {
         "set the key file's mode to 0600";
     DuplicateInterface = 3004 "duplicate-interface", Caller, NotSent, Never,
         "two hosted types have the same interface name, or names of one hash",
-        "rename one of them with the name attribute";
+        "host a type once; of two types, rename one with the name attribute";
     PersistUnsupported = 3005 "persist-unsupported", Caller, NotSent, Never,
         "the actor asks for durable state, which this node cannot keep",
         "remove persist, or start the node with a store";

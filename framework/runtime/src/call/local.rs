@@ -407,7 +407,10 @@ impl<T> Drop for RemoveOnDrop<'_, T> {
 /// Says why the mailbox of an actor of this node took no message.
 pub(crate) fn refused<T>(spec: &MethodSpec, hub: &Hub, cell: &Cell<T>, why: Refusal) -> CallError {
     match (why, cell.ended()) {
-        (Refusal::Full, _) => spec.error(Code::MailboxFull),
+        (Refusal::Full, _) => spec.error(Code::MailboxFull).with_detail(format!(
+            "{} calls wait in it, its setting `mailbox`",
+            cell.settings().mailbox
+        )),
         (Refusal::Closed, Some(Ended::Failed | Ended::GaveUp)) => quarantined(spec, hub, cell),
         (Refusal::Closed, _) if hub.is_stopping() => spec.error(Code::NodeStopping),
         (Refusal::Closed, _) => spec.error(Code::ActorStopped),

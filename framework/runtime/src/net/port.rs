@@ -85,6 +85,7 @@ impl Net {
                 .with_detail(error.to_string())
         })?;
         reach::check_seeds(local_addr, &local.seeds)?;
+        local.advertise.map_or(Ok(()), reach::check_advertised)?;
         let addr = is_node.then(|| local.advertise.unwrap_or(local_addr));
         let hello = hello(identity, &local, addr, &config);
         let parts = Parts {

@@ -17,6 +17,9 @@ use super::error::LinkDown;
 /// A port of `[::]` dials both: it is bound without `IPV6_V6ONLY`, and sends to IPv4 addresses in
 /// their mapped form (RFC 4291, section 2.5.5.2).
 fn unreachable(own: SocketAddr, peer: SocketAddr) -> Option<String> {
+    if peer.ip().is_unspecified() || peer.port() == 0 {
+        return Some(format!("{peer} is where to listen, and not whom to dial"));
+    }
     let (own_ip, peer_ip) = (own.ip().to_canonical(), peer.ip().to_canonical());
     let is_dual = own_ip.is_ipv6() && own_ip.is_unspecified();
     if own_ip.is_ipv4() == peer_ip.is_ipv4() || is_dual {
@@ -29,6 +32,19 @@ fn unreachable(own: SocketAddr, peer: SocketAddr) -> Option<String> {
     Some(format!(
         "{peer} cannot be dialled from {own}: a port of {family} reaches no {other} address"
     ))
+}
+
+/// Checks that others can be told to dial an address.
+///
+/// # Errors
+/// [`Code::ConfigInvalid`] without a port.
+pub(super) fn check_advertised(addr: SocketAddr) -> Result<(), StartError> {
+    if addr.port() != 0 {
+        return Ok(());
+    }
+    Err(StartError::new(Code::ConfigInvalid, "setting advertise")
+        .with_detail(format!("{addr} has no port, so nobody can dial it"))
+        .with_advice("name the address and the port by which others reach this node"))
 }
 
 /// Checks that a port that is bound to `own` can dial `peer`.
@@ -55,6 +71,9 @@ pub(super) fn check_seeds(own: SocketAddr, seeds: &[SocketAddr]) -> Result<(), S
         return Ok(());
     };
     let advice = match seed.is_ipv6() {
+        _ if seed.ip().is_unspecified() || seed.port() == 0 => {
+            "name the address and the port that a node listens on"
+        }
         true => "name the seed by its IPv4 address, or listen on an IPv6 one: [::1] or [::]",
         false => "name the seed by its IPv6 address, or listen on an IPv4 one: 127.0.0.1 or [::]",
     };
@@ -129,6 +148,17 @@ mod tests {
         assert_eq!(check_seeds(own, &[]), Ok(()));
         let both = [addr("[::1]:2"), addr("127.0.0.1:2")];
         assert_eq!(check_seeds(own, &both), Ok(()));
+        for (seed, why) in [
+            ("127.0.0.1:0", "whom to dial"),
+            ("0.0.0.0:7", "whom to dial"),
+        ] {
+            let error = check_seeds(own, &[addr(seed)]).expect_err("nobody");
+            assert!(error.detail().ends_with(why), "{error}");
+            assert!(error.advice().starts_with("name the address and the port"));
+        }
+        assert_eq!(check_advertised(own), Ok(()));
+        let error = check_advertised(addr("10.0.0.1:0")).expect_err("no port");
+        assert_eq!(error.subject(), "setting advertise");
         let error = check_seeds(own, &both[..1]).expect_err("another family");
         assert_eq!(error.code(), Code::ConfigInvalid);
         assert_eq!(error.subject(), "seed [::1]:2");

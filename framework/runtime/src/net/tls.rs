@@ -50,7 +50,7 @@ pub(super) fn client(
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_client_auth_cert(identity.chain(), identity.key())
-        .map_err(|error| invalid("certificate", error.to_string()))?;
+        .map_err(|error| unfit(&error))?;
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.resumption = Resumption::disabled();
     config.enable_sni = false;
@@ -72,7 +72,7 @@ pub(super) fn server(
         .map_err(|error| invalid("TLS settings", error.to_string()))?
         .with_client_cert_verifier(verifier)
         .with_single_cert(identity.chain(), identity.key())
-        .map_err(|error| invalid("certificate", error.to_string()))?;
+        .map_err(|error| unfit(&error))?;
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
@@ -110,6 +110,14 @@ fn check_own(
         Ok(()) => Ok(()),
         Err(Error::InvalidCertificate(error)) => own_error(identity, &error),
         Err(error) => Err(invalid("certificate", error.to_string())),
+    }
+}
+
+/// Says why a certificate and a key do not make an identity.
+fn unfit(error: &Error) -> StartError {
+    match error {
+        Error::InconsistentKeys(_) => invalid("private key", "it is not that of the certificate"),
+        error => invalid("certificate", error.to_string()),
     }
 }
 
