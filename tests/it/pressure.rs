@@ -30,6 +30,37 @@ impl Drain {
     }
 }
 
+/// Takes its messages one at a time, and lets few wait.
+#[derive(Default, Actor)]
+#[actor(mailbox = 4)]
+pub struct Ledger {
+    numbers: Vec<u32>,
+}
+
+#[handlers]
+impl Ledger {
+    pub async fn write(&mut self, number: u32, _padding: Vec<u8>) {
+        if number.is_multiple_of(64) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        self.numbers.push(number);
+    }
+
+    pub fn numbers(&self) -> Vec<u32> {
+        self.numbers.clone()
+    }
+}
+
+#[derive(Default, Service)]
+pub struct Clerk;
+
+#[handlers]
+impl Clerk {
+    pub fn open(&self, ctx: &Ctx<Self>) -> LedgerRef {
+        ctx.spawn::<Ledger>()
+    }
+}
+
 /// Little room, and patience with a network that stands still.
 fn narrow() -> Config {
     let mut config = quick();
@@ -104,4 +135,56 @@ async fn a_send_that_finds_no_room_until_its_deadline_was_not_sent_and_no_other_
     client.close().await;
     node.stop().await;
     assert_eq!(drain.taken.load(Ordering::SeqCst), sent, "one too many");
+}
+
+/// The counters of sends that a node has refused.
+fn refused(node: &Node) -> Vec<String> {
+    let metrics = node.metrics();
+    let lines = metrics.lines();
+    let refused = lines.filter(|line| line.starts_with("callboard_sends_refused_total{"));
+    refused.map(str::to_string).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sends_to_a_full_mailbox_wait_in_order_and_hold_up_no_other_target() {
+    let town = Town::new();
+    let node = town.node("n1").host::<Clerk>().start().await;
+    let node = node.expect("starts");
+    let client = Client::builder()
+        .identity(town.identity("client", PeerKind::Client))
+        .config(quick())
+        .seed(node.local_addr())
+        .connect()
+        .await
+        .expect("connects");
+    let clerk = client.service::<Clerk>();
+    let (slow, other) = (
+        soon(clerk.open()).await.expect("opens"),
+        soon(clerk.open()).await.expect("opens"),
+    );
+    // More bytes than may be held at once, so that the lane has to pause.
+    let sent = 2_000;
+    for number in 0..sent {
+        let written = slow.write(number, vec![7; 4000]).timeout(DEADLINE).send();
+        assert_eq!(soon(written).await, Ok(()));
+        if number % 500 == 0 {
+            let answer = other.numbers().timeout(DEADLINE).await;
+            assert_eq!(answer, Ok(Vec::new()), "another target of the lane answers");
+        }
+    }
+    let last = soon(async {
+        loop {
+            match slow.numbers().timeout(DEADLINE).await {
+                Ok(numbers) if numbers.len() == sent as usize => return numbers,
+                // A call is refused where a send waits.
+                Ok(_) => assert_eq!(refused(&node), Vec::<String>::new()),
+                Err(error) => assert_eq!(error.code(), Code::MailboxFull, "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    assert_eq!(last.await, (0..sent).collect::<Vec<_>>());
+    assert_eq!(refused(&node), Vec::<String>::new());
+    client.close().await;
+    node.stop().await;
 }

@@ -127,12 +127,12 @@ impl<M: Method> Call<M> {
     /// Dropped before it is ready, the message may or may not have been sent.
     pub async fn send(self) -> Result<(), CallError> {
         let meta = self.meta(false)?;
+        if direct::send(&self, &meta) {
+            return Ok(());
+        }
         match local::send(self, meta) {
             local::Sent::Over(result) => result,
-            local::Sent::Elsewhere(call, meta) => match direct::send(call, meta) {
-                direct::Sent::Over => Ok(()),
-                direct::Sent::Elsewhere(call, meta) => Box::pin(call.send_far(meta)).await,
-            },
+            local::Sent::Elsewhere(call, meta) => Box::pin(call.send_far(meta)).await,
         }
     }
 
@@ -470,17 +470,23 @@ enum State<M: Method> {
 type Far<M> = Pin<Box<dyn Future<Output = Result<Answer<M>, CallError>> + Send>>;
 
 impl<M: Method> State<M> {
-    /// Makes the call.
-    fn begin(call: Call<M>, cx: &Context<'_>) -> Result<Self, CallError> {
-        let meta = call.meta(true)?;
-        let (call, meta) = match local::begin(call, meta)? {
-            Begun::Here(waiting) => return Ok(Self::Here(waiting)),
-            Begun::Elsewhere(call, meta) => (call, meta),
+    /// Makes the call that this is.
+    fn begin(&mut self, cx: &Context<'_>) -> Result<(), CallError> {
+        let Self::Made(call) = self else {
+            return Ok(());
         };
-        Ok(match direct::begin(call, meta, cx) {
-            direct::Begun::Direct(direct) => Self::There(direct),
-            direct::Begun::Elsewhere(call, meta) => Self::Far(Box::pin(call.run_far(meta))),
-        })
+        let meta = call.meta(true)?;
+        if let Some(direct) = direct::begin(call, &meta, cx) {
+            *self = Self::There(direct);
+            return Ok(());
+        }
+        if let Self::Made(call) = mem::replace(self, Self::Over) {
+            *self = match local::begin(call, meta)? {
+                Begun::Here(waiting) => Self::Here(waiting),
+                Begun::Elsewhere(call, meta) => Self::Far(Box::pin(call.run_far(meta))),
+            };
+        }
+        Ok(())
     }
 }
 
@@ -489,13 +495,9 @@ impl<M: Method> Future for CallFuture<M> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<M::Output> {
         let this = &mut self.0;
-        if let State::Made(_) = this
-            && let State::Made(call) = mem::replace(this, State::Over)
-        {
-            match State::begin(call, cx) {
-                Ok(state) => *this = state,
-                Err(error) => return Poll::Ready(M::output(Err(error))),
-            }
+        if let Err(error) = this.begin(cx) {
+            *this = State::Over;
+            return Poll::Ready(M::output(Err(error)));
         }
         let result = match this {
             State::Here(waiting) => ready!(waiting.poll(cx)),

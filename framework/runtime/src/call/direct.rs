@@ -6,6 +6,7 @@
 
 use std::{
     future::Future,
+    marker::PhantomData,
     mem,
     pin::{Pin, pin},
     sync::Arc,
@@ -32,26 +33,10 @@ use super::{
     meta::Meta,
     outgoing,
     pending::{NO_CALL, Returned},
-    reference::{Address, Ref},
+    reference::Address,
     session::Session,
     settle::settle,
 };
-
-/// What became of a call that was looked at for the straight way.
-pub(super) enum Begun<M: Method> {
-    /// Its frame is in the lane.
-    Direct(Direct<M>),
-    /// It is not one for the straight way.
-    Elsewhere(Call<M>, Meta),
-}
-
-/// What became of a send that was looked at for the straight way.
-pub(super) enum Sent<M: Method> {
-    /// Its frame is in the lane.
-    Over,
-    /// It is not one for the straight way.
-    Elsewhere(Call<M>, Meta),
-}
 
 /// The straight way of one call.
 struct Way<'a> {
@@ -110,60 +95,51 @@ impl Way<'_> {
 }
 
 /// Makes a call, if it goes straight to its target.
-pub(super) fn begin<M: Method>(call: Call<M>, meta: Meta, cx: &Context<'_>) -> Begun<M> {
-    let Some(way) = way::<M>(&call, &meta) else {
-        return Begun::Elsewhere(call, meta);
-    };
-    let due = outgoing::due(way.hub, &meta);
+///
+/// The call is borrowed: it is large, and most of it is not needed once its frame is in the lane.
+pub(super) fn begin<M: Method>(call: &Call<M>, meta: &Meta, cx: &Context<'_>) -> Option<Direct<M>> {
+    let way = way::<M>(call, meta)?;
+    let due = outgoing::due(way.hub, meta);
     let opened = way.session.pending.open(meta.queued_at, due, cx.waker());
-    let Ok(id) = opened else {
-        return Begun::Elsewhere(call, meta);
-    };
-    let Some(ticket) = way.append::<M>(id, &meta, &call.args) else {
+    let id = opened.ok()?;
+    let Some(ticket) = way.append::<M>(id, meta, &call.args) else {
         way.session.pending.close(id);
-        return Begun::Elsewhere(call, meta);
+        return None;
     };
-    let Way {
-        session,
-        face,
-        lane,
-        ..
-    } = way;
-    if let Some(method) = face.methods.get(M::INDEX) {
+    if let Some(method) = way.face.methods.get(M::INDEX) {
         method.metrics.began();
     }
-    Begun::Direct(Direct {
-        target: call.target,
-        session,
-        face,
+    Some(Direct {
+        session: way.session,
+        face: way.face,
         id,
-        lane,
+        lane: way.lane,
         ticket,
         queued_at: meta.queued_at,
         deadline: due,
         looks: false,
         rest: None,
         over: false,
+        method: PhantomData,
     })
 }
 
-/// Sends a message, if it goes straight to its target.
-pub(super) fn send<M: Method>(call: Call<M>, meta: Meta) -> Sent<M> {
-    let Some(way) = way::<M>(&call, &meta) else {
-        return Sent::Elsewhere(call, meta);
+/// Sends a message, if it goes straight to its target; returns whether it did.
+pub(super) fn send<M: Method>(call: &Call<M>, meta: &Meta) -> bool {
+    let Some(way) = way::<M>(call, meta) else {
+        return false;
     };
-    if way.append::<M>(NO_CALL, &meta, &call.args).is_none() {
-        return Sent::Elsewhere(call, meta);
+    if way.append::<M>(NO_CALL, meta, &call.args).is_none() {
+        return false;
     }
     if let Some(method) = way.face.methods.get(M::INDEX) {
         method.metrics.sent(None);
     }
-    Sent::Over
+    true
 }
 
 /// A call whose frame is in the lane. Dropping it frees its place here and on the host.
 pub(super) struct Direct<M: Method> {
-    target: Ref<M::Interface>,
     session: Arc<Session>,
     face: Arc<Face>,
     id: CallId,
@@ -176,6 +152,7 @@ pub(super) struct Direct<M: Method> {
     /// What is left to do for what came back; few calls need it.
     rest: Option<Rest>,
     over: bool,
+    method: PhantomData<fn() -> M>,
 }
 
 /// Nothing if the call is too late.
@@ -216,7 +193,7 @@ impl<M: Method> Direct<M> {
     /// Decodes the reply and counts the end of the call.
     fn ended(&mut self, reply: Result<Bytes, CallError>, at: Time) -> Result<Answer<M>, CallError> {
         self.over = true;
-        let hub = self.target.hub(M::spec())?;
+        let hub = &self.session.hub;
         let method = self.face.method(M::INDEX)?;
         let answer = reply.and_then(|body| {
             let answer = M::Shape::receive::<M::Reply>(WireAnswer {

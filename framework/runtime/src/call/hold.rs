@@ -1,7 +1,8 @@
 //! Keeps the order of a pair when a body travels apart from its frame.
 //!
 //! A frame whose body comes on a stream of its own holds its pair: later frames of the same sender
-//! for the same target wait behind it, all others pass.
+//! for the same target wait behind it, all others pass. So does a send whose target has no room for
+//! it. When much waits, the lanes pause, so that the peer's sends wait where they are made.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -11,6 +12,8 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
 };
+
+use tokio::sync::Notify;
 
 /// A frame as far as the order goes.
 pub(super) trait Ordered {
@@ -33,6 +36,8 @@ pub(super) struct Holds<F: Ordered> {
     held: AtomicUsize,
     bytes: AtomicUsize,
     bytes_max: usize,
+    /// Wakes the lanes that pause.
+    light: Notify,
 }
 
 /// What became of a frame.
@@ -53,6 +58,59 @@ impl<F: Ordered> Holds<F> {
             held: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             bytes_max,
+            light: Notify::new(),
+        }
+    }
+
+    /// Holds the pair of a whole frame that cannot go on yet. Whoever holds it asks for what is
+    /// [next](Self::next), and [lets go](Self::let_go) of the frame's cost in the end.
+    ///
+    /// # Errors
+    /// The frame, when what waits is at its limit.
+    pub(super) fn hold(&self, frame: F) -> Result<F, F> {
+        let mut pairs = self.lock();
+        let bytes = self.bytes.load(Ordering::Relaxed) + frame.cost() + HOLD_BYTES;
+        if bytes > self.bytes_max {
+            return Err(frame);
+        }
+        self.bytes.store(bytes, Ordering::Relaxed);
+        pairs.entry(frame.pair().clone()).or_default();
+        self.held.store(pairs.len(), Ordering::Release);
+        Ok(frame)
+    }
+
+    /// Takes the cost of the frame that held a pair off what waits.
+    pub(super) fn let_go(&self, cost: usize) {
+        let _pairs = self.lock();
+        self.lighter(cost + HOLD_BYTES);
+    }
+
+    fn lighter(&self, cost: usize) {
+        let was_heavy = self.is_heavy();
+        // What waited was dropped when the session ended.
+        let bytes = self.bytes.load(Ordering::Relaxed).saturating_sub(cost);
+        self.bytes.store(bytes, Ordering::Relaxed);
+        if was_heavy && !self.is_heavy() {
+            self.light.notify_waiters();
+        }
+    }
+
+    /// Returns whether half of what may wait does: a batch that was read already still fits.
+    pub(super) fn is_heavy(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) >= self.bytes_max / 2
+    }
+
+    /// Waits until less than half of what may wait does.
+    pub(super) async fn light(&self) {
+        loop {
+            let light = self.light.notified();
+            tokio::pin!(light);
+            // Registered BEFORE looking, so that a change after the look is not missed.
+            light.as_mut().enable();
+            if !self.is_heavy() {
+                return;
+            }
+            light.await;
         }
     }
 
@@ -89,9 +147,7 @@ impl<F: Ordered> Holds<F> {
         let mut pairs = self.lock();
         let next = pairs.get_mut(pair).and_then(VecDeque::pop_front);
         match &next {
-            Some(frame) => {
-                self.bytes.fetch_sub(frame.cost(), Ordering::Relaxed);
-            }
+            Some(frame) => self.lighter(frame.cost()),
             None => {
                 pairs.remove(pair);
                 self.held.store(pairs.len(), Ordering::Release);
@@ -109,6 +165,7 @@ impl<F: Ordered> Holds<F> {
             self.bytes.store(0, Ordering::Relaxed);
             std::mem::take(&mut *pairs)
         };
+        self.light.notify_waiters();
         drop(waiting);
     }
 
@@ -116,6 +173,9 @@ impl<F: Ordered> Holds<F> {
         self.pairs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// What a pair that is held costs besides its frames: the task that waits for it.
+const HOLD_BYTES: usize = 1024;
 
 #[cfg(test)]
 mod tests {
@@ -173,6 +233,37 @@ mod tests {
         assert!(matches!(holds.pass(frame((1, 7), 0, false)), Held::Free(_)));
         assert!(matches!(holds.pass(frame((2, 7), 1, true)), Held::Free(_)));
         assert!(matches!(holds.pass(frame((1, 8), 2, true)), Held::Free(_)));
+    }
+
+    #[tokio::test]
+    async fn a_lane_pauses_while_half_of_what_may_wait_does() {
+        let holds = Holds::new(2 * (HOLD_BYTES + 30));
+        let pair = (1, 7);
+        let first = holds.hold(frame(pair, 7, true));
+        assert!(first.is_ok(), "there is room");
+        assert!(!holds.is_empty());
+        assert!(matches!(holds.pass(frame(pair, 0, true)), Held::Waits));
+        assert!(!holds.is_heavy());
+        assert!(matches!(holds.pass(frame(pair, 1, true)), Held::Waits));
+        assert!(holds.is_heavy());
+        let mut light = Box::pin(holds.light());
+        assert!(futures_util::poll!(&mut light).is_pending());
+        assert_eq!(holds.next(&pair).map(|frame| frame.number), Some(0));
+        light.await;
+        assert_eq!(holds.next(&pair).map(|frame| frame.number), Some(1));
+        assert!(holds.next(&pair).is_none());
+        assert!(holds.is_empty());
+    }
+
+    #[test]
+    fn every_pair_that_is_held_counts_whoever_its_sender_says_it_is() {
+        let holds = Holds::new(HOLD_BYTES + 15);
+        let first = holds.hold(frame((1, 7), 0, true));
+        let first = first.expect("there is room");
+        assert!(holds.hold(frame((2, 7), 1, true)).is_err());
+        assert!(holds.next(&first.pair).is_none());
+        holds.let_go(first.cost());
+        assert!(holds.hold(frame((2, 7), 1, true)).is_ok());
     }
 
     #[test]

@@ -20,7 +20,9 @@ pub struct CallLimits {
     /// reply over it is dropped, and its caller gets `ReplyDropped`.
     pub reply_bytes_max: usize,
     /// Bytes of frames from one peer that wait behind a large body of the same sender to the same
-    /// target. Default 4 MiB. A frame over it is refused with `MailboxFull`.
+    /// target, or behind a send that finds its target's mailbox full. Default 4 MiB. From half of it
+    /// on the peer's lanes pause, up to a second for each batch that was read, so that its sends wait
+    /// where they are made; a frame over it is refused with `MailboxFull`.
     pub held_bytes_max: usize,
     /// Bytes of large arguments of one peer that are being received. Default 64 MiB; one may come
     /// whatever its length. More are left in the network until there is room, or until their

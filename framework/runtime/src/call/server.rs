@@ -63,6 +63,8 @@ pub(crate) trait Hosted: Send + Sync + fmt::Debug + 'static {
     fn supervised(&self) -> Option<Supervised>;
     /// Returns how many messages wait.
     fn depth(&self) -> usize;
+    /// Returns whether it takes messages, and has no room for one now.
+    fn is_full(&self) -> bool;
     /// Returns the definition's name.
     fn name(&self) -> &'static str;
     /// Waits until the actor will not run again.
@@ -299,9 +301,28 @@ impl Receiver {
         };
         match call.body {
             // The common case: the arguments are read where they lie.
-            Body::Inline(body) if session.holds.is_empty() => dispatch(hub, arrived, body),
+            Body::Inline(body) if session.holds.is_empty() => self.hand(arrived, body, memory),
             Body::Inline(body) => self.pass(arrived, Some(memory.slice_ref(body))),
             Body::OnStream => self.pass(arrived, None),
+        }
+    }
+
+    /// Hands a call to its target. A send that finds no room there holds its pair until there is.
+    fn hand(&self, call: ArrivedCall, body: &[u8], memory: &Bytes) {
+        let (session, hub) = (&self.0, &self.0.hub);
+        let Some(call) = dispatch(hub, call, body) else {
+            return;
+        };
+        let body = Some(memory.slice_ref(body));
+        match session.holds.hold(Arrived { call, body }) {
+            Ok(arrived) => {
+                let (session, cost) = (session.clone(), arrived.cost());
+                hub.tasks().spawn("held-sends", async move {
+                    receive_bodies(session.clone(), arrived).await;
+                    session.holds.let_go(cost);
+                });
+            }
+            Err(Arrived { call, .. }) => refuse_held(hub, call),
         }
     }
 
@@ -311,15 +332,11 @@ impl Receiver {
         let hub = &session.hub;
         match session.holds.pass(Arrived { call, body }) {
             Held::Waits => {}
-            Held::Full(Arrived { call, .. }) => {
-                let error = node_error(hub, Code::MailboxFull);
-                let error = error.with_detail("too much waits behind a large body");
-                refuse(hub, call.interface, call.method, call.arrival, error);
-            }
+            Held::Full(Arrived { call, .. }) => refuse_held(hub, call),
             Held::Free(Arrived {
                 call,
                 body: Some(body),
-            }) => dispatch(hub, call, &body),
+            }) => self.hand(call, &body, &body),
             Held::Free(arrived) => {
                 hub.tasks()
                     .spawn("call-body", receive_bodies(session.clone(), arrived));
@@ -421,7 +438,7 @@ async fn receive_bodies(session: Arc<Session>, first: Arrived) {
         };
         match received {
             Ok((body, taken)) => {
-                dispatch(&session.hub, call, &body);
+                dispatch_with_room(&session.hub, call, &body).await;
                 // AFTER it was decoded: until then both are there.
                 drop(taken);
             }
@@ -434,6 +451,29 @@ async fn receive_bodies(session: Arc<Session>, first: Arrived) {
             ),
         }
         next = session.holds.next(&pair);
+    }
+}
+
+/// Hands a call to its target; a send as soon as there is room for it, until its deadline.
+async fn dispatch_with_room(hub: &Arc<Hub>, call: ArrivedCall, body: &[u8]) {
+    let (mut looks, mut pause) = (0_u32, LOOK_EVERY);
+    let mut waiting = dispatch(hub, call, body);
+    while let Some(call) = waiting {
+        if call.meta.deadline <= hub.now() {
+            let error = node_error(hub, Code::MailboxFull).with_detail("until the send's deadline");
+            return refuse(hub, call.interface, call.method, call.arrival, error);
+        }
+        // Turns that make room may be ready to run on this very thread. For those that are not, a
+        // look now and then costs the reader of the mailbox nothing, which a word to us would.
+        match looks {
+            0..LOOKS_AT_ONCE => tokio::task::yield_now().await,
+            _ => {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LOOK_EVERY_MAX);
+            }
+        }
+        looks += 1;
+        waiting = dispatch(hub, call, body);
     }
 }
 
@@ -452,44 +492,64 @@ async fn receive_body(hub: &Hub, arrived: &ArrivedCall) -> Result<(Bytes, Taken)
     body.map_err(|detail| node_error(hub, Code::StreamBroken).with_detail(detail))
 }
 
-/// Finds the target and hands it the call.
-fn dispatch(hub: &Arc<Hub>, arrived: ArrivedCall, body: &[u8]) {
+/// Finds the target and hands it the call. Returns a send that finds no room there.
+fn dispatch(hub: &Arc<Hub>, arrived: ArrivedCall, body: &[u8]) -> Option<ArrivedCall> {
+    if arrived.arrival.is_cancelled() {
+        return None;
+    }
+    let host = target(hub, &arrived);
+    if let Ok(host) = &host
+        && !arrived.arrival.wants_reply()
+        && host.is_full()
+    {
+        return Some(arrived);
+    }
     let ArrivedCall {
-        pair,
         interface,
         method,
         shape,
         meta,
         arrival,
+        ..
     } = arrived;
-    if arrival.is_cancelled() {
-        return;
-    }
-    let host = match &pair.target {
-        HeldTarget::Service(id) | HeldTarget::Keyed(id, _) => hub
-            .host(*id)
-            .ok_or_else(|| node_error(hub, Code::NotHosted)),
-        HeldTarget::Spawned(addr) => {
-            let actor = if hub.is_mine(addr) {
-                hub.actor(addr.actor)
-            } else {
-                None
-            };
-            actor
-                .filter(|actor| actor.interface() == interface)
-                .ok_or_else(|| {
-                    CallError::new(
-                        Code::ActorGone,
-                        format!("actor {addr} on node {}", hub.me().name),
-                    )
-                })
-        }
-    };
     let incoming = Incoming::new(body, arrival.clone(), shape);
     let accepted = host.and_then(|host| host.accept(method, incoming, meta, &arrival));
     if let Err(error) = accepted {
         refuse(hub, interface, method, arrival, error);
     }
+    None
+}
+
+/// Finds what a call is for.
+fn target(hub: &Hub, call: &ArrivedCall) -> Result<Arc<dyn Hosted>, CallError> {
+    let addr = match &call.pair.target {
+        HeldTarget::Service(id) | HeldTarget::Keyed(id, _) => {
+            return hub
+                .host(*id)
+                .ok_or_else(|| node_error(hub, Code::NotHosted));
+        }
+        HeldTarget::Spawned(addr) => addr,
+    };
+    let actor = if hub.is_mine(addr) {
+        hub.actor(addr.actor)
+    } else {
+        None
+    };
+    actor
+        .filter(|actor| actor.interface() == call.interface)
+        .ok_or_else(|| {
+            CallError::new(
+                Code::ActorGone,
+                format!("actor {addr} on node {}", hub.me().name),
+            )
+        })
+}
+
+/// Refuses a call that would wait behind another one, where as much waits as may.
+fn refuse_held(hub: &Hub, call: ArrivedCall) {
+    let error = node_error(hub, Code::MailboxFull);
+    let error = error.with_detail("too much waits behind a large body or a full mailbox");
+    refuse(hub, call.interface, call.method, call.arrival, error);
 }
 
 /// Answers a call that reached no mailbox.
@@ -555,3 +615,12 @@ fn node_error(hub: &Hub, code: Code) -> CallError {
 
 /// A peer's deadline is taken as it is up to this; the sum must stay far from the end of time.
 const DEADLINE_MAX: std::time::Duration = std::time::Duration::from_secs(365 * 24 * 3600);
+
+/// How often a send that finds no room looks again without a pause, as the turns of its target go on.
+const LOOKS_AT_ONCE: u32 = 8;
+
+/// How long a send that finds no room pauses then, before it looks again. The pause doubles.
+const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(1);
+
+/// The longest pause: many targets that are all slow must not cost much.
+const LOOK_EVERY_MAX: std::time::Duration = std::time::Duration::from_millis(16);

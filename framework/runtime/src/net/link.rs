@@ -16,6 +16,7 @@ use callboard_protocol::id::{CallId, Incarnation, InterfaceId, NodeId, NodeName}
 use callboard_protocol::rights::Roles;
 use callboard_protocol::time::Time;
 use callboard_protocol::wire::hello::{About, Accepted, HostedInterface, PeerKind};
+use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::close;
@@ -59,6 +60,16 @@ pub(crate) trait Intake: Send + Sync {
     /// Returns the time on the clock by which [`frame`](Self::frame) is told when frames arrived.
     /// Asked once for all that were read together.
     fn now(&self) -> Time;
+
+    /// Returns whether so much of what arrived waits above that a lane should pause.
+    fn is_heavy(&self) -> bool {
+        false
+    }
+
+    /// Waits until that is over.
+    fn light(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 
     /// A frame arrived at about `now`, without its length. It lies in `memory`, which the packets
     /// around it share: to keep any of it is to keep them.

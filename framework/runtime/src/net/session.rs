@@ -27,7 +27,7 @@ use super::handshake::{
     ControlReader, LANE_PRIORITY, LANE_STREAM, exact_error, read_error, write_error,
 };
 use super::lane::Lane;
-use super::link::Link;
+use super::link::{Intake, Link};
 use super::mesh::Mesh;
 use super::split::Splitter;
 use super::strays::Strays;
@@ -228,11 +228,20 @@ impl Session {
                 };
             };
             let (mut frames, mut bytes) = (0, 0);
-            let now = intake.now();
+            let mut now = intake.now();
             for piece in &mut pieces[..count] {
                 bytes += piece.len();
-                let frame = |frame: &[u8], memory: &Bytes| intake.frame(lane, frame, memory, now);
-                frames += splitter.each(mem::take(piece), frame)?;
+                // QUIC may have put many packets together while the lane paused.
+                while !piece.is_empty() {
+                    let part = piece.split_to(piece.len().min(PART_BYTES_MAX));
+                    let frame =
+                        |frame: &[u8], memory: &Bytes| intake.frame(lane, frame, memory, now);
+                    frames += splitter.each(part, frame)?;
+                    if intake.is_heavy() {
+                        self.pause(&*intake).await;
+                        now = intake.now();
+                    }
+                }
             }
             begun = match splitter.is_between_frames() {
                 true => None,
@@ -240,8 +249,24 @@ impl Session {
                 false => Some(Instant::now()),
             };
             self.link.stats.received(frames, bytes);
-            // A lane that never runs dry must not keep the thread from the others.
-            tokio::task::coop::consume_budget().await;
+            // A lane that never runs dry must not keep the thread from the others, least of all from
+            // the turns of those whom it brings so many messages.
+            match frames < FRAMES_AT_ONCE {
+                true => tokio::task::coop::consume_budget().await,
+                false => tokio::task::yield_now().await,
+            }
+        }
+    }
+
+    /// Reads no further for a while: the peer finds no room to send, and its sends wait where they
+    /// are made. Others that share the lane wait too, so it goes on after a time whatever happens;
+    /// what finds no room then is refused.
+    async fn pause(&self, intake: &dyn Intake) {
+        tokio::select! {
+            biased;
+            () = intake.light() => {}
+            _ = self.link.closed() => {}
+            () = tokio::time::sleep(PAUSE_MAX) => {}
         }
     }
 
@@ -304,3 +329,13 @@ impl Drop for CloseOnPanic<'_> {
 
 /// Packets taken at once: one lock for as many as a receive batch has.
 const PIECES: usize = 32;
+
+/// So much of what arrived is split before a look whether it is too much.
+const PART_BYTES_MAX: usize = 64 << 10;
+
+/// A batch of so many frames is more than what callers who wait for replies bring.
+const FRAMES_AT_ONCE: usize = 256;
+
+/// How long a lane pauses at most before it goes on. It is shorter than a default
+/// deadline, so that a call behind a pause is late and not lost.
+const PAUSE_MAX: Duration = Duration::from_secs(1);

@@ -240,6 +240,11 @@ impl<I: Interface> Hosted for CellHost<I> {
         self.cell.mailbox.len()
     }
 
+    fn is_full(&self) -> bool {
+        let mailbox = &self.cell.mailbox;
+        !mailbox.has_room() && !mailbox.is_closed()
+    }
+
     fn name(&self) -> &'static str {
         self.cell.name()
     }

@@ -175,6 +175,10 @@ impl<T: Handlers> Hosted for Activations<T> {
         0
     }
 
+    fn is_full(&self) -> bool {
+        false
+    }
+
     fn name(&self) -> &'static str {
         T::NAME
     }
