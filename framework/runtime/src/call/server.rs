@@ -228,6 +228,14 @@ impl Intake for Receiver {
         self.0.hub.now()
     }
 
+    fn is_heavy(&self) -> bool {
+        self.0.holds.is_heavy()
+    }
+
+    fn light(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.0.holds.light())
+    }
+
     fn frame(&self, lane: usize, frame: &[u8], memory: &Bytes, now: Time) -> Result<(), LinkDown> {
         let frame =
             Frame::decode(frame).map_err(|error| LinkDown::new(error.code(), error.to_string()))?;

@@ -14,6 +14,7 @@ use callboard_protocol::{
         hello::{HostedInterface, PeerKind},
     },
 };
+use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use super::face::Face;
@@ -66,6 +67,14 @@ impl Frames for Ear {
 impl Intake for Ear {
     fn now(&self) -> Time {
         Time::ZERO
+    }
+
+    fn is_heavy(&self) -> bool {
+        false
+    }
+
+    fn light(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
     }
 
     fn frame(&self, _: usize, frame: &[u8], memory: &Bytes, _: Time) -> Result<(), LinkDown> {

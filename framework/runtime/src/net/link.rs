@@ -62,14 +62,10 @@ pub(crate) trait Intake: Send + Sync {
     fn now(&self) -> Time;
 
     /// Returns whether so much of what arrived waits above that a lane should pause.
-    fn is_heavy(&self) -> bool {
-        false
-    }
+    fn is_heavy(&self) -> bool;
 
     /// Waits until that is over.
-    fn light(&self) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
-    }
+    fn light(&self) -> BoxFuture<'_, ()>;
 
     /// A frame arrived at about `now`, without its length. It lies in `memory`, which the packets
     /// around it share: to keep any of it is to keep them.

@@ -10,7 +10,6 @@
 //! The order that [`Frames`] promises is made here. Nothing is decided: what a link means to
 //! others is `mesh`'s and `peers`' business.
 
-use std::mem;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

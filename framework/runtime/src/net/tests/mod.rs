@@ -14,6 +14,7 @@ use callboard_protocol::id::{CallId, ClusterName, Incarnation, NodeId, NodeName}
 use callboard_protocol::time::Time;
 use callboard_protocol::wire::control::Control;
 use callboard_protocol::wire::hello::{About, Hello, PeerKind, ProtocolRange};
+use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
 
 use super::handshake::{CONTROL_STREAM, LANE_STREAM};
@@ -119,6 +120,14 @@ struct Recording {
 impl Intake for Recording {
     fn now(&self) -> Time {
         Time::ZERO
+    }
+
+    fn is_heavy(&self) -> bool {
+        false
+    }
+
+    fn light(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
     }
 
     fn frame(&self, _: usize, frame: &[u8], memory: &Bytes, _: Time) -> Result<(), LinkDown> {
