@@ -17,6 +17,7 @@ use callboard_protocol::{
     time::Time,
 };
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::env::Clock;
 
@@ -26,6 +27,7 @@ pub(crate) struct Deadlines {
     start: Instant,
     wheel: Mutex<Wheel>,
     earlier: Notify,
+    ended: CancellationToken,
 }
 
 struct Wheel {
@@ -51,6 +53,7 @@ impl Deadlines {
             start,
             wheel,
             earlier: Notify::new(),
+            ended: CancellationToken::new(),
         }
     }
 
@@ -98,6 +101,12 @@ impl Deadlines {
         for waker in waiting {
             waker.wake();
         }
+        self.ended.cancel();
+    }
+
+    /// Waits until all waits have ended because the node has stopped.
+    pub(crate) async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 
     /// Returns whether all waits have ended because the node has stopped.

@@ -27,7 +27,6 @@ use crate::net::{AppendError, Link, LinkDown};
 
 use super::{
     arrival::Served,
-    deadline::Alarm,
     face::Face,
     hold::Holds,
     hub::Hub,
@@ -170,15 +169,13 @@ impl Session {
     pub(super) async fn sweep(self: Arc<Self>) {
         // However the sweep ends, no call waits for the next one.
         let _stop = StopOnDrop(&self.pending);
-        let deadlines = self.hub.deadlines();
         while let Some(next) = self.pending.sweep(self.hub.now()) {
-            if deadlines.is_over() {
-                return;
-            }
+            let wait = next.saturating_since(self.hub.now()).min(SWEEP_AFTER_MAX);
             tokio::select! {
                 biased;
+                () = self.hub.deadlines().ended() => return,
                 () = self.pending.sooner() => {}
-                () = Alarm::new(deadlines, next) => {}
+                () = tokio::time::sleep(wait) => {}
             }
         }
     }
@@ -369,3 +366,6 @@ impl Drop for StopOnDrop<'_> {
         self.0.stop();
     }
 }
+
+/// Without a call that waits, the table is looked at this often; it is told of one.
+const SWEEP_AFTER_MAX: Duration = Duration::from_secs(3600);
