@@ -16,7 +16,7 @@
 //! | `local`, `remote` | one attempt |
 //! | `direct` | the short way of most calls of a peer: no attempts |
 //! | `outgoing`, `settle` | the frame of a call, and what is left to do for what came back |
-//! | `server`, `arrival` | frames to messages, replies to frames |
+//! | `server`, `dispatch`, `arrival` | frames to messages, replies to frames |
 //! | `envelope`, `port`, `stream` | arguments, the way back, streams |
 //! | `hub`, `session`, `face` | what a node, a link and an interface keep for all calls |
 //! | `pending`, `served`, `streams`, `hold`, `turnstile` | tables and queues of a session |
@@ -32,6 +32,7 @@ mod client;
 mod codec;
 mod deadline;
 mod direct;
+mod dispatch;
 mod envelope;
 mod face;
 mod hold;

@@ -1,0 +1,171 @@
+//! A call that has arrived on its way to its target, and the calls that wait behind it.
+//!
+//! What can go on at once is handed over where it arrived. A body on a stream, and a send whose target
+//! has no room, hold their pair; a task then hands over what waits, in order.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use callboard_protocol::{
+    code::{CallError, Code},
+    id::{InterfaceId, MethodId},
+};
+use futures_util::future::{Either, select};
+
+use super::{
+    arrival::Arrival,
+    deadline::Alarm,
+    envelope::Incoming,
+    hub::Hub,
+    room::Taken,
+    server::{Arrived, ArrivedCall, HeldTarget, Hosted, node_error},
+    session::Session,
+};
+/// Reads the body of a held pair from its stream, then lets the frames behind it pass, as long as
+/// some wait.
+pub(super) async fn receive_bodies(session: Arc<Session>, first: Arrived) {
+    let pair = first.call.pair.clone();
+    let mut next = Some(first);
+    while let Some(Arrived { call, body }) = next {
+        let received = match body {
+            Some(body) => Ok((body, None)),
+            None => receive_body(&session.hub, &call)
+                .await
+                .map(|(body, taken)| (body, Some(taken))),
+        };
+        match received {
+            Ok((body, taken)) => {
+                dispatch_with_room(&session.hub, call, &body).await;
+                // AFTER it was decoded: until then both are there.
+                drop(taken);
+            }
+            Err(error) => refuse(
+                &session.hub,
+                call.interface,
+                call.method,
+                call.arrival,
+                error,
+            ),
+        }
+        next = session.holds.next(&pair);
+    }
+}
+
+/// Hands a call to its target; a send as soon as there is room for it, until its deadline.
+async fn dispatch_with_room(hub: &Arc<Hub>, call: ArrivedCall, body: &[u8]) {
+    let (mut looks, mut pause) = (0_u32, LOOK_EVERY);
+    let mut waiting = dispatch(hub, call, body);
+    while let Some(call) = waiting {
+        if call.meta.deadline <= hub.now() {
+            let error = node_error(hub, Code::MailboxFull).with_detail("until the send's deadline");
+            return refuse(hub, call.interface, call.method, call.arrival, error);
+        }
+        // Turns that make room may be ready to run on this very thread. For those that are not, a
+        // look now and then costs the reader of the mailbox nothing, which a word to us would.
+        match looks {
+            0..LOOKS_AT_ONCE => tokio::task::yield_now().await,
+            _ => {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LOOK_EVERY_MAX);
+            }
+        }
+        looks += 1;
+        waiting = dispatch(hub, call, body);
+    }
+}
+
+/// Reads a body from its stream, unless its caller may not make the call. It is waited for up to the
+/// call's deadline: a stream that was lost before it came, or that the caller of a send left open,
+/// must not hold up the pair for as long as the session lasts.
+async fn receive_body(hub: &Hub, arrived: &ArrivedCall) -> Result<(Bytes, Taken), CallError> {
+    hub.permits(arrived.interface, arrived.method, &arrived.meta.caller)?;
+    let deadline = pin!(Alarm::new(hub.deadlines(), arrived.meta.deadline));
+    let body = match select(pin!(arrived.arrival.read_body()), deadline).await {
+        Either::Left((body, _)) => body,
+        Either::Right(((), _)) => {
+            Err("the arguments did not come before the call's deadline".to_owned())
+        }
+    };
+    body.map_err(|detail| node_error(hub, Code::StreamBroken).with_detail(detail))
+}
+
+/// Finds the target and hands it the call. Returns a send that finds no room there.
+pub(super) fn dispatch(hub: &Arc<Hub>, arrived: ArrivedCall, body: &[u8]) -> Option<ArrivedCall> {
+    if arrived.arrival.is_cancelled() {
+        return None;
+    }
+    let host = target(hub, &arrived);
+    if let Ok(host) = &host
+        && !arrived.arrival.wants_reply()
+        && host.is_full()
+    {
+        return Some(arrived);
+    }
+    let ArrivedCall {
+        interface,
+        method,
+        shape,
+        meta,
+        arrival,
+        ..
+    } = arrived;
+    let incoming = Incoming::new(body, arrival.clone(), shape);
+    let accepted = host.and_then(|host| host.accept(method, incoming, meta, &arrival));
+    if let Err(error) = accepted {
+        refuse(hub, interface, method, arrival, error);
+    }
+    None
+}
+
+/// Finds what a call is for.
+fn target(hub: &Hub, call: &ArrivedCall) -> Result<Arc<dyn Hosted>, CallError> {
+    let addr = match &call.pair.target {
+        HeldTarget::Service(id) | HeldTarget::Keyed(id, _) => {
+            return hub
+                .host(*id)
+                .ok_or_else(|| node_error(hub, Code::NotHosted));
+        }
+        HeldTarget::Spawned(addr) => addr,
+    };
+    let actor = if hub.is_mine(addr) {
+        hub.actor(addr.actor)
+    } else {
+        None
+    };
+    actor
+        .filter(|actor| actor.interface() == call.interface)
+        .ok_or_else(|| {
+            CallError::new(
+                Code::ActorGone,
+                format!("actor {addr} on node {}", hub.me().name),
+            )
+        })
+}
+
+/// Refuses a call that would wait behind another one, where as much waits as may.
+pub(super) fn refuse_held(hub: &Hub, call: ArrivedCall) {
+    let error = node_error(hub, Code::MailboxFull);
+    let error = error.with_detail("too much waits behind a large body or a full mailbox");
+    refuse(hub, call.interface, call.method, call.arrival, error);
+}
+
+/// Answers a call that reached no mailbox.
+pub(super) fn refuse(
+    hub: &Hub,
+    interface: InterfaceId,
+    method: MethodId,
+    arrival: Arrival,
+    error: CallError,
+) {
+    hub.count_refused(interface, method, error.code());
+    arrival.fail(error);
+}
+
+/// How often a send that finds no room looks again without a pause, as the turns of its target go on.
+const LOOKS_AT_ONCE: u32 = 8;
+
+/// How long a send that finds no room pauses then, before it looks again. The pause doubles.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// The longest pause: many targets that are all slow must not cost much.
+const LOOK_EVERY_MAX: Duration = Duration::from_millis(16);
