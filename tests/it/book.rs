@@ -6,6 +6,7 @@
 #[path = "../../book/board/main.rs"]
 mod board;
 mod codes;
+mod limits;
 mod links;
 mod markdown;
 mod replay;

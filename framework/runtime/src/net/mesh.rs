@@ -143,14 +143,19 @@ impl Mesh {
                 self.asked.fetch_add(1, Ordering::Relaxed);
                 // It fails only where no retry is possible, which was asked.
                 let _ = incoming.retry();
-            } else if let Ok(connecting) = incoming.accept() {
-                if self.intake.token().is_cancelled() {
-                    self.farewells
-                        .spawn("farewell", Arc::clone(&self).turn_away(connecting));
-                    continue;
+            } else {
+                match incoming.accept() {
+                    Ok(connecting) if self.intake.token().is_cancelled() => {
+                        self.farewells
+                            .spawn("farewell", Arc::clone(&self).turn_away(connecting));
+                    }
+                    Ok(connecting) => {
+                        self.intake
+                            .spawn("greet", Arc::clone(&self).meet_dialler(connecting));
+                    }
+                    // Its first packet was enough to refuse it: another protocol, say.
+                    Err(error) => self.refusals.count(close::reason(&error).code),
                 }
-                self.intake
-                    .spawn("greet", Arc::clone(&self).meet_dialler(connecting));
             }
         }
     }
