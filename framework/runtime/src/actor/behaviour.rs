@@ -3,6 +3,7 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
+use callboard_protocol::time::Time;
 use tokio_util::sync::CancellationToken;
 
 /// How a turn ended, as far as the actor has to know.
@@ -38,10 +39,13 @@ pub(crate) trait Behaviour: Sized + Send + Sync + 'static {
     fn exclusive(item: &Self::Item) -> bool;
     /// Answers the message instead of running it.
     fn refuse(world: &Self::World, item: Self::Item, why: Unrun);
-    /// Returns the message if it is still worth running; otherwise answers it.
-    fn admit(world: &Self::World, item: Self::Item) -> Option<Self::Item>;
+    /// Returns the message if it is still worth running; otherwise answers it. `now` is nothing if
+    /// the time has to be asked for.
+    fn admit(world: &Self::World, item: Self::Item, now: Option<Time>) -> Option<Self::Item>;
     /// Makes a seat, in which one turn runs at a time; `life` ends with the incarnation.
     fn seat(world: &Arc<Self::World>, life: &Arc<CancellationToken>) -> Self::Seat;
+    /// Returns when the last turn in the seat ended, if it did.
+    fn ended_at(seat: &Self::Seat) -> Option<Time>;
     /// Runs a turn beside others; gives its seat back.
     fn run_shared(
         &self,

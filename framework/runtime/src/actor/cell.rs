@@ -2,6 +2,7 @@
 //! hold it; incarnations of the state come and go behind it.
 
 use std::{
+    pin::pin,
     sync::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -11,19 +12,10 @@ use std::{
 
 use callboard_protocol::id::ActorAddr;
 use ractor::ActorCell;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{Settings, mailbox::Mailbox};
-
-/// Where an actor is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Life {
-    /// It runs, starts or waits for its restart.
-    Alive,
-    /// It will not run again.
-    Over(Ended),
-}
 
 /// Why an actor will not run again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +43,10 @@ pub(crate) struct Cell<T> {
     settings: Settings,
     idle: Option<Duration>,
     pub(crate) mailbox: Mailbox<T>,
-    life: watch::Sender<Life>,
+    /// Why it will not run again, once that is so.
+    ended: OnceLock<Ended>,
+    /// Wakes who waits for the end.
+    end: Notify,
     given_up: OnceLock<String>,
     streams: Arc<AtomicUsize>,
     stopping: AtomicBool,
@@ -81,7 +76,8 @@ impl<T> Cell<T> {
             settings,
             idle,
             mailbox: Mailbox::new(settings.mailbox),
-            life: watch::Sender::new(Life::Alive),
+            ended: OnceLock::new(),
+            end: Notify::new(),
             given_up: OnceLock::new(),
             streams: Arc::default(),
             stopping: AtomicBool::new(false),
@@ -121,10 +117,7 @@ impl<T> Cell<T> {
 
     /// Returns why it will not run again, or nothing while it may.
     pub(crate) fn ended(&self) -> Option<Ended> {
-        match *self.life.borrow() {
-            Life::Alive => None,
-            Life::Over(why) => Some(why),
-        }
+        self.ended.get().copied()
     }
 
     /// Returns why it was given up, or an empty text.
@@ -137,13 +130,14 @@ impl<T> Cell<T> {
     /// # Cancel safety
     /// May be dropped and called again.
     pub(crate) async fn wait_ended(&self) -> Ended {
-        let mut life = self.life.subscribe();
         loop {
-            if let Life::Over(why) = *life.borrow_and_update() {
+            let mut end = pin!(self.end.notified());
+            // BEFORE the look, so that an end in between wakes it.
+            end.as_mut().enable();
+            if let Some(why) = self.ended() {
                 return why;
             }
-            // The sender is a field of `self`, so it cannot be gone.
-            let _ = life.changed().await;
+            end.await;
         }
     }
 
@@ -171,7 +165,9 @@ impl<T> Cell<T> {
     }
 
     pub(super) fn set_ended(&self, why: Ended) {
-        self.life.send_replace(Life::Over(why));
+        // It ends once: whoever comes second changes nothing.
+        let _ = self.ended.set(why);
+        self.end.notify_waiters();
     }
 
     pub(super) fn residence(&self) -> std::sync::MutexGuard<'_, Residence> {

@@ -1,15 +1,23 @@
-//! The bounded queue of an actor: first in, first out, one reader, any number of writers.
+//! The bounded queue of an actor: first in, first out, any number of writers.
+//!
+//! ```text
+//! writers ── inbox ── moved whole, when the outbox is empty ── outbox ── reader
+//! ```
+//!
+//! Writers and the reader have a lock each, so that they wait for each other once for many messages.
 //!
 //! It outlives the actor's incarnations, so that a restart loses no message. A message that nobody
-//! waits for any more is taken out by its key and frees its place at once.
+//! waits for any more is taken out by its key, wherever it is, and frees its place at once.
 
 use std::{
-    fmt,
-    sync::{Mutex, MutexGuard, PoisonError},
+    collections::VecDeque,
+    fmt, mem,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll, Waker},
 };
-
-use callboard_protocol::schedule::{Key, LinkedSlab, ListId};
 
 /// Why a message was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,31 +39,48 @@ pub(crate) enum Popped<T> {
     Closed,
 }
 
+/// Names a message of one mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct MessageKey(u64);
+
 /// The queue.
 pub(crate) struct Mailbox<T> {
-    inner: Mutex<Inner<T>>,
+    inbox: Mutex<Inbox<T>>,
+    /// Locked BEFORE the inbox by whoever locks both.
+    outbox: Mutex<Messages<T>>,
+    /// How many messages are in the outbox. It grows only while both are locked.
+    moved: AtomicUsize,
     capacity: usize,
 }
 
-struct Inner<T> {
-    slab: LinkedSlab<T>,
-    list: ListId,
+struct Inbox<T> {
+    messages: Messages<T>,
+    next: MessageKey,
+    /// At least as many messages as are in the outbox: what it was when a writer last looked.
+    moved_at_most: usize,
     closed: bool,
     reader: Option<Waker>,
 }
 
+/// Messages in order. Those that were taken out leave a hole until there are too many.
+struct Messages<T> {
+    entries: VecDeque<(MessageKey, Option<T>)>,
+    len: usize,
+}
+
 impl<T> Mailbox<T> {
-    /// Makes a queue for at most `capacity` messages. Memory grows with use.
+    /// Makes a queue for at most `capacity` messages. Memory grows with use, and shrinks again.
     pub(crate) fn new(capacity: usize) -> Self {
-        let mut slab = LinkedSlab::new();
-        let list = slab.new_list();
         Self {
-            inner: Mutex::new(Inner {
-                slab,
-                list,
+            inbox: Mutex::new(Inbox {
+                messages: Messages::new(),
+                next: MessageKey(0),
+                moved_at_most: 0,
                 closed: false,
                 reader: None,
             }),
+            outbox: Mutex::new(Messages::new()),
+            moved: AtomicUsize::new(0),
             capacity,
         }
     }
@@ -64,17 +89,19 @@ impl<T> Mailbox<T> {
     ///
     /// # Errors
     /// The message and why it was refused.
-    pub(crate) fn push(&self, message: T) -> Result<Key, (T, Refusal)> {
+    pub(crate) fn push(&self, message: T) -> Result<MessageKey, (T, Refusal)> {
         let (key, reader) = {
-            let mut inner = self.lock();
-            if inner.closed {
+            let mut inbox = self.inbox();
+            if inbox.closed {
                 return Err((message, Refusal::Closed));
             }
-            if inner.slab.len() >= self.capacity {
+            if !self.has_place(&mut inbox) {
                 return Err((message, Refusal::Full));
             }
-            let list = inner.list;
-            (inner.slab.push_back(list, message), inner.reader.take())
+            let key = inbox.next;
+            inbox.next = MessageKey(key.0 + 1);
+            inbox.messages.push(key, message);
+            (key, inbox.reader.take())
         };
         if let Some(reader) = reader {
             reader.wake();
@@ -83,14 +110,16 @@ impl<T> Mailbox<T> {
     }
 
     /// Takes out the message with this key, unless it was popped before.
-    pub(crate) fn remove(&self, key: Key) -> Option<T> {
-        let (message, reader) = {
-            let mut inner = self.lock();
-            let message = inner.slab.remove(key);
-            // It may have been what barred the message behind it.
-            let reader = message.as_ref().and_then(|_| inner.reader.take());
-            (message, reader)
-        };
+    pub(crate) fn remove(&self, key: MessageKey) -> Option<T> {
+        let mut message = self.inbox().messages.remove(key);
+        if message.is_none() {
+            // Messages only move from the inbox to the outbox, so none is missed in between.
+            let mut outbox = self.outbox();
+            message = outbox.remove(key);
+            self.moved.store(outbox.len, Ordering::Release);
+        }
+        // It may have been what barred the message behind it.
+        let reader = message.as_ref().and_then(|_| self.inbox().reader.take());
         if let Some(reader) = reader {
             reader.wake();
         }
@@ -103,39 +132,48 @@ impl<T> Mailbox<T> {
         cx: &mut Context<'_>,
         wanted: impl FnOnce(&T) -> bool,
     ) -> Poll<Popped<T>> {
-        let mut inner = self.lock();
-        let list = inner.list;
-        let oldest = inner.slab.front(list);
-        match oldest {
-            Some(oldest) if wanted(oldest) => match inner.slab.pop_front(list) {
-                Some(message) => Poll::Ready(Popped::Message(message)),
-                None => Poll::Pending,
-            },
-            Some(_) => {
-                inner.wake_later(cx);
-                Poll::Ready(Popped::OtherKind)
+        let mut outbox = self.outbox();
+        if outbox.len == 0 {
+            let mut inbox = self.inbox();
+            if inbox.messages.len == 0 {
+                if inbox.closed {
+                    return Poll::Ready(Popped::Closed);
+                }
+                inbox.wake_later(cx);
+                inbox.messages.shrink();
+                outbox.shrink();
+                return Poll::Pending;
             }
-            None if inner.closed => Poll::Ready(Popped::Closed),
-            None => {
-                inner.wake_later(cx);
-                Poll::Pending
-            }
+            self.refill(&mut outbox, &mut inbox);
         }
+        if outbox.front().is_some_and(wanted)
+            && let Some(message) = outbox.pop()
+        {
+            self.moved.store(outbox.len, Ordering::Release);
+            return Poll::Ready(Popped::Message(message));
+        }
+        // Under the lock of the outbox, so that nobody takes the message out before this is noted.
+        self.inbox().wake_later(cx);
+        Poll::Ready(Popped::OtherKind)
     }
 
     /// Takes the oldest message, if one waits.
     pub(crate) fn try_pop(&self) -> Option<T> {
-        let mut inner = self.lock();
-        let list = inner.list;
-        inner.slab.pop_front(list)
+        let mut outbox = self.outbox();
+        if outbox.len == 0 {
+            self.refill(&mut outbox, &mut self.inbox());
+        }
+        let message = outbox.pop();
+        self.moved.store(outbox.len, Ordering::Release);
+        message
     }
 
     /// Refuses further messages; the reader still gets those that wait.
     pub(crate) fn close(&self) {
         let reader = {
-            let mut inner = self.lock();
-            inner.closed = true;
-            inner.reader.take()
+            let mut inbox = self.inbox();
+            inbox.closed = true;
+            inbox.reader.take()
         };
         if let Some(reader) = reader {
             reader.wake();
@@ -144,48 +182,132 @@ impl<T> Mailbox<T> {
 
     /// Closes the queue if no message waits; returns whether none does.
     pub(crate) fn close_if_empty(&self) -> bool {
-        let mut inner = self.lock();
-        let is_empty = inner.slab.is_empty();
-        inner.closed |= is_empty;
+        let outbox = self.outbox();
+        let mut inbox = self.inbox();
+        let is_empty = outbox.len + inbox.messages.len == 0;
+        inbox.closed |= is_empty;
         is_empty
     }
 
     /// Closes the queue and takes out all messages that wait.
     pub(crate) fn drain(&self) -> Vec<T> {
-        let mut inner = self.lock();
-        inner.closed = true;
-        let list = inner.list;
-        std::iter::from_fn(|| inner.slab.pop_front(list)).collect()
+        let mut outbox = self.outbox();
+        let mut inbox = self.inbox();
+        inbox.closed = true;
+        self.moved.store(0, Ordering::Release);
+        let moved = mem::replace(&mut *outbox, Messages::new());
+        let waiting = mem::replace(&mut inbox.messages, Messages::new());
+        let all = moved.entries.into_iter().chain(waiting.entries);
+        all.filter_map(|(_, message)| message).collect()
     }
 
     /// Returns how many messages wait.
     pub(crate) fn len(&self) -> usize {
-        self.lock().slab.len()
+        let inbox = self.inbox();
+        inbox.messages.len + self.moved.load(Ordering::Acquire)
     }
 
     /// Returns whether further messages are refused.
     pub(crate) fn is_closed(&self) -> bool {
-        self.lock().closed
+        self.inbox().closed
     }
 
     /// Returns whether a message would be taken now.
     pub(crate) fn has_room(&self) -> bool {
-        let inner = self.lock();
-        !inner.closed && inner.slab.len() < self.capacity
+        let mut inbox = self.inbox();
+        !inbox.closed && self.has_place(&mut inbox)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner<T>> {
+    /// Looks how much the reader has left only when it may be too much.
+    fn has_place(&self, inbox: &mut Inbox<T>) -> bool {
+        if inbox.messages.len + inbox.moved_at_most < self.capacity {
+            return true;
+        }
+        inbox.moved_at_most = self.moved.load(Ordering::Acquire);
+        inbox.messages.len + inbox.moved_at_most < self.capacity
+    }
+
+    /// Moves all messages to the outbox, which is empty.
+    fn refill(&self, outbox: &mut Messages<T>, inbox: &mut Inbox<T>) {
+        mem::swap(outbox, &mut inbox.messages);
+        inbox.moved_at_most = outbox.len;
+        self.moved.store(outbox.len, Ordering::Release);
+    }
+
+    fn inbox(&self) -> MutexGuard<'_, Inbox<T>> {
+        // No code of others runs under the lock.
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn outbox(&self) -> MutexGuard<'_, Messages<T>> {
         // No code of others runs under the lock but `wanted`, which only looks.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<T> Inner<T> {
+impl<T> Inbox<T> {
     /// Notes whom the next change wakes. There is one reader; it may move between tasks.
     fn wake_later(&mut self, cx: &Context<'_>) {
         match &mut self.reader {
             Some(reader) => reader.clone_from(cx.waker()),
             none => *none = Some(cx.waker().clone()),
+        }
+    }
+}
+
+impl<T> Messages<T> {
+    const fn new() -> Self {
+        Self {
+            entries: VecDeque::new(),
+            len: 0,
+        }
+    }
+
+    fn push(&mut self, key: MessageKey, message: T) {
+        if self.entries.capacity() == 0 {
+            // Most actors have one message at a time.
+            self.entries.reserve_exact(1);
+        }
+        self.entries.push_back((key, Some(message)));
+        self.len += 1;
+    }
+
+    /// Returns the oldest message, which is at the front then.
+    fn front(&mut self) -> Option<&T> {
+        while let Some((_, None)) = self.entries.front() {
+            self.entries.pop_front();
+        }
+        self.entries.front()?.1.as_ref()
+    }
+
+    fn pop(&mut self) -> Option<T> {
+        while let Some((_, message)) = self.entries.pop_front() {
+            if message.is_some() {
+                self.len -= 1;
+                return message;
+            }
+        }
+        None
+    }
+
+    fn remove(&mut self, key: MessageKey) -> Option<T> {
+        let entries = &mut self.entries;
+        let index = entries.binary_search_by_key(&key, |entry| entry.0).ok()?;
+        let message = entries.get_mut(index)?.1.take()?;
+        self.len -= 1;
+        // Once more holes than messages were made, so that each costs a constant time.
+        if self.entries.len() > 2 * self.len + HOLES {
+            self.entries.retain(|(_, message)| message.is_some());
+        }
+        Some(message)
+    }
+
+    /// Gives half of what lies idle back. A queue that is often empty gets small in a few steps.
+    fn shrink(&mut self) {
+        let capacity = self.entries.capacity();
+        if self.len == 0 && capacity > KEPT {
+            self.entries.clear();
+            self.entries.shrink_to(capacity / 2);
         }
     }
 }
@@ -198,6 +320,12 @@ impl<T> fmt::Debug for Mailbox<T> {
             .finish_non_exhaustive()
     }
 }
+
+/// So many holes are not worth the work.
+const HOLES: usize = 16;
+
+/// Room for so many messages is kept by an actor that is idle.
+const KEPT: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -237,6 +365,66 @@ mod tests {
             mailbox.poll_pop(&mut cx, reads),
             Poll::Ready(Popped::Message('r'))
         ));
+    }
+
+    #[test]
+    fn messages_keep_their_order_and_their_room_while_some_are_taken_out() {
+        let mailbox = Mailbox::new(100);
+        let mut cx = Context::from_waker(Waker::noop());
+        let pop = |cx: &mut Context<'_>| match mailbox.poll_pop(cx, |_| true) {
+            Poll::Ready(Popped::Message(message)) => Some(message),
+            _ => None,
+        };
+        let push = |message: u32| mailbox.push(message).expect("there is room");
+        let early: Vec<_> = (0..60).map(push).collect();
+        assert_eq!(pop(&mut cx), Some(0));
+        let late: Vec<_> = (60..101).map(push).collect();
+        assert_eq!(mailbox.push(101), Err((101, Refusal::Full)));
+        // Of those that moved to the reader, and of those that did not.
+        for message in (1..60).filter(|message| message % 3 > 0) {
+            assert_eq!(mailbox.remove(early[message]), Some(message as u32));
+            assert_eq!(mailbox.remove(early[message]), None);
+        }
+        for message in late.iter().skip(1) {
+            assert!(mailbox.remove(*message).is_some());
+        }
+        assert_eq!(mailbox.remove(early[0]), None, "it was popped");
+        assert_eq!(mailbox.len(), 19 + 1);
+        assert!(mailbox.has_room());
+        mailbox.push(7).expect("there is room");
+        let rest: Vec<_> = std::iter::from_fn(|| pop(&mut cx)).collect();
+        let expected: Vec<_> = (3..58).step_by(3).chain([60, 7]).collect();
+        assert_eq!(rest, expected);
+        assert_eq!(mailbox.len(), 0);
+    }
+
+    #[test]
+    fn what_is_taken_out_leaves_no_more_holes_than_messages() {
+        let mut messages = Messages::new();
+        messages.push(MessageKey(0), 0);
+        for key in 1..1000 {
+            messages.push(MessageKey(2 * key), key);
+            messages.push(MessageKey(2 * key + 1), key);
+            assert_eq!(messages.remove(MessageKey(2 * key)), Some(key));
+            assert_eq!(messages.remove(MessageKey(2 * key + 1)), Some(key));
+            assert!(messages.entries.len() <= 2 + HOLES);
+        }
+        assert_eq!(messages.pop(), Some(0));
+        assert_eq!(messages.pop(), None);
+    }
+
+    #[test]
+    fn a_mailbox_that_is_idle_gives_its_room_back() {
+        let mailbox = Mailbox::new(1000);
+        let mut cx = Context::from_waker(Waker::noop());
+        for round in 0..10 {
+            for message in 0..if round == 0 { 1000 } else { 1 } {
+                mailbox.push(message).expect("there is room");
+            }
+            while mailbox.poll_pop(&mut cx, |_| true).is_ready() {}
+        }
+        let room = mailbox.inbox().messages.entries.capacity();
+        assert!(room + mailbox.outbox().entries.capacity() <= 2 * KEPT);
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub use behaviour::TurnEnd;
 pub(crate) use behaviour::{Behaviour, Unrun};
 pub(crate) use cell::{Cell, Ended};
 pub(crate) use guardian::{Child, Guardian, Surroundings};
-pub(crate) use mailbox::Refusal;
+pub(crate) use mailbox::{MessageKey, Refusal};
 pub(crate) use resident::Job;
 pub use settings::Settings;
 pub(crate) use workers::places as service_places;

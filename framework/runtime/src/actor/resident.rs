@@ -61,7 +61,9 @@ impl<B: Behaviour> Actor for Resident<B> {
             return Ok(());
         };
         if let Some(places) = &job.places {
-            workers::run(Arc::new(state), &job.cell, &job.world, places, &job.tasks).await;
+            // Apart, so that an actor has no place for it.
+            let calls = workers::run(Arc::new(state), &job.cell, &job.world, places, &job.tasks);
+            Box::pin(calls).await;
         } else {
             while turns::run(&mut state, &job.cell, &job.world).await == Exit::Aborted {
                 // The caller asked for it, so it is no failure: the actor goes on with a new state.

@@ -9,7 +9,7 @@ use std::time::Duration;
 #[non_exhaustive]
 pub struct Settings {
     /// Messages that wait at most; one more is refused with `MailboxFull`. Default 1024. Each costs
-    /// the size of the largest argument tuple plus about 150 bytes.
+    /// the size of the largest argument tuple plus about 180 bytes.
     pub mailbox: usize,
     /// Turns that run beside each other at most: `&self` handlers of an actor (default 64), calls
     /// of a service (default 1024).

@@ -49,22 +49,28 @@ pub(super) async fn run<B: Behaviour>(
 ) -> Exit {
     let life = cell.token();
     let mut seat = None;
+    let mut now = None;
     loop {
         // Turns that never wait must let other tasks, and a kill, in between.
-        tokio::task::consume_budget().await;
+        let paused = waits(pin!(tokio::task::consume_budget())).await.1;
         // A killed incarnation leaves what waits to the next one.
         if life.is_cancelled() {
             return Exit::Drained;
         }
-        let Some(item) = next(cell).await else {
+        let (item, waited) = waits(pin!(next(cell))).await;
+        let Some(item) = item else {
             return Exit::Drained;
         };
-        let Some(item) = B::admit(world, item) else {
+        // The end of one turn is the beginning of the next, if nothing was in between.
+        let at = now.take().filter(|_| !paused && !waited);
+        let Some(item) = B::admit(world, item, at) else {
             continue;
         };
         let end = if B::exclusive(&item) {
             let seat = seat.get_or_insert_with(|| B::seat(world, &life));
-            state.run_exclusive(seat, item).await
+            let end = state.run_exclusive(seat, item).await;
+            now = B::ended_at(seat);
+            end
         } else {
             run_readers(state, cell, world, item, &life, &mut seat).await
         };
@@ -89,12 +95,15 @@ async fn run_readers<B: Behaviour>(
     let mut waiting = Waiting::default();
     let mut place = Box::pin(None);
     let mut admitted = Some(first);
+    let mut now = None;
     loop {
         if let Some(item) = admitted.take() {
             let seat = spare.take().unwrap_or_else(|| B::seat(world, life));
             place.set(Some(state.run_shared(seat, item)));
-            match poll_once(place.as_mut()).await {
+            match poll_fn(|cx| Poll::Ready(poll_place(place.as_mut(), cx))).await {
                 Poll::Ready((end, seat)) => {
+                    // Those that wait may take their time before the next one begins.
+                    now = B::ended_at(&seat).filter(|_| waiting.len() == 0);
                     *spare = Some(seat);
                     place.set(None);
                     if end == TurnEnd::Aborted {
@@ -104,7 +113,7 @@ async fn run_readers<B: Behaviour>(
                 Poll::Pending => waiting.push(mem::replace(&mut place, Box::pin(None))),
             }
         }
-        tokio::task::consume_budget().await;
+        let paused = waits(pin!(tokio::task::consume_budget())).await.1;
         let step = poll_fn(|cx| {
             if let Poll::Ready(Some((end, _))) = waiting.poll_next(cx) {
                 return Poll::Ready(Step::Ended(end));
@@ -121,8 +130,10 @@ async fn run_readers<B: Behaviour>(
                 Poll::Pending
             }
         });
-        match step.await {
-            Step::Admitted(item) => admitted = B::admit(world, item),
+        let (step, waited) = waits(pin!(step)).await;
+        let at = now.take().filter(|_| !paused && !waited);
+        match step {
+            Step::Admitted(item) => admitted = B::admit(world, item, at),
             Step::Ended(TurnEnd::Done) => {}
             Step::Ended(TurnEnd::Aborted) => return TurnEnd::Aborted,
             Step::Over => return TurnEnd::Done,
@@ -167,8 +178,8 @@ impl<F: Future> Future for Present<F> {
     }
 }
 
-async fn poll_once<F: Future>(mut place: Pin<&mut Option<F>>) -> Poll<F::Output> {
-    poll_fn(|cx| Poll::Ready(poll_place(place.as_mut(), cx))).await
+async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+    poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
 }
 
 fn poll_place<F: Future>(place: Pin<&mut Option<F>>, cx: &mut Context<'_>) -> Poll<F::Output> {
@@ -178,20 +189,34 @@ fn poll_place<F: Future>(place: Pin<&mut Option<F>>, cx: &mut Context<'_>) -> Po
     }
 }
 
+/// Awaits a future; returns its value, and whether it was not there at once.
+pub(super) async fn waits<F: Future>(mut future: Pin<&mut F>) -> (F::Output, bool) {
+    let mut polls = 0;
+    let value = poll_fn(|cx| {
+        polls += 1;
+        future.as_mut().poll(cx)
+    });
+    (value.await, polls > 1)
+}
+
 /// Waits for the next message; nothing when the mailbox is closed and empty, or became so because
 /// no message came for the idle time and no stream was open at its end.
 pub(super) async fn next<T>(cell: &Cell<T>) -> Option<T> {
     loop {
-        let message = poll_fn(|cx| cell.mailbox.poll_pop(cx, |_| true));
+        let mut message = poll_fn(|cx| cell.mailbox.poll_pop(cx, |_| true));
         let popped = match cell.idle() {
-            Some(idle) => match within(idle, message).await {
-                Some(popped) => popped,
-                // Somebody reads from it: the streams end with the activation.
-                None if cell.is_streaming() => continue,
-                None if cell.mailbox.close_if_empty() => return None,
-                None => continue,
-            },
             None => message.await,
+            Some(idle) => match poll_once(pin!(&mut message)).await {
+                Poll::Ready(popped) => popped,
+                // Apart, so that only an actor that is idle has a place for the sleep.
+                Poll::Pending => match Box::pin(within(idle, message)).await {
+                    Some(popped) => popped,
+                    // Somebody reads from it: the streams end with the activation.
+                    None if cell.is_streaming() => continue,
+                    None if cell.mailbox.close_if_empty() => return None,
+                    None => continue,
+                },
+            },
         };
         return match popped {
             Popped::Message(item) => Some(item),

@@ -23,7 +23,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::task::Tasks;
 
-use super::{Settings, behaviour::Behaviour, cell::Cell, turns::next};
+use super::{
+    Settings,
+    behaviour::Behaviour,
+    cell::Cell,
+    turns::{next, waits},
+};
 
 /// Runs a service's calls until its mailbox is closed and empty: at most as many at once as its
 /// settings say.
@@ -81,8 +86,10 @@ impl<B: Behaviour> Worker<B> {
     async fn run(self, first: B::Item, desk: OwnedSemaphorePermit) {
         let mut waiting = Some(first);
         let mut spare = None;
+        // The end of one turn is the beginning of the next, if nothing was in between.
+        let mut now = None;
         while let Some(item) = waiting {
-            if let Some(item) = B::admit(&self.world, item) {
+            if let Some(item) = B::admit(&self.world, item, now.take()) {
                 let seat = spare.take();
                 let seat = seat.unwrap_or_else(|| B::seat(&self.world, &self.life));
                 // The caller was answered before a panic comes here; the task must not die loudly.
@@ -97,7 +104,11 @@ impl<B: Behaviour> Worker<B> {
                     }
                 }
             }
-            tokio::task::consume_budget().await;
+            if waits(pin!(tokio::task::consume_budget())).await.1 {
+                now = None;
+            } else {
+                now = spare.as_ref().and_then(B::ended_at);
+            }
             if self.life.is_cancelled() {
                 // What waits is left to the next incarnation.
                 return;

@@ -21,7 +21,6 @@ use bytes::Bytes;
 use callboard_protocol::{
     code::{CallError, Code},
     id::CallId,
-    schedule::Key as QueueKey,
     wire::{
         Wire,
         header::{Body, Reply},
@@ -32,6 +31,7 @@ use futures_core::Stream;
 use futures_util::task::AtomicWaker;
 use tokio::sync::oneshot;
 
+use crate::actor::MessageKey;
 use crate::net::{AppendError, RecvStream, SendStream, StreamError, StreamFor};
 
 use super::{
@@ -58,7 +58,7 @@ pub(crate) struct Served {
     wants_reply: bool,
     cancelled: AtomicBool,
     waker: AtomicWaker,
-    queued: Mutex<Option<(Arc<dyn Withdraw>, QueueKey)>>,
+    queued: Mutex<Option<(Arc<dyn Withdraw>, MessageKey)>>,
     send: Mutex<Option<oneshot::Receiver<SendStream>>>,
     recv: Mutex<Option<oneshot::Receiver<RecvStream>>>,
 }
@@ -66,7 +66,7 @@ pub(crate) struct Served {
 /// A mailbox that a message can be taken out of.
 pub(crate) trait Withdraw: Send + Sync {
     /// Takes the message out, unless its turn has begun.
-    fn withdraw(&self, message: QueueKey);
+    fn withdraw(&self, message: MessageKey);
 }
 
 impl Arrival {
@@ -98,7 +98,7 @@ impl Arrival {
 
     /// Notes how to take the call out of its queue. Called AFTER it was put there; the call may
     /// have run or been cancelled in between, both of which are harmless.
-    pub(crate) fn queued(&self, mailbox: Arc<dyn Withdraw>, message: QueueKey) {
+    pub(crate) fn queued(&self, mailbox: Arc<dyn Withdraw>, message: MessageKey) {
         let queued = Some((mailbox, message));
         *self.0.queued.lock().unwrap_or_else(PoisonError::into_inner) = queued;
         if self.is_cancelled() {

@@ -1,10 +1,10 @@
-//! Deadlines: one timer wheel for a node and everything that waits on it.
+//! Deadlines: the timer wheels of a node and everything that waits on them.
 //!
 //! `protocol::schedule` keeps the wheel; here are the task that sleeps until its next tick and the
 //! future that a call waits with.
 
 use std::{
-    fmt,
+    array, fmt,
     future::Future,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -19,13 +19,14 @@ use callboard_protocol::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::env::Clock;
+use crate::{env::Clock, telemetry::shard};
 
-/// The wheel of a node.
+/// The wheels of a node. A wait is on the wheel of the thread that began it, so that threads seldom
+/// wait for each other.
 pub(crate) struct Deadlines {
     clock: Arc<dyn Clock>,
     start: Instant,
-    wheel: Mutex<Wheel>,
+    wheels: [Mutex<Wheel>; WHEELS],
     earlier: Notify,
     ended: CancellationToken,
 }
@@ -42,27 +43,28 @@ impl Deadlines {
     /// Makes an empty wheel whose time begins now.
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         let start = clock.now();
-        let timers = TimerWheel::new(Time::ZERO);
-        let wheel = Mutex::new(Wheel {
-            timers,
+        let wheel = || Wheel {
+            timers: TimerWheel::new(Time::ZERO),
             over: false,
             wakes_at: FAR,
-        });
+        };
         Self {
             clock,
             start,
-            wheel,
+            wheels: array::from_fn(|_| Mutex::new(wheel())),
             earlier: Notify::new(),
             ended: CancellationToken::new(),
         }
     }
 
     /// Returns the time since the node's start.
+    #[inline]
     pub(crate) fn now(&self) -> Time {
         self.at(self.clock.now())
     }
 
     /// Returns a moment of the clock as the time since the node's start.
+    #[inline]
     pub(crate) fn at(&self, moment: Instant) -> Time {
         Time::ZERO + moment.saturating_duration_since(self.start)
     }
@@ -70,15 +72,16 @@ impl Deadlines {
     /// Wakes what is due, for as long as it is polled.
     pub(crate) async fn drive(&self) {
         loop {
-            let wait = {
-                let now = self.now();
-                let mut wheel = self.wheel();
+            let now = self.now();
+            let mut wait = WAIT_MAX;
+            for wheel in &self.wheels {
+                let mut wheel = lock(wheel);
                 while let Some(waker) = wheel.timers.pop_expired(now) {
                     waker.wake();
                 }
                 wheel.wakes_at = wheel.timers.next_deadline().unwrap_or(FAR);
-                wheel.wakes_at.saturating_since(now).min(WAIT_MAX)
-            };
+                wait = wait.min(wheel.wakes_at.saturating_since(now));
+            }
             tokio::select! {
                 biased;
                 () = self.earlier.notified() => {}
@@ -91,8 +94,8 @@ impl Deadlines {
     /// clock any more.
     pub(crate) fn end(&self) {
         let mut waiting = Vec::new();
-        {
-            let mut wheel = self.wheel();
+        for wheel in &self.wheels {
+            let mut wheel = lock(wheel);
             wheel.over = true;
             while let Some(waker) = wheel.timers.pop_expired(FAR) {
                 waiting.push(waker);
@@ -111,16 +114,17 @@ impl Deadlines {
 
     /// Returns whether all waits have ended because the node has stopped.
     pub(crate) fn is_over(&self) -> bool {
-        self.wheel().over
+        self.wheels.iter().any(|wheel| lock(wheel).over)
     }
 
     /// Returns how many timers are set.
     pub(crate) fn len(&self) -> usize {
-        self.wheel().timers.len()
+        let wheels = self.wheels.iter();
+        wheels.map(|wheel| lock(wheel).timers.len()).sum()
     }
 
-    fn wheel(&self) -> MutexGuard<'_, Wheel> {
-        self.wheel.lock().unwrap_or_else(PoisonError::into_inner)
+    fn wheel(&self, index: usize) -> MutexGuard<'_, Wheel> {
+        lock(&self.wheels[index % WHEELS])
     }
 }
 
@@ -132,16 +136,17 @@ impl fmt::Debug for Deadlines {
 
 /// A wait for a time, apart from the wheel that it is on. It costs nothing until it is first polled.
 #[derive(Debug, Default)]
-pub(super) struct Wait(Option<TimerKey>);
+pub(super) struct Wait(Option<(usize, TimerKey)>);
 
 impl Wait {
     /// Becomes ready at the time, always the same one.
     pub(super) fn poll(&mut self, deadlines: &Deadlines, at: Time, cx: &Context<'_>) -> Poll<()> {
-        let mut wheel = deadlines.wheel();
+        let index = self.0.map_or_else(shard, |(index, _)| index);
+        let mut wheel = deadlines.wheel(index);
         if wheel.over {
             return Poll::Ready(());
         }
-        if let Some(key) = self.0 {
+        if let Some((_, key)) = self.0 {
             let Some(waker) = wheel.timers.get_mut(key) else {
                 // The wheel has let go of it: it was due.
                 return Poll::Ready(());
@@ -150,7 +155,7 @@ impl Wait {
             waker.clone_from(cx.waker());
             return Poll::Pending;
         }
-        self.0 = Some(wheel.timers.insert(at, cx.waker().clone()));
+        self.0 = Some((index, wheel.timers.insert(at, cx.waker().clone())));
         let earlier = at < wheel.wakes_at;
         drop(wheel);
         if earlier {
@@ -161,9 +166,9 @@ impl Wait {
 
     /// Ends the wait, BEFORE it is dropped: the wheel keeps it otherwise.
     pub(super) fn end(&mut self, deadlines: &Deadlines) {
-        if let Some(key) = self.0.take() {
+        if let Some((index, key)) = self.0.take() {
             // Dropped AFTER the lock was released.
-            let waker = deadlines.wheel().timers.remove(key);
+            let waker = deadlines.wheel(index).timers.remove(key);
             drop(waker);
         }
     }
@@ -201,6 +206,13 @@ impl Drop for Alarm<'_> {
         self.wait.end(self.deadlines);
     }
 }
+
+fn lock(wheel: &Mutex<Wheel>) -> MutexGuard<'_, Wheel> {
+    wheel.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Each costs 10 KiB.
+const WHEELS: usize = 4;
 
 /// Later than any deadline.
 const FAR: Time = Time::MAX;

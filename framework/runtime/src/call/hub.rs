@@ -124,10 +124,12 @@ impl Hub {
         hub
     }
 
+    #[inline]
     pub(crate) fn me(&self) -> &Me {
         &self.me
     }
 
+    #[inline]
     pub(crate) fn env(&self) -> &Env {
         &self.env
     }
@@ -136,10 +138,12 @@ impl Hub {
         &self.tasks
     }
 
+    #[inline]
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
+    #[inline]
     pub(crate) fn deadlines(&self) -> &Deadlines {
         &self.deadlines
     }
@@ -157,6 +161,7 @@ impl Hub {
         self.peer_timeout
     }
 
+    #[inline]
     pub(crate) fn now(&self) -> Time {
         self.deadlines.now()
     }

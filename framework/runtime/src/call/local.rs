@@ -12,13 +12,12 @@ use std::{
 
 use callboard_protocol::{
     code::{CallError, Code},
-    schedule::Key,
     time::Time,
 };
 use tokio::sync::oneshot;
 
 use crate::{
-    actor::{Cell, Ended, Refusal},
+    actor::{Cell, Ended, MessageKey, Refusal},
     env::Bug,
 };
 
@@ -171,7 +170,7 @@ pub(super) struct Waiting<M: Method> {
     kept: Option<(CellOf<M::Interface>, Arc<Face>)>,
     reply: oneshot::Receiver<Replied<Answer<M>>>,
     /// Nothing once the call has ended.
-    key: Option<Key>,
+    key: Option<MessageKey>,
     deadline: Time,
     queued_at: Time,
     wait: Wait,
@@ -345,7 +344,7 @@ fn push<M: Method>(
     plan: &Plan<'_>,
     method: &FaceMethod,
     mut queued: Queued<<M::Interface as Interface>::Msg>,
-) -> Result<(CellOf<M::Interface>, Key), CallError> {
+) -> Result<(CellOf<M::Interface>, MessageKey), CallError> {
     let mut cell = place.cell.clone();
     loop {
         let (back, refusal) = match cell.mailbox.push(queued) {
@@ -385,7 +384,7 @@ fn give_back<M: Method>(
 struct RemoveOnDrop<'a, T> {
     cell: &'a Cell<T>,
     method: &'a FaceMethod,
-    key: Option<Key>,
+    key: Option<MessageKey>,
     /// Whether the call may have run; not if it was still waiting.
     left: &'a AtomicBool,
 }

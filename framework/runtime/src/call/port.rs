@@ -67,7 +67,7 @@ pub async fn race<M>(
 where
     M: Method<Shape = Unary>,
 {
-    if let Some(value) = port.race(turn).await {
+    if let Some(value) = port.race(pin!(Some(turn))).await {
         port.answer(value);
     }
     TurnEnd::Done
@@ -84,7 +84,7 @@ pub async fn finish<M>(
 where
     M: Method<Shape = Unary>,
 {
-    let value = port.finish(turn).await;
+    let value = port.finish(pin!(turn)).await;
     port.answer(value);
     TurnEnd::Done
 }
@@ -100,7 +100,7 @@ pub async fn race_abort<M>(
 where
     M: Method<Shape = Unary>,
 {
-    match port.race(turn).await {
+    match port.race(pin!(Some(turn))).await {
         Some(value) => {
             port.answer(value);
             TurnEnd::Done
@@ -123,7 +123,7 @@ where
     M: Method<Shape = Streamed>,
     S: Stream<Item = M::Reply> + Send + 'static,
 {
-    if let Some(items) = port.race(turn).await {
+    if let Some(items) = port.race(pin!(Some(turn))).await {
         port.answer_stream(items);
     }
     TurnEnd::Done
@@ -141,7 +141,7 @@ where
     M: Method<Shape = Streamed>,
     S: Stream<Item = M::Reply> + Send + 'static,
 {
-    let items = port.finish(turn).await;
+    let items = port.finish(pin!(turn)).await;
     port.answer_stream(items);
     TurnEnd::Done
 }
@@ -158,7 +158,7 @@ where
     M: Method<Shape = Streamed>,
     S: Stream<Item = M::Reply> + Send + 'static,
 {
-    match port.race(turn).await {
+    match port.race(pin!(Some(turn))).await {
         Some(items) => {
             port.answer_stream(items);
             TurnEnd::Done
@@ -252,9 +252,8 @@ impl<A> Port<A> {
         }
     }
 
-    async fn finish<T>(&mut self, turn: impl Future<Output = T> + Send) -> T {
+    async fn finish<T>(&mut self, mut turn: Pin<&mut (impl Future<Output = T> + Send)>) -> T {
         self.started = true;
-        let mut turn = pin!(turn);
         match poll_fn(|cx| poll_caught(turn.as_mut(), cx)).await {
             Ok(value) => value,
             Err(panic) => self.crash(panic),
@@ -263,9 +262,11 @@ impl<A> Port<A> {
 
     /// Returns the handler's value, or nothing when the caller went away first. The handler is
     /// polled first, so that a value that is there is never thrown away.
-    async fn race<T>(&mut self, turn: impl Future<Output = T> + Send) -> Option<T> {
+    async fn race<T>(
+        &mut self,
+        mut turn: Pin<&mut Option<impl Future<Output = T> + Send>>,
+    ) -> Option<T> {
         self.started = true;
-        let mut turn = pin!(Some(turn));
         let outcome = poll_fn(|cx| {
             let running = turn.as_mut().as_pin_mut();
             match running.map(|turn| poll_caught(turn, cx)) {

@@ -7,7 +7,7 @@ use std::{
     cell::{Cell, RefCell},
     future::{Future, poll_fn},
     mem,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -61,6 +61,8 @@ struct This {
     trace: Option<TraceContext>,
     /// The root of the turn's own calls, once one was made; 0 before.
     root: Cell<u64>,
+    /// When it ended, once it did.
+    ended_at: Cell<Option<Time>>,
     /// Of a turn whose call is sampled.
     span: Option<Span>,
 }
@@ -122,6 +124,7 @@ impl Turn {
             chain: meta.chain.clone(),
             trace: meta.trace(),
             root: Cell::new(meta.chain.root),
+            ended_at: Cell::new(None),
             span,
         };
     }
@@ -160,16 +163,22 @@ impl Turn {
             let took = now.saturating_since(self.now.began);
             method.metrics.served().ended(error, Some(took));
         }
+        self.now.ended_at.set(Some(now));
         now
     }
 
+    /// Returns when the last turn ended, if it did.
+    pub(crate) fn ended_at(&self) -> Option<Time> {
+        self.now.ended_at.get()
+    }
+
     /// Runs a handler as the turn in the place, which is left there. A handler that is dropped is
-    /// dropped as this turn too.
-    pub(crate) async fn run<F: Future>(place: &mut Option<Box<Self>>, handler: F) -> F::Output {
-        let mut running = Running {
-            place,
-            handler: pin!(Some(handler)),
-        };
+    /// dropped as this turn too. It comes pinned: a future that is handed on takes its room twice.
+    pub(crate) async fn run<F: Future>(
+        place: &mut Option<Box<Self>>,
+        handler: Pin<&mut Option<F>>,
+    ) -> F::Output {
+        let mut running = Running { place, handler };
         poll_fn(|cx| running.poll(cx)).await
     }
 }
@@ -241,6 +250,7 @@ pub(super) fn cycle(hub: &Hub, meta: &Meta, spec: &MethodSpec, target: ActorAddr
 ///
 /// # Errors
 /// `ChainTooLong`.
+#[inline]
 pub(super) fn check_length(chain: &Chain, spec: &MethodSpec) -> Result<(), CallError> {
     if chain.links().len() <= CHAIN_MAX {
         return Ok(());
@@ -250,6 +260,7 @@ pub(super) fn check_length(chain: &Chain, spec: &MethodSpec) -> Result<(), CallE
 }
 
 /// Gives the turn that the current task runs, if it runs one, to `look`.
+#[inline]
 pub(super) fn with_current<T>(look: impl FnOnce(Option<&Turn>) -> T) -> T {
     TURN.with_borrow(|turn| look(turn.as_deref()))
 }

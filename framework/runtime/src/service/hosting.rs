@@ -5,13 +5,12 @@ use std::{any::Any, fmt, sync::Arc, time::Duration};
 use callboard_protocol::{
     code::{CallError, Code},
     id::{ActorAddr, InterfaceId, MethodId},
-    schedule::Key,
     supervision::Strategy,
 };
 use futures_util::future::BoxFuture;
 
 use crate::{
-    actor::{Cell, Ended, Guardian, Refusal, Settings},
+    actor::{Cell, Ended, Guardian, MessageKey, Refusal, Settings},
     call::{
         Address, Arrival, Definition, Face, Hosted, Hub, Incoming, Interface, Keys, Meta, Queued,
         Ref, Reference, Supervised, Withdraw, interface_id, refused,
@@ -178,7 +177,7 @@ impl<I: Interface> CellHost<I> {
 }
 
 impl<I: Interface> Withdraw for CellHost<I> {
-    fn withdraw(&self, message: Key) {
+    fn withdraw(&self, message: MessageKey) {
         // The message is dropped here, AFTER the mailbox's lock was released.
         if let Some(queued) = self.cell.mailbox.remove(message) {
             self.count_unrun(I::index(&queued.message), Code::ActorStopped);

@@ -1,6 +1,7 @@
 //! A user's type as an actor: joins `actor` (turns) with `call` (messages) and the context.
 
 use std::{
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -8,6 +9,7 @@ use std::{
 use callboard_protocol::{
     code::{CallError, Code},
     supervision::Strategy,
+    time::Time,
     wire::header::ChainLink,
 };
 use tokio_util::sync::CancellationToken;
@@ -163,8 +165,8 @@ impl<A: Handlers> Behaviour for Instance<A> {
         <A::Interface as Interface>::refuse(item.message, error);
     }
 
-    fn admit(world: &World<A>, mut item: Self::Item) -> Option<Self::Item> {
-        let now = world.hub.now();
+    fn admit(world: &World<A>, mut item: Self::Item, now: Option<Time>) -> Option<Self::Item> {
+        let now = now.unwrap_or_else(|| world.hub.now());
         let index = <A::Interface as Interface>::index(&item.message);
         world
             .waits
@@ -199,17 +201,25 @@ impl<A: Handlers> Behaviour for Instance<A> {
         })
     }
 
+    fn ended_at(seat: &Seat<A>) -> Option<Time> {
+        seat.turn.as_ref()?.ended_at()
+    }
+
     async fn run_shared(&self, mut seat: Seat<A>, item: Self::Item) -> (TurnEnd, Seat<A>) {
-        let Occupied { ctx, turn } = &mut *seat;
-        let message = prepare(ctx, turn, item);
-        let end = Turn::run(turn, self.0.run_shared(ctx, message)).await;
+        let end = {
+            let Occupied { ctx, turn } = &mut *seat;
+            let message = prepare(ctx, turn, item);
+            let handler = pin!(Some(self.0.run_shared(ctx, message)));
+            Turn::run(turn, handler).await
+        };
         (end, seat)
     }
 
     async fn run_exclusive(&mut self, seat: &mut Seat<A>, item: Self::Item) -> TurnEnd {
         let Occupied { ctx, turn } = &mut **seat;
         let message = prepare(ctx, turn, item);
-        Turn::run(turn, self.0.run_exclusive(ctx, message)).await
+        let handler = pin!(Some(self.0.run_exclusive(ctx, message)));
+        Turn::run(turn, handler).await
     }
 
     fn ended(world: &World<A>, why: Ended) {

@@ -380,18 +380,21 @@ pub(crate) struct MethodMetrics {
 
 impl MethodMetrics {
     /// Returns the handles of the host's side.
+    #[inline]
     pub(crate) fn served(&self) -> &Arc<Served> {
         &self.served
     }
 
     /// Counts a call that begins. One of [`ended`](Self::ended) and [`dropped`](Self::dropped)
     /// follows.
+    #[inline]
     pub(crate) fn began(&self) {
         self.calls.inc();
         self.in_flight.inc();
     }
 
     /// Counts the end of a call.
+    #[inline]
     pub(crate) fn ended(&self, error: Option<Code>, took: Duration) {
         self.in_flight.dec();
         self.durations.observe(took);
@@ -410,6 +413,7 @@ impl MethodMetrics {
     }
 
     /// Counts a send and its error, if it had one.
+    #[inline]
     pub(crate) fn sent(&self, error: Option<Code>) {
         self.sends.inc();
         self.failed(error);

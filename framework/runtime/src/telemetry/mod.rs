@@ -9,3 +9,4 @@ mod metrics;
 mod shards;
 
 pub(crate) use metrics::{LinkSample, MethodMetrics, Metrics, PortSample, Waits};
+pub(crate) use shards::shard;

@@ -20,6 +20,7 @@ struct Line<T>(T);
 
 impl<T> Sharded<T> {
     /// Returns the value of this thread's group.
+    #[inline]
     pub(super) fn own(&self) -> &T {
         &self.0[shard()].0
     }
@@ -79,8 +80,8 @@ impl gauge::Atomic<i64> for Sharded<AtomicI64> {
     }
 }
 
-/// Returns the group of this thread: threads take the groups in turn.
-fn shard() -> usize {
+/// Returns the group of this thread, below [`SHARDS`]: threads take the groups in turn.
+pub(crate) fn shard() -> usize {
     thread_local! {
         static SHARD: Cell<usize> = const { Cell::new(usize::MAX) };
     }
@@ -97,7 +98,7 @@ fn shard() -> usize {
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 /// Threads in one group share a line. A number costs 64 bytes for each.
-const SHARDS: usize = 8;
+pub(super) const SHARDS: usize = 8;
 
 #[cfg(test)]
 mod tests {
