@@ -59,6 +59,8 @@ const PROTOCOL_LAYERS: &[(&str, &[&str])] = &[
     ("rights", &["id"]),
     ("wire", &["id", "code"]),
     ("membership", &["id", "time", "plant"]),
+    ("slots", &["id", "time", "plant", "wire"]),
+    ("placement", &["id", "slots"]),
 ];
 
 /// The modules of `callboard-macros`: parse, model, check, expand, in the order of the work.
@@ -92,6 +94,8 @@ const HOMES: &[(&str, &[&str])] = &[
         &[
             "framework/protocol/src/id.rs",
             "framework/protocol/src/wire/shape.rs",
+            "framework/protocol/src/slots/",
+            "framework/protocol/src/placement/",
         ],
     ),
 ];

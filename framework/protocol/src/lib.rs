@@ -10,6 +10,7 @@
 //! | --- | --- |
 //! | [`id`], [`time`] | what things are called, and when |
 //! | [`membership`] | who is a member, until when it may act, who votes |
+//! | [`slots`], [`placement`] | who owns which keys, how they move, and who should own them |
 //! | [`code`] | what went wrong, who is at fault, whether a retry is safe |
 //! | [`schedule`] | what is due when |
 //! | [`policy`] | when to try again, how long to wait, which node to ask |
@@ -20,9 +21,11 @@
 pub mod code;
 pub mod id;
 pub mod membership;
+pub mod placement;
 pub mod policy;
 pub mod rights;
 pub mod schedule;
+pub mod slots;
 pub mod supervision;
 pub mod time;
 pub mod wire;
@@ -31,3 +34,5 @@ mod plant;
 
 #[cfg(test)]
 mod garbage;
+#[cfg(test)]
+mod tests;

@@ -191,7 +191,9 @@ impl Leases {
     ///
     /// # Errors
     ///
-    /// The variants of [`LeaseRefusal`]. Nothing is changed then.
+    /// The variants of [`LeaseRefusal`]. Nothing is changed then. A refusal is the view of this node
+    /// alone, which no quorum has confirmed: one from a leader that was deposed costs its holder the
+    /// activations, and no more.
     pub fn handle_renewal(
         &mut self,
         node: NodeId,

@@ -25,4 +25,10 @@ pub(crate) enum Mistake {
     RenewAfterLapse,
     /// The holder counts its lease from the receipt of the answer instead of from the sending.
     CountFromReceipt,
+    /// A slot that gets a new owner keeps its epoch.
+    ReuseEpoch,
+    /// An owner is told from another by its node alone, whatever its incarnation.
+    ForgetIncarnation,
+    /// The target of a move takes the slot before the old owner has stopped.
+    StartBeforeStop,
 }

@@ -22,7 +22,7 @@ pub mod stream;
 mod codec;
 mod limited;
 mod limits;
-mod reader;
+pub(crate) mod reader;
 mod shape;
 mod std_impls;
 

@@ -1,11 +1,11 @@
 //! Reads hostile bytes: every length is checked against what is left before it is used.
 //!
 //! The numbers are LEB128 varints with the width's last byte checked, as postcard writes them.
-//! Used by the body decoder and by the frame decoder. Depends on nothing.
+//! Used by the body decoder, the frame decoder and the records of `slots`. Depends on nothing.
 
 /// Why reading stopped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum ReadError {
+pub(crate) enum ReadError {
     /// The bytes ended inside a value, or a length pointed behind their end.
     UnexpectedEnd,
     /// A number is longer than its type.
@@ -14,7 +14,7 @@ pub(super) enum ReadError {
 
 /// A cursor over borrowed bytes.
 #[derive(Debug)]
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     rest: &'a [u8],
 }
 
@@ -23,7 +23,7 @@ macro_rules! varint {
     ($name:ident, $int:ty) => {
         #[doc = concat!("Reads a varint into a `", stringify!($int), "`.")]
         #[inline]
-        pub(super) fn $name(&mut self) -> Result<$int, ReadError> {
+        pub(crate) fn $name(&mut self) -> Result<$int, ReadError> {
             // Most numbers are small: one byte, one branch.
             if let [first, rest @ ..] = self.rest
                 && *first < 0x80
@@ -56,13 +56,13 @@ macro_rules! varint {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
     /// Reads one byte.
     #[inline]
-    pub(super) fn byte(&mut self) -> Result<u8, ReadError> {
+    pub(crate) fn byte(&mut self) -> Result<u8, ReadError> {
         let [first, rest @ ..] = self.rest else {
             return Err(ReadError::UnexpectedEnd);
         };
@@ -72,7 +72,7 @@ impl<'a> Reader<'a> {
 
     /// Reads as many bytes as the array holds.
     #[inline]
-    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], ReadError> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], ReadError> {
         let (array, rest) = self
             .rest
             .split_first_chunk()
@@ -83,14 +83,14 @@ impl<'a> Reader<'a> {
 
     /// Reads a varint length and that many bytes.
     #[inline]
-    pub(super) fn bytes(&mut self) -> Result<&'a [u8], ReadError> {
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], ReadError> {
         let len = self.length()?;
         self.slice(len)
     }
 
     /// Reads this many bytes.
     #[inline]
-    pub(super) fn slice(&mut self, len: usize) -> Result<&'a [u8], ReadError> {
+    pub(crate) fn slice(&mut self, len: usize) -> Result<&'a [u8], ReadError> {
         let (bytes, rest) = self
             .rest
             .split_at_checked(len)
@@ -100,13 +100,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads all that is left.
-    pub(super) fn take_rest(&mut self) -> &'a [u8] {
+    pub(crate) fn take_rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.rest)
     }
 
     /// Reads a varint length. The caller checks it against a limit or against what is left.
     #[inline]
-    pub(super) fn length(&mut self) -> Result<usize, ReadError> {
+    pub(crate) fn length(&mut self) -> Result<usize, ReadError> {
         usize::try_from(self.varint_u64()?).map_err(|_| ReadError::UnexpectedEnd)
     }
 
@@ -121,7 +121,7 @@ impl<'a> Reader<'a> {
     /// groups of seven bits are then moved together, in three steps that each join neighbours. Other
     /// numbers are small, and left to the loop.
     #[inline]
-    pub(super) fn varint_u64(&mut self) -> Result<u64, ReadError> {
+    pub(crate) fn varint_u64(&mut self) -> Result<u64, ReadError> {
         if let Some(word) = self.rest.first_chunk::<8>()
             && word[0] >= 0x80
         {
@@ -143,7 +143,7 @@ impl<'a> Reader<'a> {
 
     /// Returns the number of unread bytes.
     #[inline]
-    pub(super) fn remaining(&self) -> usize {
+    pub(crate) fn remaining(&self) -> usize {
         self.rest.len()
     }
 }

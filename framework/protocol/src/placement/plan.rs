@@ -1,0 +1,282 @@
+//! The plan: what to assign and what to move so that every member has its share.
+//!
+//! A member's share of a group is slots × its weight ÷ all weights; it is to own that many, rounded
+//! down or up. Slots without an owner that lives are assigned; those of a member that must not own
+//! any are moved; and what is more than a share goes to those that have less. Depends on `score`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::score::score;
+use crate::id::NodeId;
+use crate::slots::{
+    BATCH_MAX, Command, Epoch, Group, Owner, PlannedMove, Slot, SlotId, State, Table,
+};
+
+/// What to do so that every slot is where it should be.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Plan {
+    /// Slots that nobody has: propose these at once.
+    pub assign: Vec<Command>,
+    /// Slots to be moved, the most needed first: hand these to the
+    /// [`Mover`](crate::slots::Mover).
+    pub moves: Vec<PlannedMove>,
+    /// Slots that nobody has and nobody may have, with the number of them.
+    pub unplaceable: BTreeMap<crate::slots::GroupId, usize>,
+}
+
+/// Why a slot is where it is, for whoever asks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Placed {
+    /// How many members the slot would rather be with; 0 when it is with its first choice.
+    pub rank: usize,
+    /// How many members may own it.
+    pub eligible: usize,
+}
+
+/// Plans all groups of a state.
+///
+/// At most `moves_max` moves are planned, over all groups. Slots that are on their way count as
+/// arrived and are left alone. The same state gives the same plan.
+#[must_use]
+pub fn plan(state: &State, moves_max: usize) -> Plan {
+    let mut plan = Plan::default();
+    for (group, table) in state.groups() {
+        Shares::of(state, group, table).plan(&mut plan, moves_max);
+    }
+    plan.moves.truncate(moves_max);
+    plan
+}
+
+impl Placed {
+    /// Returns how a slot of a state came to be where it is; nothing when nobody may have it or
+    /// nobody has it.
+    #[must_use]
+    pub fn of(state: &State, id: SlotId) -> Option<Self> {
+        let owner = state.entry(id).ok()?.owner?;
+        let (group, table) = state.groups().find(|(group, _)| group.id == id.group)?;
+        let shares = Shares::of(state, group, table);
+        let own = shares.members.get(&owner.node)?;
+        let own = score(id, owner.node, own.weight);
+        let better = shares.members.iter();
+        let better = better.filter(|(node, it)| score(id, **node, it.weight) > own);
+        Some(Self {
+            rank: better.count(),
+            eligible: shares.members.len(),
+        })
+    }
+}
+
+/// A group's slots beside what each member should own of them.
+struct Shares<'a> {
+    group: &'a Group,
+    /// The members that may own slots.
+    members: BTreeMap<NodeId, Share>,
+    /// Slots that nobody has, with their epochs.
+    orphans: Vec<(Slot, Epoch)>,
+    /// Slots of members that live and must not own them.
+    evicted: Vec<(Slot, Epoch)>,
+}
+
+struct Share {
+    owner: Owner,
+    weight: u32,
+    /// How many it should own at least, and at most.
+    least: usize,
+    most: usize,
+    /// How many it owns, or will when what is on its way has arrived.
+    load: usize,
+    /// Those that it owns and that stay, with their epochs.
+    own: BTreeSet<(Slot, Epoch)>,
+}
+
+impl<'a> Shares<'a> {
+    fn of(state: &State, group: &'a Group, table: &Table) -> Self {
+        let members = state.members();
+        let eligible = members.filter(|(member, _)| state.why_not(group, member.id()).is_none());
+        let eligible: Vec<_> = eligible.map(|(member, _)| member).collect();
+        let weights: u64 = eligible.iter().map(|it| u64::from(it.weight)).sum();
+        let slots = u64::from(state.slots().get());
+        let share = |weight: u32| {
+            let exact = slots * u64::from(weight);
+            let least = usize::try_from(exact / weights).unwrap_or(usize::MAX);
+            let rounds_up = exact % weights != 0;
+            (least, least + usize::from(rounds_up))
+        };
+        let members = eligible.into_iter().map(|member| {
+            let (least, most) = share(member.weight);
+            let share = Share {
+                owner: member.owner(),
+                weight: member.weight,
+                least,
+                most,
+                load: 0,
+                own: BTreeSet::new(),
+            };
+            (member.id(), share)
+        });
+        let mut shares = Self {
+            group,
+            members: members.collect(),
+            orphans: Vec::new(),
+            evicted: Vec::new(),
+        };
+        shares.count(state, table);
+        shares
+    }
+
+    fn count(&mut self, state: &State, table: &Table) {
+        for (slot, entry) in table.iter() {
+            let known = (slot, entry.epoch);
+            let owner = entry.owner.filter(|owner| state.is_live(*owner));
+            let place = entry.moving.or(owner);
+            let share = place.and_then(|it| self.members.get_mut(&it.node));
+            match (share, owner) {
+                (Some(share), _) if Some(share.owner) == place => {
+                    share.load += 1;
+                    if entry.moving.is_none() {
+                        share.own.insert(known);
+                    }
+                }
+                // Whatever becomes of it, the mover sees to it first.
+                _ if entry.moving.is_some() => {}
+                (_, Some(_)) => self.evicted.push(known),
+                (_, None) => self.orphans.push(known),
+            }
+        }
+    }
+
+    fn plan(mut self, plan: &mut Plan, moves_max: usize) {
+        if self.members.is_empty() {
+            if !self.orphans.is_empty() {
+                plan.unplaceable.insert(self.group.id, self.orphans.len());
+            }
+            return;
+        }
+        // First those that nobody serves, then those that have to go, then the balance.
+        let (orphans, evicted) = (
+            std::mem::take(&mut self.orphans),
+            std::mem::take(&mut self.evicted),
+        );
+        let mut assigned: BTreeMap<Owner, Vec<(Slot, Epoch)>> = BTreeMap::new();
+        let mut left = orphans.len() + evicted.len();
+        for (slot, epoch) in orphans {
+            let to = self.place(slot, left);
+            assigned.entry(to).or_default().push((slot, epoch));
+            left -= 1;
+        }
+        for (to, slots) in assigned {
+            for slots in slots.chunks(BATCH_MAX) {
+                let (group, slots) = (self.group.id, slots.to_vec());
+                plan.assign.push(Command::Assign { group, slots, to });
+            }
+        }
+        for (slot, epoch) in evicted {
+            let to = self.place(slot, left);
+            left -= 1;
+            plan.moves.push(self.planned(slot, epoch, to));
+        }
+        while plan.moves.len() < moves_max {
+            let Some(next) = self.balance() else {
+                break;
+            };
+            plan.moves.push(next);
+        }
+    }
+
+    /// Gives a slot to the member that it likes best among those that have room. `left` is how many
+    /// are to be given, this one included: as soon as they are no more than what is missing
+    /// somewhere, only those that miss some have room.
+    fn place(&mut self, slot: Slot, left: usize) -> Owner {
+        let missing: usize = self.members.values().map(Share::missing).sum();
+        let group = self.group.id;
+        let has_room = |it: &Share| {
+            if left <= missing {
+                it.load < it.least
+            } else {
+                it.load < it.most
+            }
+        };
+        let with_room = self.members.iter().filter(|(_, it)| has_room(it));
+        let best = best(SlotId { group, slot }, with_room);
+        // All shares together have room for all slots; what is on its way to nowhere may take one
+        // away, and then the least loaded has it.
+        let least_loaded = self.members.iter().min_by_key(|(_, it)| it.load);
+        let node = best.or(least_loaded.map(|(node, _)| *node));
+        let node = node.expect("a group without members is not planned");
+        let share = self.members.get_mut(&node).expect("it was just found");
+        share.load += 1;
+        share.owner
+    }
+
+    /// Takes one slot from who has too many for who has too few, if there are such.
+    fn balance(&mut self) -> Option<PlannedMove> {
+        let group = self.group.id;
+        let over = |it: &Share| it.load > it.most && !it.own.is_empty();
+        let someone_misses = self.members.values().any(|it| it.missing() > 0);
+        let spare = |it: &Share| it.load > it.least && !it.own.is_empty() && someone_misses;
+        let giver = self.fullest(over).or_else(|| self.fullest(spare))?;
+        let takers: Vec<(NodeId, u32)> = self
+            .members
+            .iter()
+            .filter(|(node, it)| **node != giver && it.wants(someone_misses))
+            .map(|(node, it)| (*node, it.weight))
+            .collect();
+        // The slot that gains most by going: its place is then the one that it would choose.
+        let share = &self.members[&giver];
+        let own_weight = share.weight;
+        let gains = share.own.iter().flat_map(|known| {
+            let id = SlotId {
+                group,
+                slot: known.0,
+            };
+            let own = score(id, giver, own_weight);
+            takers
+                .iter()
+                .map(move |(node, weight)| (score(id, *node, *weight) / own, *known, *node))
+        });
+        let (_, known, taker) = gains.max_by(|a, b| a.0.total_cmp(&b.0))?;
+        let share = self.members.get_mut(&giver)?;
+        share.load -= 1;
+        share.own.remove(&known);
+        let share = self.members.get_mut(&taker)?;
+        share.load += 1;
+        let to = share.owner;
+        Some(self.planned(known.0, known.1, to))
+    }
+
+    /// Returns the member that is over its share most, among some.
+    fn fullest(&self, which: impl Fn(&Share) -> bool) -> Option<NodeId> {
+        let members = self.members.iter().filter(|(_, it)| which(it));
+        let most = members.max_by_key(|(node, it)| (it.load.saturating_sub(it.least), **node));
+        most.map(|(node, _)| *node)
+    }
+
+    fn planned(&self, slot: Slot, epoch: Epoch, to: Owner) -> PlannedMove {
+        let group = self.group.id;
+        let id = SlotId { group, slot };
+        PlannedMove { id, epoch, to }
+    }
+}
+
+impl Share {
+    fn missing(&self) -> usize {
+        self.least.saturating_sub(self.load)
+    }
+
+    fn wants(&self, someone_misses: bool) -> bool {
+        if someone_misses {
+            self.missing() > 0
+        } else {
+            self.load < self.most
+        }
+    }
+}
+
+fn best<'a>(id: SlotId, members: impl Iterator<Item = (&'a NodeId, &'a Share)>) -> Option<NodeId> {
+    let scored = members.map(|(node, it)| (score(id, *node, it.weight), *node));
+    let best = scored.max_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    best.map(|(_, node)| node)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,393 @@
+//! What has changed since a version, and the view that follows by it.
+//!
+//! A view lags behind the state, and nothing is unsafe about that: whoever acts by a view also
+//! holds a lease, and a slot is taken from nobody whose lease lasts. A delta reads leniently, as
+//! its reader only looks: an older client follows a newer cluster. Depends on the other values of
+//! `slots`.
+
+use std::collections::BTreeMap;
+
+use super::SlotId;
+use super::group::{Group, GroupId};
+use super::key::{Slot, SlotCount};
+use super::member::{Member, Owner};
+use super::record::{Fields, RecordError, Writer, push_varint};
+use super::state::{
+    BATCH_MAX, DEPARTED_MAX, Departed, GROUPS_MAX, MEMBERS_MAX, MemberEntry, Standing, State,
+};
+use super::stored::{read_departed, read_entry, write_departed, write_entry};
+use super::table::{Entry, Epoch, Table, Version};
+use crate::id::{ClusterId, NodeId};
+use crate::plant::{Mistake, Plant};
+use crate::wire::reader::Reader;
+
+/// What has changed between two versions of the state.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Delta {
+    cluster: ClusterId,
+    slots: SlotCount,
+    from: Version,
+    to: Version,
+    members: Vec<MemberEntry>,
+    departed: Vec<(NodeId, Departed)>,
+    groups: Vec<Group>,
+    entries: Vec<(SlotId, Entry)>,
+}
+
+impl State {
+    /// Returns what has changed since this version: all of it, or a first part of at most
+    /// `entries_max` slots (at least [`BATCH_MAX`]), whose end is [`Delta::to`].
+    ///
+    /// Returns nothing before the cluster is formed. A version from before the horizon, or from
+    /// the future, gets everything at once, from the beginning.
+    #[must_use]
+    pub fn since(&self, from: Version, entries_max: usize) -> Option<Delta> {
+        let cluster = self.cluster?;
+        // Who has nothing need not be told who has left.
+        let known = from == Version::default() || (self.horizon..=self.version).contains(&from);
+        let from = if known { from } else { Version::default() };
+        let mut entries: Vec<(SlotId, Entry)> = Vec::new();
+        for (group, table) in self.groups() {
+            let changed = table.iter().filter(|(_, entry)| entry.changed > from);
+            let group = group.id;
+            entries.extend(changed.map(|(slot, entry)| (SlotId { group, slot }, *entry)));
+        }
+        entries.sort_by_key(|(id, entry)| (entry.changed, *id));
+        let mut to = self.version;
+        let entries_max = entries_max.max(BATCH_MAX);
+        if known && entries.len() > entries_max {
+            // Cut between two versions. One command changes at most `BATCH_MAX` slots, so there is
+            // such a place.
+            let cut = entries[entries_max].1.changed;
+            let keep = entries.partition_point(|(_, entry)| entry.changed < cut);
+            entries.truncate(keep);
+            to = Version(cut.0 - 1);
+        }
+        let changed = |version: Version| version > from && version <= to;
+        let members = self.members.values().filter(|it| changed(it.changed));
+        let departed = self.departed.iter().filter(|(_, it)| changed(it.changed));
+        let groups = self.groups.values().filter(|it| changed(it.changed));
+        Some(Delta {
+            cluster,
+            slots: self.slots,
+            from,
+            to,
+            members: members.cloned().collect(),
+            departed: departed.map(|(node, it)| (*node, *it)).collect(),
+            groups: groups.map(|it| it.group.clone()).collect(),
+            entries,
+        })
+    }
+}
+
+impl Delta {
+    /// Returns the version that a view has after it.
+    #[must_use]
+    pub const fn to(&self) -> Version {
+        self.to
+    }
+
+    /// Encodes the delta, in the version `DELTA_VERSION`.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::default();
+        out.bytes(1, &self.cluster.0.to_le_bytes());
+        out.number(2, u64::from(self.slots.get()));
+        out.number(3, self.from.0);
+        out.number(4, self.to.0);
+        for member in &self.members {
+            out.record(5, |record| member.write(record));
+        }
+        for (node, departed) in &self.departed {
+            out.record(6, |record| write_departed(record, *node, *departed));
+        }
+        for group in &self.groups {
+            out.record(7, |record| group.write(record));
+        }
+        for (id, entry) in &self.entries {
+            out.record(8, |record| {
+                record.number(1, u64::from(id.group.0));
+                record.record(2, |record| write_entry(record, id.slot, entry));
+            });
+        }
+        let mut bytes = Vec::new();
+        push_varint(&mut bytes, DELTA_VERSION);
+        bytes.extend_from_slice(&out.finish());
+        bytes
+    }
+
+    /// Decodes a delta. Fields of later versions are skipped.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError`]: what is wrong with the bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        let mut reader = Reader::new(bytes);
+        let found = reader.varint_u64()?;
+        if found != DELTA_VERSION {
+            let (oldest, newest) = (DELTA_VERSION, DELTA_VERSION);
+            return Err(RecordError::UnknownVersion {
+                found,
+                oldest,
+                newest,
+            });
+        }
+        let mut fields = Fields::lenient("delta", reader.take_rest());
+        let (mut cluster, mut slots, mut from, mut to) = (None, None, None, None);
+        let (mut members, mut departed) = (Vec::new(), Vec::new());
+        let (mut groups, mut entries) = (Vec::new(), Vec::new());
+        while let Some(field) = fields.next()? {
+            match field.tag {
+                1 => cluster = Some(ClusterId(u128::from_le_bytes(field.array("cluster")?))),
+                2 => {
+                    let count = SlotCount::new(field.number_u32("slots")?);
+                    slots = Some(count.map_err(|_| field.out_of_range("slots"))?);
+                }
+                3 => from = Some(Version(field.number()?)),
+                4 => to = Some(Version(field.number()?)),
+                5 => members.push(MemberEntry::read(fields.within("member", field))?),
+                6 => departed.push(read_departed(fields.within("departed", field))?),
+                7 => groups.push(Group::read(fields.within("group", field))?),
+                8 => entries.push(read_slot(fields.within("slot", field))?),
+                _ => fields.unknown(field)?,
+            }
+        }
+        Ok(Self {
+            cluster: fields.require(cluster, "cluster")?,
+            slots: fields.require(slots, "slots")?,
+            from: fields.require(from, "from")?,
+            to: fields.require(to, "to")?,
+            members,
+            departed,
+            groups,
+            entries,
+        })
+    }
+}
+
+fn read_slot(mut fields: Fields<'_>) -> Result<(SlotId, Entry), RecordError> {
+    let (mut group, mut entry) = (None, None);
+    while let Some(field) = fields.next()? {
+        match field.tag {
+            1 => group = Some(GroupId(field.number_u32("group")?)),
+            2 => entry = Some(read_entry(fields.within("slot", field))?),
+            _ => fields.unknown(field)?,
+        }
+    }
+    let group = fields.require(group, "group")?;
+    let (slot, entry) = fields.require(entry, "slot")?;
+    Ok((SlotId { group, slot }, entry))
+}
+
+/// The state as a node or a client sees it: members and tables, a little behind.
+#[derive(Clone, Debug)]
+pub struct View {
+    cluster: Option<ClusterId>,
+    slots: SlotCount,
+    version: Version,
+    members: BTreeMap<NodeId, (Member, Standing)>,
+    groups: BTreeMap<GroupId, (Group, Table)>,
+    plant: Plant,
+}
+
+/// Why a delta was not taken. The view is as it was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeltaError {
+    /// It begins after the version that the view has: ask for one from that.
+    #[error("the delta begins at version {}, the view is at {}", from.0, at.0)]
+    Gap {
+        /// Where the delta begins.
+        from: Version,
+        /// What the view has.
+        at: Version,
+    },
+    /// It is of another cluster.
+    #[error("the delta is of cluster {theirs}, the view of {ours}")]
+    OtherCluster {
+        /// Of the delta.
+        theirs: ClusterId,
+        /// Of the view.
+        ours: ClusterId,
+    },
+    /// It would take an epoch back. Its sender is not to be trusted.
+    #[error("the delta takes slot {id} from epoch {ours} back to {theirs}")]
+    EpochBack {
+        /// Which.
+        id: SlotId,
+        /// The epoch of the view.
+        ours: Epoch,
+        /// The epoch of the delta.
+        theirs: Epoch,
+    },
+    /// It names more than there can be, or a slot that there is not.
+    #[error("the delta names more {0} than there can be")]
+    TooMany(&'static str),
+}
+
+impl View {
+    /// Makes a view of nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            cluster: None,
+            slots: SlotCount::default(),
+            version: Version::default(),
+            members: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            plant: Plant::NONE,
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_plant(mut self, plant: Plant) -> Self {
+        self.plant = plant;
+        self
+    }
+
+    /// Takes a delta; returns the slots whose entries have changed by it.
+    ///
+    /// One that ends before the view's version is old, and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`DeltaError`]. Nothing is changed then.
+    pub fn handle_delta(&mut self, delta: &Delta) -> Result<Vec<SlotId>, DeltaError> {
+        let first = Version::default();
+        if let Some(ours) = self.cluster.filter(|ours| *ours != delta.cluster) {
+            let theirs = delta.cluster;
+            return Err(DeltaError::OtherCluster { theirs, ours });
+        }
+        if delta.from > self.version {
+            let (from, at) = (delta.from, self.version);
+            return Err(DeltaError::Gap { from, at });
+        }
+        if delta.to <= self.version {
+            return Ok(Vec::new());
+        }
+        self.check(delta)?;
+        self.cluster = Some(delta.cluster);
+        self.slots = delta.slots;
+        if delta.from == first && self.version > first {
+            // From the beginning, because it is not known any more who has left since.
+            self.members.clear();
+        }
+        self.version = delta.to;
+        for (node, _) in &delta.departed {
+            self.members.remove(node);
+        }
+        for entry in &delta.members {
+            let value = (entry.member.clone(), entry.standing);
+            self.members.insert(entry.member.id(), value);
+        }
+        for group in &delta.groups {
+            let slots = self.slots;
+            let place = self.groups.entry(group.id);
+            let entry = place.or_insert_with(|| (group.clone(), Table::new(slots)));
+            entry.0.clone_from(group);
+        }
+        let mut changed = Vec::new();
+        for (id, entry) in &delta.entries {
+            let table = self.groups.get_mut(&id.group).map(|(_, table)| table);
+            if let Some(place) = table.and_then(|it| it.get_mut(id.slot))
+                && entry.changed > place.changed
+            {
+                *place = *entry;
+                changed.push(*id);
+            }
+        }
+        Ok(changed)
+    }
+
+    fn check(&self, delta: &Delta) -> Result<(), DeltaError> {
+        let counts = [
+            (
+                self.members.len() + delta.members.len(),
+                2 * MEMBERS_MAX,
+                "members",
+            ),
+            (delta.departed.len(), DEPARTED_MAX, "departed"),
+            (
+                self.groups.len() + delta.groups.len(),
+                2 * GROUPS_MAX,
+                "groups",
+            ),
+        ];
+        if let Some((.., what)) = counts.iter().find(|(count, max, _)| count > max) {
+            return Err(DeltaError::TooMany(what));
+        }
+        if self.cluster.is_some() && self.slots != delta.slots {
+            return Err(DeltaError::TooMany("slots"));
+        }
+        for (id, theirs) in &delta.entries {
+            let ours = self.entry(*id).copied().unwrap_or_default();
+            let known = self.groups.contains_key(&id.group)
+                || delta.groups.iter().any(|it| it.id == id.group);
+            if !known || !delta.slots.has(id.slot) {
+                return Err(DeltaError::TooMany("slots"));
+            }
+            if theirs.changed > ours.changed && theirs.epoch < ours.epoch {
+                let (id, ours, theirs) = (*id, ours.epoch, theirs.epoch);
+                return Err(DeltaError::EpochBack { id, ours, theirs });
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the entry of a slot, as far as it is known here.
+    #[must_use]
+    pub fn entry(&self, id: SlotId) -> Option<&Entry> {
+        self.groups.get(&id.group)?.1.get(id.slot)
+    }
+
+    /// Returns where a key's slot is, and its entry: what a call is routed by.
+    #[must_use]
+    pub fn locate(&self, group: GroupId, key: &[u8]) -> Option<(Slot, &Entry)> {
+        let slot = self.slots.slot_of(key);
+        Some((slot, self.groups.get(&group)?.1.get(slot)?))
+    }
+
+    /// Returns the epoch under which this life of a node may run turns on a slot, if it may.
+    ///
+    /// It also has to hold its lease, see [`Holder`](crate::membership::Holder): the view alone may
+    /// be old.
+    #[must_use]
+    pub fn may_act(&self, me: Owner, id: SlotId) -> Option<Epoch> {
+        let entry = self.entry(id)?;
+        if self.plant.has(Mistake::StartBeforeStop) && entry.moving == Some(me) {
+            return Some(entry.epoch);
+        }
+        let owner = entry.owner?;
+        let owns = if self.plant.has(Mistake::ForgetIncarnation) {
+            owner.node == me.node
+        } else {
+            owner == me
+        };
+        (owns && entry.moving.is_none()).then_some(entry.epoch)
+    }
+
+    /// Returns a member.
+    #[must_use]
+    pub fn member(&self, node: NodeId) -> Option<(&Member, Standing)> {
+        let (member, standing) = self.members.get(&node)?;
+        Some((member, *standing))
+    }
+
+    /// Returns the version that the view has.
+    #[must_use]
+    pub const fn version(&self) -> Version {
+        self.version
+    }
+}
+
+impl Default for View {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The version in which deltas are written.
+pub(super) const DELTA_VERSION: u64 = 1;
+
+#[cfg(test)]
+mod tests;
