@@ -313,7 +313,7 @@ impl Arrival {
             let mut frame = Vec::with_capacity(body.len() + 1);
             StreamFrame::Body(&body).encode(&mut frame);
             // A caller that is gone stops the stream; then there is nobody to tell.
-            let _ = send.write_frame(&frame).await;
+            let _ = send.write_frame(frame).await;
             send.finish();
         }
     }

@@ -446,7 +446,7 @@ async fn feed<M: Method>(
 ) -> Alive {
     if let Some(body) = apart {
         // A host that refuses the call stops reading; its reply says why.
-        let _ = send.write_frame(&body).await;
+        let _ = send.write_frame(body).await;
     }
     let Some(items) = items else {
         send.finish();

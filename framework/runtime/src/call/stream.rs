@@ -293,7 +293,7 @@ impl<T: Wire> PieceSink<T> for RemoteSink {
                 true
             }
         };
-        let written = self.frames.write_frame(&bytes).await.is_ok();
+        let written = self.frames.write_frame(bytes).await.is_ok();
         if last {
             self.frames.finish();
         }

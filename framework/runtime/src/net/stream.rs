@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use callboard_protocol::code::Code;
 use callboard_protocol::id::CallId;
+use callboard_protocol::wire::frame::LENGTH_BYTES;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::close;
@@ -83,7 +84,7 @@ impl SendStream {
     ///
     /// # Cancel safety
     /// None: a part of the frame may have been written. Drop the stream then.
-    pub(crate) async fn write_frame(&mut self, frame: &[u8]) -> Result<(), StreamError> {
+    pub(crate) async fn write_frame(&mut self, frame: Vec<u8>) -> Result<(), StreamError> {
         let Ok(length) = u32::try_from(frame.len()) else {
             return Err(StreamError::TooLarge {
                 len: frame.len(),
@@ -95,12 +96,14 @@ impl SendStream {
                 .write_all(&length.to_le_bytes())
                 .await
                 .map_err(write_error)?;
-            return self.inner.write_all(frame).await.map_err(write_error);
+            // Handed over: a slice would be copied.
+            let whole = self.inner.write_chunk(frame.into());
+            return whole.await.map_err(write_error);
         }
         // One write for a small frame: each one takes the connection's lock.
         self.scratch.clear();
         self.scratch.extend_from_slice(&length.to_le_bytes());
-        self.scratch.extend_from_slice(frame);
+        self.scratch.extend_from_slice(&frame);
         self.inner
             .write_all(&self.scratch)
             .await
@@ -224,6 +227,7 @@ impl RecvStream {
                 if let Some(frame) = split::take(&mut self.pending, len) {
                     return Ok(Some(frame));
                 }
+                self.pending.reserve(ahead(self.pending.len(), len));
             }
             let begun = !self.pending.is_empty();
             if !self.read_more(&mut pace, begun).await? {
@@ -296,6 +300,17 @@ impl Pace<'_> {
     }
 }
 
+/// Returns how much room a frame of `len` bytes gets of which `come` bytes are there with its length:
+/// a body of a usual size is then never moved. Pages that nothing was written to cost no memory, and
+/// a frame that has brought next to nothing gets next to nothing all the same.
+fn ahead(come: usize, len: usize) -> usize {
+    let missing = (len + LENGTH_BYTES).saturating_sub(come);
+    match come {
+        0..CREDITED_BYTES_MIN => 0,
+        _ => missing.min(come.max(AHEAD_BYTES_MAX)),
+    }
+}
+
 fn fitting(len: usize, max: usize) -> Result<usize, StreamError> {
     match len > max {
         true => Err(StreamError::TooLarge { len, max }),
@@ -360,12 +375,28 @@ const SCRATCH_BYTES_MAX: usize = 4 << 10;
 
 const CHUNK_BYTES_MAX: usize = 64 << 10;
 
+/// A frame of which so much has come is taken for an honest one.
+const CREDITED_BYTES_MIN: usize = 1 << 10;
+
+/// What an honest frame gets at once. A longer one gets as much again as has come.
+const AHEAD_BYTES_MAX: usize = 1 << 20;
+
 /// What has to come within the stall time of what was begun.
 const PIECE_BYTES: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_length_alone_gets_no_room_and_a_usual_body_all_of_it() {
+        assert_eq!(ahead(4, 64 << 20), 0);
+        assert_eq!(ahead(1000, 64 << 20), 0);
+        assert_eq!(ahead(6004, 1 << 20), (1 << 20) - 6000);
+        assert_eq!(ahead(6004, 64 << 20), 1 << 20);
+        assert_eq!(ahead(16 << 20, 64 << 20), 16 << 20);
+        assert_eq!(ahead(2004, 2000), 0);
+    }
 
     #[test]
     fn the_bytes_of_the_preface_are_stable() {

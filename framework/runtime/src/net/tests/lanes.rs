@@ -127,12 +127,12 @@ async fn a_stream_carries_frames_both_ways_and_ends() {
     let opened = to_a.open_stream(CallId(7), StreamFor::Call).await;
     let (mut send, mut recv) = opened.expect("a stream");
     let large = vec![3; 300_000];
-    send.write_frame(b"small").await.expect("write");
+    send.write_frame(b"small".to_vec()).await.expect("write");
     let taken = a.seen.wait("stream", |seen| seen.streams.pop());
     let (call, purpose, mut back, mut there) = taken.await;
     assert_eq!((call, purpose), (CallId(7), StreamFor::Call));
     let writing = async {
-        send.write_frame(&large).await.expect("write");
+        send.write_frame(large.clone()).await.expect("write");
         send.finish();
     };
     let reading = async {
@@ -150,7 +150,7 @@ async fn a_stream_carries_frames_both_ways_and_ends() {
     };
     tokio::join!(writing, reading);
     assert_eq!(send.ended_by_reader().await, Ok(None));
-    back.write_frame(b"too long").await.expect("write");
+    back.write_frame(b"too long".to_vec()).await.expect("write");
     let refused = recv.read_frame(4).await;
     assert_eq!(refused, Err(StreamError::TooLarge { len: 8, max: 4 }));
 }
@@ -160,7 +160,7 @@ async fn a_dropped_stream_is_broken_off_and_not_ended() {
     let (a, _b, to_a) = pair(quick()).await;
     let opened = to_a.open_stream(CallId(7), StreamFor::Reply).await;
     let (mut send, recv) = opened.expect("a stream");
-    send.write_frame(b"part").await.expect("write");
+    send.write_frame(b"part".to_vec()).await.expect("write");
     let (_, purpose, mut back, mut there) = a.seen.wait("stream", |seen| seen.streams.pop()).await;
     assert_eq!(purpose, StreamFor::Reply);
     assert_eq!(
@@ -174,7 +174,7 @@ async fn a_dropped_stream_is_broken_off_and_not_ended() {
     );
     drop(recv);
     assert_eq!(back.ended_by_reader().await, Ok(Some(Code::StreamBroken)));
-    let stopped = back.write_frame(b"x").await;
+    let stopped = back.write_frame(b"x".to_vec()).await;
     assert_eq!(stopped, Err(StreamError::Stopped(Code::StreamBroken)));
     back.reset(Code::StreamBroken);
 }
