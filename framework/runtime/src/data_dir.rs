@@ -109,11 +109,12 @@ pub(crate) fn incarnation_by_clock(env: &Env) -> Incarnation {
     Incarnation(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// Reads the name and the incarnation of the last life.
+/// Reads the name and the incarnation of the last life: what [`life_text`] writes and nothing else.
 pub(crate) fn parse_life(bytes: &[u8]) -> Option<(String, Incarnation)> {
-    let mut lines = std::str::from_utf8(bytes).ok()?.lines();
-    let (name, last) = (lines.next()?, lines.next()?);
-    Some((name.to_owned(), Incarnation(last.parse().ok()?)))
+    let text = std::str::from_utf8(bytes).ok()?;
+    let (name, last) = text.strip_suffix('\n')?.split_once('\n')?;
+    let last = Incarnation(last.parse().ok()?);
+    (life_text(name, last) == text).then(|| (name.to_owned(), last))
 }
 
 /// Returns what [`parse_life`] reads.
@@ -131,3 +132,27 @@ fn failed(folder: &Path, error: &io::Error) -> StartError {
 
 /// A name and a number.
 const LIFE_BYTES_MAX: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_written_is_read() {
+        let text = life_text("n1", Incarnation(8));
+        let read = parse_life(text.as_bytes());
+        assert_eq!(read, Some(("n1".to_owned(), Incarnation(8))));
+        for damaged in [
+            "",
+            "n1",
+            "n1\n8",
+            "n1\n",
+            "n1\r\n8\n",
+            "n1\n+8\n",
+            "n1\n08\n",
+            "n1\n8\nx\n",
+        ] {
+            assert_eq!(parse_life(damaged.as_bytes()), None, "{damaged:?}");
+        }
+    }
+}
