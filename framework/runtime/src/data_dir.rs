@@ -5,7 +5,10 @@
 
 use std::{io, path::Path, time::UNIX_EPOCH};
 
-use callboard_protocol::{code::Code, id::Incarnation};
+use callboard_protocol::{
+    code::Code,
+    id::{Incarnation, NodeName},
+};
 
 use crate::{
     env::{Env, FileLock},
@@ -113,6 +116,7 @@ pub(crate) fn incarnation_by_clock(env: &Env) -> Incarnation {
 pub(crate) fn parse_life(bytes: &[u8]) -> Option<(String, Incarnation)> {
     let text = std::str::from_utf8(bytes).ok()?;
     let (name, last) = text.strip_suffix('\n')?.split_once('\n')?;
+    NodeName::new(name).ok()?;
     let last = Incarnation(last.parse().ok()?);
     (life_text(name, last) == text).then(|| (name.to_owned(), last))
 }

@@ -242,8 +242,9 @@ impl Session {
         self.late_bytes.load(Ordering::Relaxed)
     }
 
-    /// Counts an error reply that waits for room until the guard is dropped. Returns nothing when
-    /// there are too many: a peer that goes on calling without reading the replies is not served.
+    /// Counts an error reply or another short frame that waits for room until the guard is dropped.
+    /// Returns nothing when there are too many: a peer that goes on calling without reading the
+    /// replies is not served.
     pub(super) fn late_error(self: &Arc<Self>) -> Option<Late> {
         let late = Late {
             session: self.clone(),
@@ -299,8 +300,13 @@ impl Session {
         if !waits && !matches!(append(&self.link), Err(AppendError::Full)) {
             return;
         }
+        // A peer that watches what is not here and does not read makes one for each watch.
+        let Some(late) = self.late_error() else {
+            return;
+        };
         let session = self.clone();
         self.hub.tasks().spawn("tell", async move {
+            let _late = late;
             loop {
                 session.link.writable(lane).await;
                 if !matches!(append(&session.link), Err(AppendError::Full)) {

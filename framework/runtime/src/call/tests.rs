@@ -6,11 +6,11 @@ use bytes::Bytes;
 use callboard_macros::{Service, handlers};
 use callboard_protocol::{
     code::{CallError, Code, Ran},
-    id::{CallId, ClusterName, Incarnation, InterfaceId, MethodId, NodeName},
+    id::{ActorId, CallId, ClusterName, Incarnation, InterfaceId, MethodId, NodeName},
     rights::Policy,
     time::Time,
     wire::{
-        header::{Body, Call, Chain, Frame, Reply, Target},
+        header::{Body, Call, Chain, Frame, Reply, Target, Watch},
         hello::{HostedInterface, PeerKind},
     },
 };
@@ -19,8 +19,8 @@ use tokio::sync::mpsc;
 
 use super::face::Face;
 use crate::{
-    Client, Node,
-    env::Env,
+    CallLimits, Client, Node,
+    env::{Bug, Dice, Env, Plant},
     net::{
         Authority, Config, DenyList, Frames, Identity, Intake, Link, LinkDown, Local, Net,
         RecvStream, SendStream, StreamFor,
@@ -233,6 +233,55 @@ async fn a_call_of_what_is_not_here_is_refused_and_counted_under_one_label() {
     ] {
         assert!(text.contains(counted), "no {counted} in {text}");
     }
+    raw.stop().await;
+    node.stop().await;
+}
+
+/// Lets short frames wait as if their lane were full.
+struct FullLane;
+
+impl Dice for FullLane {
+    fn strikes(&self, _: Bug) -> bool {
+        false
+    }
+
+    fn provokes(&self, place: &'static str) -> bool {
+        place == "a-cancel-waits-for-room"
+    }
+}
+
+#[tokio::test]
+async fn answers_to_watches_that_wait_for_room_are_bounded() {
+    let town = Town::new();
+    let mut env = Env::real();
+    env.plant = Plant::with_dice(Arc::new(FullLane));
+    let limits = CallLimits {
+        served_max: 1,
+        ..CallLimits::default()
+    };
+    let node = Node::builder()
+        .identity(town.issue("n1", PeerKind::Node))
+        .env(env)
+        .call_limits(limits)
+        .host::<Oracle>()
+        .start()
+        .await
+        .expect("starts");
+    let identity = town.issue("raw", PeerKind::Client);
+    let mut raw = Raw::start(&identity, vec![node.local_addr()], Vec::new());
+    let link = raw.link().await;
+    // They arrive together, and are taken in before any answer is.
+    for id in 1..=100 {
+        let watch = Watch {
+            id: CallId(id),
+            incarnation: Incarnation(1),
+            actor: ActorId(1),
+        };
+        append(&link, |out| watch.encode(out));
+    }
+    let ended = tokio::time::timeout(PATIENCE, link.closed()).await;
+    let why = ended.expect("the link is closed");
+    assert_eq!(why.code, Code::TooManyInFlight, "{why}");
     raw.stop().await;
     node.stop().await;
 }
