@@ -70,7 +70,8 @@ async fn a_byte_a_second_closes_the_link_with_a_reason() {
             let dribble = async {
                 for byte in &whole {
                     if link.lane.write_all(&[*byte]).await.is_err() {
-                        return;
+                        // The link is closed; why is `closed`'s to tell.
+                        return std::future::pending().await;
                     }
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
