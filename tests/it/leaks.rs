@@ -27,9 +27,9 @@ const CYCLES: u64 = 80;
 /// Tasks at rest may differ by those of a link that is being made again to a peer that is gone.
 const TASKS_MORE_MAX: usize = 8;
 
-/// What the process may grow by between 20 % and 100 % of the rounds: 300 bytes for each
+/// What the process may grow by between 20 % and 100 % of the rounds: 100 bytes for each
 /// of these. A call that leaks in each round takes more than this in all.
-const BYTES_MORE_MAX: usize = 24 << 20;
+const BYTES_MORE_MAX: usize = 8 << 20;
 
 #[derive(Clone, Default, Service)]
 pub struct Host {

@@ -21,7 +21,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Makes a pace from what [`Pace::gap`] and [`Pace::measured_at`] returned; zeros for one that
+    /// Makes a pace from what [`Pace::gap_nanos`] and [`Pace::measured_at`] returned; zeros for one that
     /// was never measured.
     #[must_use]
     pub const fn new(gap_nanos: u64, measured_at: Time) -> Self {
