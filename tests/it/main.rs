@@ -16,7 +16,6 @@ mod errors;
 mod leaks;
 mod macros;
 mod membership;
-mod overload;
 mod pressure;
 mod processes;
 mod rights;

@@ -10,16 +10,12 @@ use std::{
     time::Duration,
 };
 
-use callboard_protocol::{id::ActorAddr, policy::wait_max, time::Time};
+use callboard_protocol::id::ActorAddr;
 use ractor::ActorCell;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Settings,
-    backlog::Backlog,
-    mailbox::{Mailbox, Refusal},
-};
+use super::{Settings, mailbox::Mailbox};
 
 /// Why an actor will not run again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +43,6 @@ pub(crate) struct Cell<T> {
     settings: Settings,
     idle: Option<Duration>,
     pub(crate) mailbox: Mailbox<T>,
-    backlog: Backlog,
     /// Why it will not run again, once that is so.
     ended: OnceLock<Ended>,
     /// Wakes who waits for the end.
@@ -81,7 +76,6 @@ impl<T> Cell<T> {
             settings,
             idle,
             mailbox: Mailbox::new(settings.mailbox),
-            backlog: Backlog::default(),
             ended: OnceLock::new(),
             end: Notify::new(),
             given_up: OnceLock::new(),
@@ -145,42 +139,6 @@ impl<T> Cell<T> {
             }
             end.await;
         }
-    }
-
-    /// Says whether a call that comes at `now` and whose caller gives it so long would be taken;
-    /// nothing for a send, which nobody waits for. Takes no lock, so it may be asked BEFORE anything
-    /// is done for the call; the mailbox has the last word.
-    ///
-    /// # Errors
-    /// Why it would not be.
-    pub(crate) fn admits(&self, left: Option<Duration>, now: Time) -> Result<(), Refusal> {
-        let Some(left) = left else {
-            return Ok(());
-        };
-        let ahead = self.mailbox.waiting();
-        if ahead >= self.settings.mailbox {
-            return Err(Refusal::Full);
-        }
-        // A quarter is for what the estimate is wrong by: few are taken that are refused later.
-        let most = wait_max(left, self.settings.wait / 4 * 3);
-        match self.backlog.wait_over(most, ahead, now) {
-            Some(wait) => Err(Refusal::Slow { wait, most }),
-            None => Ok(()),
-        }
-    }
-
-    /// Returns by when the turn of a message has to begin that comes at `now`; `left` as for
-    /// [`Cell::admits`].
-    pub(crate) fn begins_by(&self, deadline: Time, left: Option<Duration>, now: Time) -> Time {
-        match left {
-            Some(_) => deadline.min(now + self.settings.wait),
-            None => deadline,
-        }
-    }
-
-    /// Notes that a message was taken out of the mailbox at `now`.
-    pub(crate) fn took_one(&self, now: Time) {
-        self.backlog.took_one(self.mailbox.waiting(), now);
     }
 
     /// Refuses further messages; what waits still runs.

@@ -17,7 +17,6 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
-    time::Duration,
 };
 
 /// Why a message was not taken.
@@ -25,13 +24,6 @@ use std::{
 pub(crate) enum Refusal {
     /// The queue holds as many messages as it may.
     Full,
-    /// What waits would take longer than the message may wait.
-    Slow {
-        /// How long it would wait.
-        wait: Duration,
-        /// How long it may.
-        most: Duration,
-    },
     /// The queue takes no more messages.
     Closed,
 }
@@ -58,8 +50,6 @@ pub(crate) struct Mailbox<T> {
     outbox: Mutex<Messages<T>>,
     /// How many messages are in the outbox. It grows only while both are locked.
     moved: AtomicUsize,
-    /// How many messages are in the inbox, for those who only look; written under its lock.
-    entered: AtomicUsize,
     capacity: usize,
 }
 
@@ -91,7 +81,6 @@ impl<T> Mailbox<T> {
             }),
             outbox: Mutex::new(Messages::new()),
             moved: AtomicUsize::new(0),
-            entered: AtomicUsize::new(0),
             capacity,
         }
     }
@@ -112,7 +101,6 @@ impl<T> Mailbox<T> {
             let key = inbox.next;
             inbox.next = MessageKey(key.0 + 1);
             inbox.messages.push(key, message);
-            self.entered.store(inbox.messages.len, Ordering::Relaxed);
             (key, inbox.reader.take())
         };
         if let Some(reader) = reader {
@@ -123,12 +111,7 @@ impl<T> Mailbox<T> {
 
     /// Takes out the message with this key, unless it was popped before.
     pub(crate) fn remove(&self, key: MessageKey) -> Option<T> {
-        let mut message = {
-            let mut inbox = self.inbox();
-            let message = inbox.messages.remove(key);
-            self.entered.store(inbox.messages.len, Ordering::Relaxed);
-            message
-        };
+        let mut message = self.inbox().messages.remove(key);
         if message.is_none() {
             // Messages only move from the inbox to the outbox, so none is missed in between.
             let mut outbox = self.outbox();
@@ -212,7 +195,6 @@ impl<T> Mailbox<T> {
         let mut inbox = self.inbox();
         inbox.closed = true;
         self.moved.store(0, Ordering::Release);
-        self.entered.store(0, Ordering::Relaxed);
         let moved = mem::replace(&mut *outbox, Messages::new());
         let waiting = mem::replace(&mut inbox.messages, Messages::new());
         let all = moved.entries.into_iter().chain(waiting.entries);
@@ -223,11 +205,6 @@ impl<T> Mailbox<T> {
     pub(crate) fn len(&self) -> usize {
         let inbox = self.inbox();
         inbox.messages.len + self.moved.load(Ordering::Acquire)
-    }
-
-    /// Returns about how many messages wait, without a lock.
-    pub(crate) fn waiting(&self) -> usize {
-        self.entered.load(Ordering::Relaxed) + self.moved.load(Ordering::Relaxed)
     }
 
     /// Returns whether further messages are refused.
@@ -255,7 +232,6 @@ impl<T> Mailbox<T> {
         mem::swap(outbox, &mut inbox.messages);
         inbox.moved_at_most = outbox.len;
         self.moved.store(outbox.len, Ordering::Release);
-        self.entered.store(inbox.messages.len, Ordering::Relaxed);
     }
 
     fn inbox(&self) -> MutexGuard<'_, Inbox<T>> {

@@ -16,10 +16,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use crate::{
-    actor::{
-        Behaviour, Cell, Child, Ended, Guardian, Job, Refusal, TurnEnd, Unrun, service_places,
-    },
-    call::{Face, Hub, Interface, Kind, Meta, Queued, Turn, interface_id, quarantined, refused},
+    actor::{Behaviour, Cell, Child, Ended, Guardian, Job, TurnEnd, Unrun, service_places},
+    call::{Face, Hub, Interface, Kind, Meta, Queued, Turn, interface_id, quarantined},
 };
 
 use crate::telemetry::Waits;
@@ -170,26 +168,16 @@ impl<A: Handlers> Behaviour for Instance<A> {
     fn admit(world: &World<A>, mut item: Self::Item, now: Option<Time>) -> Option<Self::Item> {
         let now = now.unwrap_or_else(|| world.hub.now());
         let index = <A::Interface as Interface>::index(&item.message);
-        let waited = now.saturating_since(item.meta.queued_at);
-        world.waits.observe(waited);
-        world.cell.took_one(now);
+        world
+            .waits
+            .observe(now.saturating_since(item.meta.queued_at));
         if <A::Interface as Interface>::abandoned(&item.message) {
             world.count_unrun(index, Code::ActorStopped);
             return None;
         }
-        if item.begins_by <= now {
+        if item.meta.deadline <= now {
             let spec = <A::Interface as Interface>::METHODS.get(index)?;
-            let error = if item.meta.deadline <= now {
-                spec.error(Code::ExpiredInQueue)
-            } else {
-                let most = world.cell.settings().wait;
-                refused(
-                    spec,
-                    &world.hub,
-                    &world.cell,
-                    Refusal::Slow { wait: waited, most },
-                )
-            };
+            let error = spec.error(Code::ExpiredInQueue);
             world.count_unrun(index, error.code());
             <A::Interface as Interface>::refuse(item.message, error);
             return None;
@@ -297,7 +285,6 @@ fn prepare<A: Handlers>(
         meta,
         message,
         began,
-        ..
     } = item;
     let method = <A::Interface as Interface>::index(&message);
     let span = meta
