@@ -17,6 +17,10 @@ use tokio::task::JoinSet;
 
 use crate::support::{DEADLINE, Town, connect, eventually, quick, soon};
 
+/// In this time the links of those who are put on the list are closed and their calls have ended, as
+/// the page on security says. Where the machine is not busy it takes milliseconds.
+const DENIED_WITHIN: Duration = Duration::from_secs(10);
+
 #[derive(Default, Service)]
 pub struct Echo {
     hanging: Arc<AtomicU64>,
@@ -288,11 +292,7 @@ async fn who_is_denied_loses_its_link_at_once_and_gets_no_other_until_the_list_i
         assert_eq!(error.code(), Code::PeerLost);
         assert!(error.detail().contains("CB2015"), "{error}");
     }
-    assert!(
-        begun.elapsed() < Duration::from_secs(10),
-        "{:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() < DENIED_WITHIN, "{:?}", begun.elapsed());
     // One name on both sides.
     let denied = "callboard_links_refused{code=\"CB2015\"}";
     for metrics in [
