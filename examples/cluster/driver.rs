@@ -260,19 +260,14 @@ impl Driver {
         if in_flight > 0 {
             self.say(&Event::Draining { in_flight })?;
         }
-        self.wait_idle(DEADLINE + HUNG_AFTER).await
+        self.wait_ended(DEADLINE + HUNG_AFTER).await
     }
 
-    async fn wait_idle(&mut self, limit: Duration) -> Result<(), Stop> {
+    async fn wait_ended(&mut self, limit: Duration) -> Result<(), Stop> {
         let limit = Instant::now() + limit;
-        let idle = |driver: &Self| {
-            driver
-                .load
-                .as_ref()
-                .is_none_or(|load| load.in_flight() == 0)
-        };
-        while !idle(self) && Instant::now() < limit {
-            self.pump(Instant::now() + LOOK_EVERY, idle).await?;
+        let ended = |driver: &Self| driver.load.as_ref().is_none_or(Load::has_ended);
+        while !ended(self) && Instant::now() < limit {
+            self.pump(Instant::now() + LOOK_EVERY, ended).await?;
         }
         Ok(())
     }
@@ -287,7 +282,7 @@ impl Driver {
             if let Some(load) = &self.load {
                 load.end();
                 // Another signal only means that the rest is to be faster still.
-                let _ = self.wait_idle(CUT_OFF_AFTER).await;
+                let _ = self.wait_ended(CUT_OFF_AFTER).await;
             }
         }
         for step in self.plan.script.clone().remaining() {

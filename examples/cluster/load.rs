@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use callboard::Code;
 use callboard::prelude::*;
+use callboard_examples::pacing::{all_have_ended, paced};
 use callboard_examples::report::{Named, Second, Summary};
 use callboard_examples::tally::{Ending, Tally};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
 
 use crate::driver::Happening;
 use crate::services::{Greeter, GreeterRef, Lobby, LobbyRef, Posted, RoomRef};
@@ -101,6 +101,11 @@ impl Load {
     /// Calls of both kinds that have not ended.
     pub(crate) fn in_flight(&self) -> u64 {
         locked(&self.counts.greeter).in_flight() + locked(&self.counts.room).in_flight()
+    }
+
+    /// Whether it has ended: nobody is about to begin a call, and none is in flight.
+    pub(crate) fn has_ended(&self) -> bool {
+        all_have_ended(&self.ending)
     }
 
     /// How many calls to the Greeter a node has answered so far.
@@ -275,36 +280,6 @@ async fn keep_a_room(
 }
 // ANCHOR_END: room
 
-/// Begins calls at `rate` a second until `ending` turns true, then waits for those in flight.
-async fn paced(
-    rate: f64,
-    mut ending: watch::Receiver<bool>,
-    mut begin: impl FnMut(Instant, &mut JoinSet<()>),
-) {
-    let mut calls = JoinSet::new();
-    let mut ticks = tokio::time::interval(GRAIN);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let start = Instant::now();
-    let mut count = 0u64;
-    while !*ending.borrow_and_update() {
-        // Both branches are cancel safe. The sender lives as long as this task does.
-        tokio::select! {
-            _ = ticks.tick() => {}
-            _ = ending.changed() => continue,
-        }
-        let now = Instant::now();
-        while count < ((now - start).as_secs_f64() * rate) as u64 {
-            count += 1;
-            let due = start + Duration::from_secs_f64(count as f64 / rate);
-            // The timer's own grain is not the cluster's latency; more lateness than that is.
-            let late = now.saturating_duration_since(due);
-            begin(if late <= 2 * GRAIN { now } else { due }, &mut calls);
-        }
-        while calls.try_join_next().is_some() {}
-    }
-    while calls.join_next().await.is_some() {}
-}
-
 /// Counts a call as begun unless too many are in flight.
 fn begun(tally: &Mutex<Tally>, in_flight_max: u64) -> bool {
     let mut tally = locked(tally);
@@ -387,9 +362,6 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Counts stay true whatever a task that held them did.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-/// How exactly calls are begun: the grain of the runtime's timer.
-const GRAIN: Duration = Duration::from_millis(1);
 
 /// One call to the Room for this many to the Greeter.
 const ROOM_SHARE: f64 = 20.0;

@@ -6,6 +6,7 @@
 //! | [`span`] | times as a person types and reads them: `20s`, `1.5s`, `312us` |
 //! | [`script`] | `--script "kill n3@5s; restart n3@10s"`: text to timed steps |
 //! | [`expression`] | `--assert "calls_failed==0"`: text to a condition over the summary's fields |
+//! | [`pacing`] | begins calls at a steady rate, and says when all of it is over |
 //! | [`tally`] | counts every call exactly once and keeps the latencies |
 //! | [`members`] | who sees whom, and when all agree |
 //! | [`report`] | the events of a run, as aligned text or as one JSON object a line |
@@ -18,6 +19,7 @@
 
 pub mod expression;
 pub mod members;
+pub mod pacing;
 pub mod progress;
 pub mod report;
 pub mod script;
