@@ -357,6 +357,41 @@ async fn a_frame_that_does_not_go_on_closes_the_link() {
     }
 }
 
+/// The stall is counted from the first byte of the frame, whatever else of it comes.
+#[tokio::test]
+async fn a_frame_that_comes_byte_by_byte_closes_the_link() {
+    let shop = authority("shop");
+    let config = Config {
+        stall_timeout: Duration::from_millis(200),
+        ..quick()
+    };
+    let a = Start {
+        config,
+        ..Start::new(node(&shop, "a"))
+    }
+    .go();
+    let identity = client(&shop, "b");
+    let rogue = Rogue::dial(&identity, a.addr()).await.expect("TLS");
+    let _control = rogue.say_hello(hello_of(&identity)).await;
+    a.seen.linked("b").await;
+    let mut lane = rogue.send(&[LANE_STREAM, 0]).await;
+    lane.write_all(&4000_u32.to_le_bytes()).await.expect("open");
+    let mut tick = tokio::time::interval(Duration::from_millis(20));
+    // All of it would take 80 seconds, which `closed` does not wait for.
+    let dribble = async {
+        loop {
+            tick.tick().await;
+            if lane.write_all(&[0]).await.is_err() {
+                return;
+            }
+        }
+    };
+    let ((), why) = tokio::join!(dribble, rogue.closed());
+    assert_eq!(why.code, Code::PeerAbuse, "{why}");
+    assert!(why.detail.contains("not whole after 200ms"), "{why}");
+    assert_eq!(a.seen.down().await, why);
+}
+
 #[tokio::test]
 async fn a_storm_of_streams_that_are_given_up_closes_the_link() {
     let shop = authority("shop");
