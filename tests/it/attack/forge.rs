@@ -48,6 +48,13 @@ impl Forge {
         self.sign(params)
     }
 
+    /// Issues a certificate that may be shown by who dials, and not by who is dialled.
+    pub fn issue_to_dial(&self, uri: &str) -> Shown {
+        let mut params = params("leaf", &[uri]);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.sign(params)
+    }
+
     /// Issues a certificate without a name.
     pub fn issue_nameless(&self) -> Shown {
         self.sign(params("leaf", &[]))

@@ -3,6 +3,7 @@
 //! | topic | attacks |
 //! | --- | --- |
 //! | [`certificates`] | none, expired, self-signed, of others; a hello that lies |
+//! | [`listeners`] | one that is dialled and shows a client's certificate, or another authority's |
 //! | [`frames`] | garbage, cut, oversized and doubled ones; unknown versions, methods and types |
 //! | [`bodies`] | deep, growing, endless, announced and not sent |
 //! | [`storms`] | resets, a byte a second, gaps, a peer that never reads, a million method names |
@@ -21,6 +22,7 @@ mod frames;
 mod handshakes;
 mod initial;
 mod limits;
+mod listeners;
 mod memory;
 mod rogue;
 mod storms;

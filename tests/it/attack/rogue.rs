@@ -20,7 +20,10 @@ use callboard_protocol::{
         hello::{About, Hello, ProtocolRange},
     },
 };
-use quinn::{ConnectionError, TransportConfig, VarInt, crypto::rustls::QuicClientConfig};
+use quinn::{
+    ConnectionError, TransportConfig, VarInt,
+    crypto::rustls::{QuicClientConfig, QuicServerConfig},
+};
 use rustls::{
     DigitallySignedStruct, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -100,6 +103,46 @@ impl<'a> Dial<'a> {
     pub async fn refused(self, addr: SocketAddr) -> Seen {
         match self.to(addr).await {
             Ok(rogue) => rogue.closed().await,
+            Err(error) => seen(&error),
+        }
+    }
+}
+
+/// A rogue that waits to be dialled.
+pub struct Listener(quinn::Endpoint);
+
+impl Listener {
+    pub fn of(shown: &Shown) -> Self {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut tls = rustls::ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("TLS 1.3")
+            .with_no_client_auth()
+            .with_single_cert(shown.chain.clone(), shown.key.clone_key())
+            .expect("a key");
+        tls.alpn_protocols = vec![b"callboard/1".to_vec()];
+        let tls = QuicServerConfig::try_from(tls).expect("suites");
+        let config = quinn::ServerConfig::with_crypto(Arc::new(tls));
+        let local = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self(quinn::Endpoint::server(config, local).expect("a socket"))
+    }
+
+    pub fn addr(&self) -> SocketAddr {
+        self.0.local_addr().expect("bound")
+    }
+
+    /// Says hello to the next one who dials, and returns how that ended.
+    pub async fn meets(&self, hello: Hello) -> Seen {
+        let dialler = tokio::time::timeout(PATIENCE, self.0.accept()).await;
+        match dialler.expect("in time").expect("it is open").await {
+            Ok(connection) => {
+                let rogue = Rogue {
+                    _endpoint: self.0.clone(),
+                    connection,
+                };
+                let _control = rogue.stream(&opening(hello)).await;
+                rogue.closed().await
+            }
             Err(error) => seen(&error),
         }
     }
