@@ -1,7 +1,7 @@
 //! What is measured: every case, and who takes part.
 
 use crate::args::Group;
-use crate::job::{Contender, SMALL_BYTES, Work};
+use crate::job::{Contender, SMALL_BYTES, Target, Work};
 
 use Contender::{
     Assembled, Channels, Kameo, Ours, OursLanes4, OursLanes8, OursService, OursThreads, Ractor,
@@ -45,13 +45,14 @@ pub(crate) const CASES: &[Case] = &[
         ..calls("calls-1k-1", 1 << 10, 1, CLOSEST)
     },
     Case {
-        work: Work::Beside {
-            bytes: 1 << 20,
-            in_flight: 8,
-        },
         quick: true,
-        ..calls("beside-1m", 0, 0, &[Ours, OursThreads, Raw, TonicUnary])
+        ..beside(
+            "beside-1m",
+            Target::Another,
+            &[Ours, OursThreads, Raw, TonicUnary],
+        )
     },
+    beside("beside-1m-same", Target::Same, &[Ours, Raw]),
     bulk("bulk-64k-16", 64 << 10, 16),
     bulk("bulk-1m-4", 1 << 20, 4),
     Case {
@@ -101,6 +102,17 @@ const fn calls(
         lost_permille: None,
         quick: false,
         contenders,
+    }
+}
+
+const fn beside(name: &'static str, large_for: Target, contenders: &'static [Contender]) -> Case {
+    Case {
+        work: Work::Beside {
+            bytes: 1 << 20,
+            in_flight: 8,
+            large_for,
+        },
+        ..calls(name, 0, 0, contenders)
     }
 }
 

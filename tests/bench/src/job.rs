@@ -66,8 +66,13 @@ pub(crate) enum Work {
     Send { bytes: usize },
     /// The same to a target that is slower than the sender.
     SendSlow { bytes: usize },
-    /// Small calls, first alone, then beside large ones.
-    Beside { bytes: usize, in_flight: usize },
+    /// Small calls, first alone, then beside large ones over the same connection.
+    Beside {
+        bytes: usize,
+        in_flight: usize,
+        /// Who the large ones are for.
+        large_for: Target,
+    },
     /// From nothing to the first reply, again and again.
     Connect,
     /// A producer at full speed and so many slow consumers.
@@ -78,6 +83,16 @@ pub(crate) enum Work {
     LocalCall { in_flight: usize },
     /// Actors are spawned under supervision, called once, and left idle.
     Spawn,
+}
+
+/// Who large calls are for.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Target {
+    /// Who the small ones are for: their order may be promised.
+    Same,
+    /// Somebody else on the same node.
+    Another,
 }
 
 /// One measurement, as the process that makes the load is told.

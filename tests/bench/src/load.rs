@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use crate::job::{Figures, Job, SMALL_BYTES, Work};
+use crate::job::{Figures, Job, SMALL_BYTES, Target, Work};
 use crate::meter::{Latencies, Meter};
 use crate::usage;
 
@@ -21,6 +21,13 @@ pub(crate) trait Link: Sized + Send + 'static {
 
     /// Returns one who calls: with `put` the answer is the length of the body, else the body.
     fn caller(&self, put: bool) -> Self::Caller;
+
+    /// Returns one who puts to another target over the same connection. Where there are no targets,
+    /// it is as [`caller`](Self::caller).
+    fn caller_of_another(&self) -> impl Future<Output = Result<Self::Caller, Box<dyn Error>>> {
+        let caller = self.caller(true);
+        async { Ok(caller) }
+    }
 
     /// Disconnects.
     fn close(self) -> impl Future<Output = ()>;
@@ -52,7 +59,13 @@ pub(crate) async fn run<L: Link>(job: &Job) -> Result<Figures, Box<dyn Error>> {
     let link = L::dial(job).await?;
     let figures = match job.work {
         Work::Put { .. } => calls(link.caller(true), job).await,
-        Work::Beside { .. } => beside(&link, job).await,
+        Work::Beside { large_for, .. } => {
+            let large = match large_for {
+                Target::Same => link.caller(true),
+                Target::Another => link.caller_of_another().await?,
+            };
+            beside(link.caller(false), large, job).await
+        }
         Work::Send { .. } => sends(link.caller(false), job, false).await,
         Work::SendSlow { .. } => sends(link.caller(false), job, true).await,
         _ => calls(link.caller(false), job).await,
@@ -96,14 +109,17 @@ fn keep_calling<C: Caller>(
 }
 
 /// Small calls alone, then beside transfers of large bodies, one after another without a pause.
-async fn beside<L: Link>(link: &L, job: &Job) -> Result<Figures, Box<dyn Error>> {
+async fn beside<C: Caller>(
+    caller: C,
+    large_caller: C,
+    job: &Job,
+) -> Result<Figures, Box<dyn Error>> {
     let small = body(SMALL_BYTES);
     let mut phases = [Figures::default(), Figures::default()];
     let mut moved = 0.0;
     for (phase, figures) in phases.iter_mut().enumerate() {
         let (mut meter, mut tasks) = (Meter::new(true), JoinSet::new());
         let (mut large_meter, mut large_tasks) = (Meter::new(false), JoinSet::new());
-        let caller = link.caller(false);
         keep_calling(
             &caller,
             &small,
@@ -113,13 +129,7 @@ async fn beside<L: Link>(link: &L, job: &Job) -> Result<Figures, Box<dyn Error>>
         );
         if phase == 1 {
             let large = body(job.work.bytes());
-            keep_calling(
-                &link.caller(true),
-                &large,
-                1,
-                &mut large_meter,
-                &mut large_tasks,
-            );
+            keep_calling(&large_caller, &large, 1, &mut large_meter, &mut large_tasks);
         }
         *figures = meter.measure(job).await?;
         moved = large_meter.done() as f64;

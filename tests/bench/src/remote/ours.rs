@@ -151,6 +151,14 @@ impl Link for Connected {
         }
     }
 
+    async fn caller_of_another(&self) -> Result<Calls, Box<dyn Error>> {
+        let another = self.client.service::<Answers>().open().await?;
+        Ok(Calls {
+            target: Target::Actor(another),
+            put: true,
+        })
+    }
+
     async fn close(self) {
         self.client.close().await;
     }

@@ -33,6 +33,11 @@ pub(crate) trait Transport: Sized + Send + 'static {
     /// Dials and opens the stream.
     fn open(job: &Job) -> impl Future<Output = Result<Stream<Self>, Box<dyn Error>>>;
 
+    /// Opens one more stream on the same connection, if it can have several.
+    fn another(
+        held: &Self::Held,
+    ) -> impl Future<Output = Result<Option<(Self::Send, Self::Recv)>, Box<dyn Error>>>;
+
     /// Ends what is held.
     fn close(held: Self::Held) -> impl Future<Output = ()>;
 }
@@ -114,8 +119,8 @@ pub(crate) async fn without_callers<T: Transport>(job: &Job) -> Result<Figures, 
 pub(crate) struct Framed<T: Transport> {
     held: T::Held,
     shared: Calls,
-    writer: JoinHandle<io::Result<()>>,
-    reader: JoinHandle<io::Result<()>>,
+    /// Writers and readers.
+    tasks: Mutex<Vec<JoinHandle<io::Result<()>>>>,
     transport: PhantomData<fn() -> T>,
 }
 
@@ -132,37 +137,12 @@ impl<T: Transport> Link for Framed<T> {
     type Caller = Calls;
 
     async fn dial(job: &Job) -> Result<Self, Box<dyn Error>> {
-        let Stream {
-            held,
-            send,
-            mut recv,
-        } = T::open(job).await?;
-        let outbox = Outbox::new();
-        let writing = Arc::clone(&outbox);
-        let writer = tokio::spawn(async move { writing.write_to(send).await });
-        let shared = Calls {
-            outbox,
-            kind: Kind::Echo,
-            waiting: Arc::default(),
-            ids: Arc::default(),
-        };
-        let waiting = Arc::clone(&shared.waiting);
-        let reader = tokio::spawn(async move {
-            read_frames(&mut recv, |frame| {
-                let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(caller) = waiting.remove(&frame.id) {
-                    // The caller may have gone at the end of the run.
-                    let _ = caller.send(Bytes::copy_from_slice(frame.body));
-                }
-                true
-            })
-            .await
-        });
+        let Stream { held, send, recv } = T::open(job).await?;
+        let (shared, tasks) = calls_on(send, recv);
         Ok(Self {
             held,
             shared,
-            writer,
-            reader,
+            tasks: Mutex::new(tasks.into()),
             transport: PhantomData,
         })
     }
@@ -174,11 +154,56 @@ impl<T: Transport> Link for Framed<T> {
         }
     }
 
+    async fn caller_of_another(&self) -> Result<Calls, Box<dyn Error>> {
+        let Some((send, recv)) = T::another(&self.held).await? else {
+            return Ok(self.caller(true));
+        };
+        let (calls, tasks) = calls_on(send, recv);
+        let mut held = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        held.extend(tasks);
+        Ok(Calls {
+            kind: Kind::Put,
+            ..calls
+        })
+    }
+
     async fn close(self) {
-        self.writer.abort();
-        self.reader.abort();
+        let tasks = self.tasks.into_inner();
+        for task in tasks.unwrap_or_else(PoisonError::into_inner) {
+            task.abort();
+        }
         T::close(self.held).await;
     }
+}
+
+/// Starts to write and read frames on a stream.
+fn calls_on<S, R>(send: S, mut recv: R) -> (Calls, [JoinHandle<io::Result<()>>; 2])
+where
+    S: Sink + Send + 'static,
+    R: AsyncRead + Unpin + Send + 'static,
+{
+    let outbox = Outbox::new();
+    let writing = Arc::clone(&outbox);
+    let writer = tokio::spawn(async move { writing.write_to(send).await });
+    let calls = Calls {
+        outbox,
+        kind: Kind::Echo,
+        waiting: Arc::default(),
+        ids: Arc::default(),
+    };
+    let waiting = Arc::clone(&calls.waiting);
+    let reader = tokio::spawn(async move {
+        read_frames(&mut recv, |frame| {
+            let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(caller) = waiting.remove(&frame.id) {
+                // The caller may have gone at the end of the run.
+                let _ = caller.send(Bytes::copy_from_slice(frame.body));
+            }
+            true
+        })
+        .await
+    });
+    (calls, [writer, reader])
 }
 
 impl Calls {

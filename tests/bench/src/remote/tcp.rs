@@ -35,6 +35,10 @@ impl Transport for TcpTls {
         })
     }
 
+    async fn another((): &()) -> Result<Option<(Self::Send, Self::Recv)>, Box<dyn Error>> {
+        Ok(None)
+    }
+
     async fn close((): ()) {}
 }
 

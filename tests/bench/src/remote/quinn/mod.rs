@@ -25,6 +25,12 @@ impl Transport for Quic {
         Ok(Stream { held, send, recv })
     }
 
+    async fn another(
+        (_, connection): &Self::Held,
+    ) -> Result<Option<(Self::Send, Self::Recv)>, Box<dyn Error>> {
+        Ok(Some(connection.open_bi().await?))
+    }
+
     async fn close((endpoint, connection): Self::Held) {
         connection.close(0u32.into(), b"done");
         endpoint.wait_idle().await;
