@@ -36,6 +36,10 @@ impl Store {
         body.len() as u32
     }
 
+    pub fn joins(&self, texts: Vec<String>) -> String {
+        texts.concat()
+    }
+
     pub fn large(&self, bytes: u32) -> Vec<u8> {
         vec![7; bytes as usize]
     }
@@ -98,6 +102,23 @@ fn without_streams() -> Config {
     let mut config = quick();
     config.streams_max = 0;
     config
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_texts_arrive_whole_and_in_their_places() {
+    let town = Town::new();
+    let node = host(&town, quick()).start().await.expect("starts");
+    let client = client(&town, &node, quick()).await;
+    let store = client.service::<Store>();
+    // Some are parts of their own on the stream, some are not, and more are long than may be parts.
+    for lens in [vec![0, 20_000, 3, 3 << 20, 40_000, 0], vec![17_000; 50]] {
+        let texts = ('a'..='z').cycle().zip(lens);
+        let texts: Vec<String> = texts
+            .map(|(letter, len)| String::from(letter).repeat(len))
+            .collect();
+        let joined = soon(store.joins(texts.clone()).timeout(DEADLINE)).await;
+        assert!(joined.expect("is answered") == texts.concat());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,6 +9,7 @@ use std::fmt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::lend::{LONG_BYTES_MIN, Lender};
 use super::limited::Limited;
 use super::limits::Limits;
 use super::reader::ReadError;
@@ -37,6 +38,7 @@ pub fn encode_into<T: Serialize + ?Sized>(
         Appender {
             out: &mut *out,
             end_max,
+            parts: None,
         },
     ) {
         Ok(()) => Ok(()),
@@ -44,6 +46,43 @@ pub fn encode_into<T: Serialize + ?Sized>(
             out.truncate(start);
             Err(encode_error(&error, bytes_max))
         }
+    }
+}
+
+/// Takes the long texts and byte strings of an encoding out of it, so that they need not be copied.
+pub trait Parts {
+    /// Takes the part that ends before a long text or byte string, then that one as a part of its
+    /// own. Returns false, and takes neither, when there are parts enough.
+    fn split(&mut self, before: &mut Vec<u8>, long: &[u8]) -> bool;
+}
+
+/// Encodes a value like [`encode_into`]. A text or byte string of [`LONG_BYTES_MIN`] or more is given to
+/// `parts` together with what is before it; what is behind the last one is left in `out`, which has
+/// to be empty before.
+///
+/// # Errors
+///
+/// As [`encode_into`]; what was given away until then is of no use.
+pub fn encode_parts<T: Serialize + ?Sized>(
+    value: &T,
+    out: &mut Vec<u8>,
+    parts: &mut dyn Parts,
+    bytes_max: usize,
+) -> Result<(), EncodeError> {
+    let appender = Appender {
+        out,
+        end_max: bytes_max,
+        parts: Some(parts),
+    };
+    postcard::serialize_with_flavor(value, appender)
+        .map_err(|error| encode_error(&error, bytes_max))
+}
+
+/// Gives the long byte strings of a value that can be shared to `lender`.
+#[inline]
+pub fn lend<T: Wire>(value: &T, lender: &mut dyn Lender) {
+    if T::LENDS {
+        value.lend(lender);
     }
 }
 
@@ -61,13 +100,30 @@ pub fn decode<T: Wire>(bytes: &[u8], limits: &DecodeLimits) -> Result<T, DecodeE
     decode_plain(bytes, limits)
 }
 
+/// Decodes a value like [`decode`], from parts as [`encode_parts`] makes them: every second one is a
+/// text or a byte string, which the value takes over.
+///
+/// # Errors
+///
+/// As [`decode`]. Parts that end elsewhere than beside a text or a byte string are no encoding.
+pub fn decode_parts<T: Wire>(
+    mut parts: Vec<Vec<u8>>,
+    limits: &DecodeLimits,
+) -> Result<T, DecodeError> {
+    decode_whole(Limited::of_parts(&mut parts, limits))
+}
+
 /// Decodes like [`decode`], for types of the protocol itself, which need no description.
 #[inline]
 pub(super) fn decode_plain<T: DeserializeOwned>(
     bytes: &[u8],
     limits: &DecodeLimits,
 ) -> Result<T, DecodeError> {
-    let mut decoder = Limited::new(bytes, limits);
+    decode_whole(Limited::new(bytes, limits))
+}
+
+#[inline]
+fn decode_whole<T: DeserializeOwned>(mut decoder: Limited<'_>) -> Result<T, DecodeError> {
     let value = T::deserialize(&mut decoder)?;
     match decoder.remaining() {
         0 => Ok(value),
@@ -235,6 +291,23 @@ impl From<ReadError> for DecodeError {
 struct Appender<'a> {
     out: &'a mut Vec<u8>,
     end_max: usize,
+    /// Where long texts and byte strings go.
+    parts: Option<&'a mut dyn Parts>,
+}
+
+impl Appender<'_> {
+    /// Gives a long text or byte string away; returns whether that was possible.
+    fn split(&mut self, long: &[u8]) -> bool {
+        let Some(parts) = &mut self.parts else {
+            return false;
+        };
+        let left = self.end_max - self.out.len();
+        if parts.split(self.out, long) {
+            self.end_max = left - long.len();
+            return true;
+        }
+        false
+    }
 }
 
 impl postcard::ser_flavors::Flavor for Appender<'_> {
@@ -245,7 +318,9 @@ impl postcard::ser_flavors::Flavor for Appender<'_> {
         if data.len() > self.end_max - self.out.len() {
             return Err(postcard::Error::SerializeBufferFull);
         }
-        self.out.extend_from_slice(data);
+        if data.len() < LONG_BYTES_MIN || !self.split(data) {
+            self.out.extend_from_slice(data);
+        }
         Ok(())
     }
 

@@ -32,6 +32,8 @@ use super::reader::Reader;
 /// A decoder over one body.
 pub(super) struct Limited<'de> {
     reader: Reader<'de>,
+    /// The parts behind the one that is read, of a body in parts.
+    behind: &'de mut [Vec<u8>],
     /// Levels that may still be entered.
     levels_left: u32,
     /// Bytes of memory that may still be charged.
@@ -46,6 +48,7 @@ impl<'de> Limited<'de> {
     pub(super) fn new(bytes: &'de [u8], limits: &DecodeLimits) -> Self {
         Self {
             reader: Reader::new(bytes),
+            behind: &mut [],
             levels_left: limits.depth,
             budget_left: limits.budget_bytes,
             credit: 0,
@@ -53,9 +56,70 @@ impl<'de> Limited<'de> {
         }
     }
 
+    /// Makes a decoder over a body in parts. Every second one is a text or a byte string.
+    pub(super) fn of_parts(parts: &'de mut [Vec<u8>], limits: &DecodeLimits) -> Self {
+        let mut decoder = Self::new(&[], limits);
+        decoder.behind = parts;
+        decoder.go_on();
+        decoder
+    }
+
     /// Returns the number of bytes behind the value.
     pub(super) fn remaining(&self) -> usize {
-        self.reader.remaining()
+        self.reader.remaining() + self.behind.iter().map(Vec::len).sum::<usize>()
+    }
+
+    /// Goes on with the next part.
+    #[cold]
+    fn go_on(&mut self) {
+        if let Some(part) = self.next_part() {
+            self.reader = Reader::new(part);
+        }
+    }
+
+    fn next_part(&mut self) -> Option<&'de mut Vec<u8>> {
+        let (part, behind) = std::mem::take(&mut self.behind).split_first_mut()?;
+        self.behind = behind;
+        Some(part)
+    }
+
+    /// Reads a text or a byte string.
+    #[inline]
+    fn byte_string(&mut self) -> Result<ByteString<'de>, DecodeError> {
+        let len = self.reader.length()?;
+        if let Some(part) = self.long(len) {
+            self.charge(len)?;
+            return Ok(ByteString::Part(part));
+        }
+        let bytes = self.reader.slice(len)?;
+        self.charge(len)?;
+        Ok(ByteString::Within(bytes))
+    }
+
+    /// Takes the next part if it is a text or a byte string of that length.
+    #[inline]
+    fn long(&mut self, len: usize) -> Option<&'de mut Vec<u8>> {
+        let is_next = self.behind.first().is_some_and(|part| part.len() == len);
+        if !is_next || self.reader.remaining() > 0 {
+            return None;
+        }
+        let part = self.next_part();
+        self.go_on();
+        part
+    }
+
+    /// Reads a byte. A byte string may be read as a sequence of bytes, so that it may be where one
+    /// part ends and the next begins.
+    #[inline]
+    fn byte(&mut self) -> Result<u8, DecodeError> {
+        if self.reader.remaining() == 0 {
+            self.go_on();
+        }
+        let byte = self.reader.byte()?;
+        if self.reader.remaining() == 0 && self.behind.len() % 2 == 1 {
+            self.go_on();
+        }
+        Ok(byte)
     }
 
     #[inline]
@@ -100,20 +164,6 @@ impl<'de> Limited<'de> {
     }
 
     #[inline]
-    fn str(&mut self) -> Result<&'de str, DecodeError> {
-        let bytes = self.reader.bytes()?;
-        self.charge(bytes.len())?;
-        str::from_utf8(bytes).map_err(|_| DecodeError::BadText)
-    }
-
-    #[inline]
-    fn byte_string(&mut self) -> Result<&'de [u8], DecodeError> {
-        let bytes = self.reader.bytes()?;
-        self.charge(bytes.len())?;
-        Ok(bytes)
-    }
-
-    #[inline]
     fn fields<V: Visitor<'de>>(&mut self, len: usize, visitor: V) -> Result<V::Value, DecodeError> {
         visitor.visit_seq(Fields {
             decoder: self,
@@ -125,6 +175,28 @@ impl<'de> Limited<'de> {
     fn unsupported<T>(what: &'static str) -> Result<T, DecodeError> {
         Err(DecodeError::Unsupported { what })
     }
+}
+
+/// Where a text or a byte string lies.
+enum ByteString<'de> {
+    /// Among other values.
+    Within(&'de [u8]),
+    /// In a part of its own, which can be taken over.
+    Part(&'de mut Vec<u8>),
+}
+
+impl<'de> ByteString<'de> {
+    fn borrowed(self) -> &'de [u8] {
+        match self {
+            Self::Within(bytes) => bytes,
+            Self::Part(part) => part,
+        }
+    }
+}
+
+#[inline]
+fn text(bytes: &[u8]) -> Result<&str, DecodeError> {
+    str::from_utf8(bytes).map_err(|_| DecodeError::BadText)
 }
 
 /// Decodes a number by one call of the reader.
@@ -141,12 +213,12 @@ impl<'de> de::Deserializer<'de> for &mut Limited<'de> {
     type Error = DecodeError;
 
     number! {
-        deserialize_u8, visit_u8, self => self.reader.byte()?;
+        deserialize_u8, visit_u8, self => self.byte()?;
         deserialize_u16, visit_u16, self => self.reader.varint_u16()?;
         deserialize_u32, visit_u32, self => self.reader.varint_u32()?;
         deserialize_u64, visit_u64, self => self.reader.varint_u64()?;
         deserialize_u128, visit_u128, self => self.reader.varint_u128()?;
-        deserialize_i8, visit_i8, self => i8::from_le_bytes([self.reader.byte()?]);
+        deserialize_i8, visit_i8, self => i8::from_le_bytes([self.byte()?]);
         deserialize_i16, visit_i16, self => {
             let zigzag = self.reader.varint_u16()?;
             (zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed()
@@ -178,10 +250,27 @@ impl<'de> de::Deserializer<'de> for &mut Limited<'de> {
                 _ => return Err(DecodeError::BadChar),
             }
         };
-        deserialize_str, visit_borrowed_str, self => self.str()?;
-        deserialize_string, visit_borrowed_str, self => self.str()?;
-        deserialize_bytes, visit_borrowed_bytes, self => self.byte_string()?;
-        deserialize_byte_buf, visit_borrowed_bytes, self => self.byte_string()?;
+        deserialize_str, visit_borrowed_str, self => text(self.byte_string()?.borrowed())?;
+        deserialize_bytes, visit_borrowed_bytes, self => self.byte_string()?.borrowed();
+    }
+
+    #[inline]
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        match self.byte_string()? {
+            ByteString::Within(bytes) => visitor.visit_borrowed_str(text(bytes)?),
+            ByteString::Part(part) => {
+                let text = String::from_utf8(std::mem::take(part));
+                visitor.visit_string(text.map_err(|_| DecodeError::BadText)?)
+            }
+        }
+    }
+
+    #[inline]
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        match self.byte_string()? {
+            ByteString::Within(bytes) => visitor.visit_borrowed_bytes(bytes),
+            ByteString::Part(part) => visitor.visit_byte_buf(std::mem::take(part)),
+        }
     }
 
     #[inline]

@@ -20,13 +20,18 @@ pub mod hello;
 pub mod stream;
 
 mod codec;
+mod lend;
 mod limited;
 mod limits;
 pub(crate) mod reader;
 mod shape;
 mod std_impls;
 
-pub use codec::{DecodeError, DecodeLimits, EncodeError, decode, encode_into};
+pub use codec::{
+    DecodeError, DecodeLimits, EncodeError, Parts, decode, decode_parts, encode_into, encode_parts,
+    lend,
+};
+pub use lend::{LONG_BYTES_MIN, Lender, Shared};
 pub use limits::{DEPTH_MAX, Limits};
 pub use shape::{
     Elements, Fields, OPAQUE_DEPTH, Recursion, Shape, ShapeError, ShapeInfo, Variants, Wire,

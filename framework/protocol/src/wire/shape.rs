@@ -18,6 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::lend::Lender;
 use super::limits::DEPTH_MAX;
 
 pub use recursion::Recursion;
@@ -36,6 +37,19 @@ pub use recursion::Recursion;
 pub trait Wire: Serialize + DeserializeOwned + Send + 'static {
     /// Describes the type by exactly one call of a method of `shape`.
     fn describe(shape: &mut Shape);
+
+    /// Whether [`lend`](Self::lend) may do anything; by default it does nothing.
+    #[doc(hidden)]
+    const LENDS: bool = false;
+
+    /// Lends the long byte strings in the value that are shared already, such as [`bytes::Bytes`], so
+    /// that they are sent without a copy.
+    ///
+    /// [`bytes::Bytes`]: https://docs.rs/bytes/latest/bytes/struct.Bytes.html
+    #[doc(hidden)]
+    fn lend(&self, lender: &mut dyn Lender) {
+        let _ = lender;
+    }
 }
 
 /// What is known about the shape of a type.

@@ -20,6 +20,7 @@ use std::num::{
 use std::ops::{Range, RangeInclusive};
 use std::time::{Duration, SystemTime};
 
+use super::lend::{LONG_BYTES_MIN, Lender, Shared};
 use super::shape::{Shape, Wire};
 use crate::code::{CallError, Code};
 use crate::id::{
@@ -91,7 +92,19 @@ macro_rules! transparent {
     )*};
 }
 
-transparent!(Box, Reverse, Wrapping);
+transparent!(Reverse, Wrapping);
+
+impl<T: Wire> Wire for Box<T> {
+    fn describe(shape: &mut Shape) {
+        T::describe(shape);
+    }
+
+    const LENDS: bool = T::LENDS;
+
+    fn lend(&self, lender: &mut dyn Lender) {
+        (**self).lend(lender);
+    }
+}
 
 impl<T: Send + 'static> Wire for PhantomData<T> {
     fn describe(shape: &mut Shape) {
@@ -150,6 +163,14 @@ impl<T: Wire> Wire for Option<T> {
     fn describe(shape: &mut Shape) {
         shape.optional::<T>();
     }
+
+    const LENDS: bool = T::LENDS;
+
+    fn lend(&self, lender: &mut dyn Lender) {
+        if let Some(value) = self {
+            value.lend(lender);
+        }
+    }
 }
 
 impl<T: Wire, E: Wire> Wire for Result<T, E> {
@@ -158,6 +179,15 @@ impl<T: Wire, E: Wire> Wire for Result<T, E> {
             variants.variant("Ok", |fields| fields.field::<T>("0"));
             variants.variant("Err", |fields| fields.field::<E>("0"));
         });
+    }
+
+    const LENDS: bool = T::LENDS || E::LENDS;
+
+    fn lend(&self, lender: &mut dyn Lender) {
+        match self {
+            Ok(value) => value.lend(lender),
+            Err(error) => error.lend(lender),
+        }
     }
 }
 
@@ -200,6 +230,14 @@ macro_rules! tuple {
                     $(elements.element::<$element>();)*
                 });
             }
+
+            const LENDS: bool = $($element::LENDS ||)* false;
+
+            fn lend(&self, lender: &mut dyn Lender) {
+                #[expect(non_snake_case, reason = "the elements are named after their types")]
+                let ($($element,)*) = self;
+                $($element.lend(lender);)*
+            }
         }
     )*};
 }
@@ -221,8 +259,22 @@ tuple! {
 
 #[cfg(feature = "bytes")]
 primitive! {
-    bytes::Bytes = "bytes",
     bytes::BytesMut = "bytes",
+}
+
+#[cfg(feature = "bytes")]
+impl Wire for bytes::Bytes {
+    fn describe(shape: &mut Shape) {
+        shape.primitive("bytes");
+    }
+
+    const LENDS: bool = true;
+
+    fn lend(&self, lender: &mut dyn Lender) {
+        if self.len() >= LONG_BYTES_MIN {
+            lender.take(Shared::new(self.clone()));
+        }
+    }
 }
 
 #[cfg(feature = "uuid")]

@@ -17,14 +17,12 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use callboard_protocol::{
     code::{CallError, Code},
     id::CallId,
     wire::{
         Wire,
         header::{Body, Reply},
-        stream::StreamFrame,
     },
 };
 use futures_core::Stream;
@@ -35,7 +33,7 @@ use crate::actor::MessageKey;
 use crate::net::{AppendError, RecvStream, SendStream, StreamError, StreamFor};
 
 use super::{
-    codec,
+    codec::{self, Encoded, Encoding},
     face::FaceMethod,
     hub::Hub,
     interface::MethodSpec,
@@ -125,7 +123,11 @@ impl Arrival {
         }
     }
 
-    pub(crate) fn decode<T: Wire>(&self, body: &[u8], method: &FaceMethod) -> Result<T, CallError> {
+    pub(crate) fn decode<T: Wire>(
+        &self,
+        body: Encoding<'_>,
+        method: &FaceMethod,
+    ) -> Result<T, CallError> {
         codec::decode_args(body, &self.0.session.hub, method)
     }
 
@@ -191,7 +193,7 @@ impl Arrival {
         &self,
         value: &T,
         spec: &'static MethodSpec,
-    ) -> Option<Result<Vec<u8>, CallError>> {
+    ) -> Option<Result<Encoded, CallError>> {
         let served = &self.0;
         let hub = &served.session.hub;
         let bytes_max = served.session.body_bytes_max();
@@ -273,7 +275,7 @@ impl Arrival {
 
     /// Answers when the lane has room, unless the caller goes away first. The call keeps its place
     /// among those served until then, so that `served_max` bounds the replies that wait.
-    async fn reply_later(self, outcome: Result<Vec<u8>, CallError>, _late: Late) {
+    async fn reply_later(self, outcome: Result<Encoded, CallError>, _late: Late) {
         tokio::select! {
             biased;
             () = self.cancelled() => {}
@@ -283,21 +285,23 @@ impl Arrival {
     }
 
     /// Writes a reply; a long body goes on a stream of its own, announced first.
-    async fn write_reply(&self, outcome: Result<Vec<u8>, CallError>) {
+    async fn write_reply(&self, outcome: Result<Encoded, CallError>) {
         let served = &self.0;
         let link = &served.session.link;
         let inline_max = served.session.inline_bytes_max();
+        let apart = matches!(&outcome, Ok(body) if body.len() > inline_max);
         loop {
-            let reply = Reply {
-                id: served.id,
-                outcome: match &outcome {
-                    Ok(body) if body.len() <= inline_max => Ok(Body::Inline(body)),
-                    Ok(_) => Ok(Body::OnStream),
-                    Err(error) => Err(error.clone()),
-                },
-            };
             let appended = link.append(served.lane, |buffer| {
-                reply.encode(buffer);
+                let head = match &outcome {
+                    Ok(_) if apart => Ok(Body::OnStream),
+                    Ok(_) => Ok(Body::Inline(&[])),
+                    Err(error) => Err(error.clone()),
+                };
+                let id = served.id;
+                Reply { id, outcome: head }.encode(buffer);
+                if let (Ok(body), false) = (&outcome, apart) {
+                    body.write_to(buffer);
+                }
                 Ok::<_, Infallible>(())
             });
             match appended {
@@ -306,14 +310,12 @@ impl Arrival {
                 Err(_) => return,
             }
         }
-        if let Ok(body) = outcome
-            && body.len() > inline_max
+        if apart
+            && let Ok(body) = outcome
             && let Ok((mut send, _)) = link.open_stream(served.id, StreamFor::Reply).await
         {
-            let mut frame = Vec::with_capacity(body.len() + 1);
-            StreamFrame::Body(&body).encode(&mut frame);
             // A caller that is gone stops the stream; then there is nobody to tell.
-            let _ = send.write_frame(frame).await;
+            let _ = send.write_frame(body.into_frame()).await;
             send.finish();
         }
     }
@@ -327,7 +329,7 @@ impl Arrival {
     ///
     /// # Errors
     /// Why there are none.
-    pub(super) async fn read_body(&self) -> Result<(Bytes, Taken), String> {
+    pub(super) async fn read_body(&self) -> Result<(Encoding<'static>, Taken), String> {
         let early = || "the arguments' stream ended early, or did not come".to_owned();
         let failed = |error: StreamError| format!("the arguments' stream: {error}");
         // A caller whose bodies find no free stream may wait a while before it opens one.
@@ -338,12 +340,10 @@ impl Arrival {
         let length = length.ok_or_else(early)?;
         // BEFORE more than the length is read: what waits stays in the network.
         let taken = self.0.session.bodies().take(length).await;
-        let frame = recv.read_frame(most).await.map_err(failed)?;
-        let frame = frame.ok_or_else(early)?;
-        let body = match StreamFrame::decode(&frame) {
-            Ok(StreamFrame::Body(body)) => frame.slice_ref(body),
-            _ => return Err("the arguments' stream does not begin with a body".to_owned()),
-        };
+        let bytes_max = self.hub().limits().body_bytes_max as usize;
+        let body = codec::read_body(&mut recv, length, bytes_max).await;
+        let no_body = || "the arguments' stream does not begin with a body".to_owned();
+        let body = body.map_err(failed)?.ok_or_else(no_body)?;
         // The items of a streamed argument follow on the same stream.
         let (again, place) = oneshot::channel();
         let _ = again.send(recv);

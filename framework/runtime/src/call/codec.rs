@@ -1,16 +1,20 @@
 //! Bodies to bytes and back, with the limits of this node, and with the node at hand to the refs
 //! inside a body while it is decoded.
 
-use std::{cell::RefCell, sync::Arc};
+use std::{cell::RefCell, mem, sync::Arc};
 
+use bytes::Bytes;
 use callboard_protocol::{
     code::{CallError, Code},
     wire::{
-        DecodeError, DecodeLimits, EncodeError, ShapeInfo, Wire, decode, encode_into,
-        stream::StreamFrame,
+        DecodeError, DecodeLimits, EncodeError, Lender, Parts, ShapeInfo, Shared, Wire, decode,
+        decode_parts, encode_into, encode_parts, lend,
+        stream::{BodyHead, PARTS_MAX},
     },
 };
 use serde::Serialize;
+
+use crate::net::{RecvStream, StreamError};
 
 use super::{face::FaceMethod, hub::Hub, interface::MethodSpec};
 
@@ -30,12 +34,12 @@ pub(crate) fn decoding_hub() -> Option<Arc<Hub>> {
 /// # Errors
 /// `BodyUndecodable`, `BodyOverLimit`.
 pub(crate) fn decode_args<T: Wire>(
-    bytes: &[u8],
+    body: Encoding<'_>,
     hub: &Arc<Hub>,
     method: &FaceMethod,
 ) -> Result<T, CallError> {
     let shape = method.shapes.args;
-    decode_within(bytes, shape, hub).map_err(|error| {
+    decode_within(body, shape, hub).map_err(|error| {
         method
             .spec
             .error(error.code())
@@ -48,23 +52,59 @@ pub(crate) fn decode_args<T: Wire>(
 /// # Errors
 /// `ReplyUndecodable`.
 pub(crate) fn decode_reply<T: Wire>(
-    bytes: &[u8],
+    body: Encoding<'_>,
     hub: &Arc<Hub>,
     method: &FaceMethod,
 ) -> Result<T, CallError> {
-    decode_item(bytes, method.shapes.reply, hub, method.spec)
+    decode_item(body, method.shapes.reply, hub, method.spec)
 }
 
 fn decode_within<T: Wire>(
-    bytes: &[u8],
+    body: Encoding<'_>,
     shape: ShapeInfo,
     hub: &Arc<Hub>,
 ) -> Result<T, DecodeError> {
     let _scope = Scope::enter(hub);
-    decode(
-        bytes,
-        &DecodeLimits::for_body(bytes.len(), shape.depth, hub.limits()),
-    )
+    let limits = DecodeLimits::for_body(body.len(), shape.depth, hub.limits());
+    match body {
+        Encoding::Lent(bytes) => decode(bytes, &limits),
+        Encoding::Frame(bytes) => decode(&bytes, &limits),
+        Encoding::Parts(parts) => decode_parts(parts, &limits),
+    }
+}
+
+/// An encoding that arrived.
+#[derive(Debug)]
+pub(crate) enum Encoding<'a> {
+    /// In a frame that somebody else holds.
+    Lent(&'a [u8]),
+    /// In a frame, whose memory it shares.
+    Frame(Bytes),
+    /// On a stream, in parts: every second one is a long text or byte string.
+    Parts(Vec<Vec<u8>>),
+}
+
+impl Encoding<'_> {
+    /// Returns how many bytes there are.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Lent(bytes) => bytes.len(),
+            Self::Frame(bytes) => bytes.len(),
+            Self::Parts(parts) => parts.iter().map(Vec::len).sum(),
+        }
+    }
+}
+
+impl Default for Encoding<'_> {
+    fn default() -> Self {
+        Self::Lent(&[])
+    }
+}
+
+impl From<Bytes> for Encoding<'_> {
+    fn from(bytes: Bytes) -> Self {
+        Self::Frame(bytes)
+    }
 }
 
 /// Says why a value could not be decoded. One that is too deep for what its type states is counted
@@ -91,33 +131,164 @@ pub(crate) fn encode_inline<T: Serialize>(
     encode_into(value, buffer, hub.call_limits().inline_bytes_max)
 }
 
-/// Encodes arguments as a frame for a stream of their own.
+/// An encoding that does not lie in a lane's buffer. Long byte strings of it are not copied if they
+/// are shared.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    /// Every second one is a long text or byte string.
+    parts: Vec<Bytes>,
+    len: usize,
+}
+
+impl Encoded {
+    fn of<T: Wire>(value: &T, bytes_max: usize) -> Result<Self, EncodeError> {
+        let mut split = Split::default();
+        lend(value, &mut split);
+        let mut last = Vec::new();
+        encode_parts(value, &mut last, &mut split, bytes_max)?;
+        split.parts.push(last.into());
+        Ok(Self {
+            len: split.parts.iter().map(Bytes::len).sum(),
+            parts: split.parts,
+        })
+    }
+
+    /// Returns how many bytes there are.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Appends them.
+    pub(crate) fn write_to(&self, buffer: &mut Vec<u8>) {
+        self.parts
+            .iter()
+            .for_each(|part| buffer.extend_from_slice(part));
+    }
+
+    /// Returns the frame that carries it on a stream, in pieces.
+    pub(crate) fn into_frame(self) -> Vec<Bytes> {
+        let mut head = Vec::new();
+        let whole = self.parts.len() == 1;
+        let lens = self.parts.iter().map(Bytes::len);
+        // More parts than there may be are never made, nor is one of 4 GiB: a body has a cap.
+        if whole || BodyHead::encode_parts(&mut head, lens).is_err() {
+            head.clear();
+            BodyHead::encode_whole(&mut head);
+        }
+        [head.into()].into_iter().chain(self.parts).collect()
+    }
+}
+
+/// Parts that are split off while a value is encoded.
+#[derive(Debug, Default)]
+struct Split {
+    parts: Vec<Bytes>,
+    /// What of the value is shared.
+    shared: Vec<Bytes>,
+}
+
+impl Lender for Split {
+    fn take(&mut self, shared: Shared) {
+        if self.shared.len() < PARTS_MAX {
+            self.shared.push(Bytes::from_owner(shared));
+        }
+    }
+}
+
+impl Parts for Split {
+    fn split(&mut self, before: &mut Vec<u8>, long: &[u8]) -> bool {
+        if self.parts.len() + 2 >= PARTS_MAX {
+            return false;
+        }
+        let place = long.as_ptr_range();
+        let shared = self.shared.iter().find(|shared| {
+            let all = shared.as_ptr_range();
+            all.start <= place.start && place.end <= all.end
+        });
+        let part = match shared {
+            Some(shared) => shared.slice_ref(long),
+            None => Bytes::copy_from_slice(long),
+        };
+        self.parts.extend([mem::take(before).into(), part]);
+        true
+    }
+}
+
+/// Encodes arguments for a stream of their own.
 ///
 /// # Errors
 /// `BodyTooLarge` over `bytes_max`, `BodyUnencodable`.
-pub(crate) fn encode_apart<T: Serialize>(
+pub(crate) fn encode_apart<T: Wire>(
     value: &T,
     bytes_max: usize,
     spec: &'static MethodSpec,
-) -> Result<Vec<u8>, CallError> {
-    let mut bytes = Vec::new();
-    StreamFrame::Body(&[]).encode(&mut bytes);
-    encode_into(value, &mut bytes, bytes_max).map_err(|error| encode_failed(spec, &error))?;
-    Ok(bytes)
+) -> Result<Encoded, CallError> {
+    Encoded::of(value, bytes_max).map_err(|error| encode_failed(spec, &error))
 }
 
 /// Encodes a reply that does not go into a lane's frame now.
 ///
 /// # Errors
 /// `ReplyTooLarge` over `bytes_max`, `ReplyUnencodable`.
-pub(crate) fn encode_reply<T: Serialize>(
+pub(crate) fn encode_reply<T: Wire>(
     value: &T,
     bytes_max: usize,
     spec: &'static MethodSpec,
-) -> Result<Vec<u8>, CallError> {
-    let mut bytes = Vec::new();
-    encode_into(value, &mut bytes, bytes_max).map_err(|error| reply_encode_failed(spec, &error))?;
-    Ok(bytes)
+) -> Result<Encoded, CallError> {
+    Encoded::of(value, bytes_max).map_err(|error| reply_encode_failed(spec, &error))
+}
+
+/// Reads the body whose frame of `len` bytes was announced on the stream. Returns nothing if the frame
+/// is none of a body.
+///
+/// # Errors
+/// As [`RecvStream::read_piece`].
+pub(crate) async fn read_body(
+    recv: &mut RecvStream,
+    len: usize,
+    bytes_max: usize,
+) -> Result<Option<Encoding<'static>>, StreamError> {
+    recv.enter_frame();
+    let mut left = len;
+    let Some(kind) = next_byte(recv, &mut left).await? else {
+        return Ok(None);
+    };
+    let lens = match BodyHead::of(kind) {
+        Some(BodyHead::Whole) => vec![left],
+        Some(BodyHead::Parts) => {
+            let count = next_byte(recv, &mut left).await?.unwrap_or_default();
+            let table_bytes = BodyHead::table_bytes(count).unwrap_or(usize::MAX);
+            let Some(rest) = left.checked_sub(table_bytes) else {
+                return Ok(None);
+            };
+            left = rest;
+            let table = recv.read_piece(table_bytes).await?;
+            let Ok(lens) = BodyHead::part_lens(&table, left) else {
+                return Ok(None);
+            };
+            lens
+        }
+        None => return Ok(None),
+    };
+    if left > bytes_max {
+        return Err(StreamError::TooLarge {
+            len: left,
+            max: bytes_max,
+        });
+    }
+    let mut parts = Vec::with_capacity(lens.len());
+    for len in lens {
+        parts.push(recv.read_piece(len).await?);
+    }
+    Ok(Some(Encoding::Parts(parts)))
+}
+
+async fn next_byte(recv: &mut RecvStream, left: &mut usize) -> Result<Option<u8>, StreamError> {
+    let Some(rest) = left.checked_sub(1) else {
+        return Ok(None);
+    };
+    *left = rest;
+    Ok(recv.read_piece(1).await?.first().copied())
 }
 
 /// Appends an item to its frame.
@@ -138,21 +309,21 @@ pub(crate) fn encode_item<T: Serialize>(
 /// # Errors
 /// `ReplyUndecodable`.
 pub(crate) fn decode_item<T: Wire>(
-    bytes: &[u8],
+    body: Encoding<'_>,
     shape: ShapeInfo,
     hub: &Arc<Hub>,
     spec: &'static MethodSpec,
 ) -> Result<T, CallError> {
-    decode_within(bytes, shape, hub).map_err(|error| {
+    decode_within(body, shape, hub).map_err(|error| {
         spec.error(Code::ReplyUndecodable)
             .with_detail(undecoded(&error, shape))
     })
 }
 
-/// Returns the longest frame that is read from a call's stream, in bytes: the kind's byte comes
-/// before a body or an item at this node's cap.
+/// Returns the longest frame that is read from a call's stream, in bytes: a body or an item at this
+/// node's cap, and what comes before it.
 pub(crate) fn stream_frame_bytes_max(hub: &Hub) -> usize {
-    (hub.limits().body_bytes_max as usize).saturating_add(1)
+    (hub.limits().body_bytes_max as usize).saturating_add(BodyHead::BYTES_MAX)
 }
 
 /// Says why arguments could not be encoded.
@@ -196,3 +367,6 @@ impl Drop for Scope {
         DECODING.set(self.0.take());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,6 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
 use callboard_protocol::{
     code::CallError,
     id::CallId,
@@ -26,6 +25,7 @@ use crate::{env::Bug, net::Ticket};
 
 use super::{
     client::{Call, ran_out},
+    codec::Encoding,
     deadline::Alarm,
     face::Face,
     hub::Hub,
@@ -156,7 +156,7 @@ pub(super) struct Direct<M: Method> {
 }
 
 /// Nothing if the call is too late.
-type Rest = Pin<Box<dyn Future<Output = Option<Result<Bytes, CallError>>> + Send>>;
+type Rest = Pin<Box<dyn Future<Output = Option<Result<Encoding<'static>, CallError>>> + Send>>;
 
 impl<M: Method> Direct<M> {
     /// Becomes ready with the reply, or with what the deadline makes of the call.
@@ -167,7 +167,7 @@ impl<M: Method> Direct<M> {
         let rest = match &mut self.rest {
             Some(rest) => rest,
             none => match ready!(self.session.pending.poll(self.id, cx)) {
-                Returned::Body(body, at) => return Poll::Ready(self.ended(Ok(body), at)),
+                Returned::Body(body, at) => return Poll::Ready(self.ended(Ok(body.into()), at)),
                 other => {
                     let (session, at) = (self.session.clone(), self.deadline);
                     none.insert(Box::pin(settle_by(
@@ -191,13 +191,17 @@ impl<M: Method> Direct<M> {
     }
 
     /// Decodes the reply and counts the end of the call.
-    fn ended(&mut self, reply: Result<Bytes, CallError>, at: Time) -> Result<Answer<M>, CallError> {
+    fn ended(
+        &mut self,
+        reply: Result<Encoding<'static>, CallError>,
+        at: Time,
+    ) -> Result<Answer<M>, CallError> {
         self.over = true;
         let hub = &self.session.hub;
         let method = self.face.method(M::INDEX)?;
         let answer = reply.and_then(|body| {
             let answer = M::Shape::receive::<M::Reply>(WireAnswer {
-                body: &body,
+                body,
                 frames: None,
                 hub,
                 method,
@@ -242,7 +246,7 @@ async fn settle_by(
     ticket: Ticket,
     returned: Returned,
     deadline: Time,
-) -> Option<Result<Bytes, CallError>> {
+) -> Option<Result<Encoding<'static>, CallError>> {
     if matches!(returned, Returned::TooLate) {
         return None;
     }

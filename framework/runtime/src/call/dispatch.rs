@@ -3,9 +3,8 @@
 //! What can go on at once is handed over where it arrived. A body on a stream, and a send whose target
 //! has no room, hold their pair; a task then hands over what waits, in order.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{mem, pin::pin, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use callboard_protocol::{
     code::{CallError, Code},
     id::{InterfaceId, MethodId},
@@ -14,6 +13,7 @@ use futures_util::future::{Either, select};
 
 use super::{
     arrival::Arrival,
+    codec::Encoding,
     deadline::Alarm,
     envelope::Incoming,
     hub::Hub,
@@ -35,7 +35,7 @@ pub(super) async fn receive_bodies(session: Arc<Session>, first: Arrived) {
         };
         match received {
             Ok((body, taken)) => {
-                dispatch_with_room(&session.hub, call, &body).await;
+                dispatch_with_room(&session.hub, call, body).await;
                 // AFTER it was decoded: until then both are there.
                 drop(taken);
             }
@@ -52,9 +52,9 @@ pub(super) async fn receive_bodies(session: Arc<Session>, first: Arrived) {
 }
 
 /// Hands a call to its target; a send as soon as there is room for it, until its deadline.
-async fn dispatch_with_room(hub: &Arc<Hub>, call: ArrivedCall, body: &[u8]) {
+async fn dispatch_with_room(hub: &Arc<Hub>, call: ArrivedCall, mut body: Encoding<'static>) {
     let (mut looks, mut pause) = (0_u32, LOOK_EVERY);
-    let mut waiting = dispatch(hub, call, body);
+    let mut waiting = dispatch(hub, call, &mut body);
     while let Some(call) = waiting {
         if call.meta.deadline <= hub.now() {
             let error = node_error(hub, Code::MailboxFull).with_detail("until the send's deadline");
@@ -70,14 +70,17 @@ async fn dispatch_with_room(hub: &Arc<Hub>, call: ArrivedCall, body: &[u8]) {
             }
         }
         looks += 1;
-        waiting = dispatch(hub, call, body);
+        waiting = dispatch(hub, call, &mut body);
     }
 }
 
 /// Reads a body from its stream, unless its caller may not make the call. It is waited for up to the
 /// call's deadline: a stream that was lost before it came, or that the caller of a send left open,
 /// must not hold up the pair for as long as the session lasts.
-async fn receive_body(hub: &Hub, arrived: &ArrivedCall) -> Result<(Bytes, Taken), CallError> {
+async fn receive_body(
+    hub: &Hub,
+    arrived: &ArrivedCall,
+) -> Result<(Encoding<'static>, Taken), CallError> {
     hub.permits(arrived.interface, arrived.method, &arrived.meta.caller)?;
     let deadline = pin!(Alarm::new(hub.deadlines(), arrived.meta.deadline));
     let body = match select(pin!(arrived.arrival.read_body()), deadline).await {
@@ -90,7 +93,12 @@ async fn receive_body(hub: &Hub, arrived: &ArrivedCall) -> Result<(Bytes, Taken)
 }
 
 /// Finds the target and hands it the call. Returns a send that finds no room there.
-pub(super) fn dispatch(hub: &Arc<Hub>, arrived: ArrivedCall, body: &[u8]) -> Option<ArrivedCall> {
+/// The body is taken unless the call is returned.
+pub(super) fn dispatch(
+    hub: &Arc<Hub>,
+    arrived: ArrivedCall,
+    body: &mut Encoding<'_>,
+) -> Option<ArrivedCall> {
     if arrived.arrival.is_cancelled() {
         return None;
     }
@@ -109,7 +117,7 @@ pub(super) fn dispatch(hub: &Arc<Hub>, arrived: ArrivedCall, body: &[u8]) -> Opt
         arrival,
         ..
     } = arrived;
-    let incoming = Incoming::new(body, arrival.clone(), shape);
+    let incoming = Incoming::new(mem::take(body), arrival.clone(), shape);
     let accepted = host.and_then(|host| host.accept(method, incoming, meta, &arrival));
     if let Err(error) = accepted {
         refuse(hub, interface, method, arrival, error);

@@ -4,6 +4,7 @@ use callboard_protocol::code::{CallError, Code};
 
 use super::{
     arrival::Arrival,
+    codec::Encoding,
     face::Face,
     interface::{Method, Port},
     stream::Inbound,
@@ -52,14 +53,14 @@ impl<M: Method> Envelope<M> {
 /// A call that came over the wire and whose arguments are still bytes.
 #[derive(Debug)]
 pub struct Incoming<'a> {
-    body: &'a [u8],
+    body: Encoding<'a>,
     arrival: Arrival,
     face: Option<&'a Face>,
     shape: Option<u64>,
 }
 
 impl<'a> Incoming<'a> {
-    pub(crate) fn new(body: &'a [u8], arrival: Arrival, shape: Option<u64>) -> Self {
+    pub(crate) fn new(body: Encoding<'a>, arrival: Arrival, shape: Option<u64>) -> Self {
         Self {
             body,
             arrival,

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use crate::{actor::Settings, net::RecvStream};
 
 use super::{
-    codec,
+    codec::{self, Encoding},
     envelope::{Envelope, Incoming},
     face::FaceMethod,
     hub::Hub,
@@ -176,7 +176,7 @@ pub trait Shape: super::sealed::Sealed + Send + 'static {
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct WireAnswer<'a> {
-    pub(crate) body: &'a [u8],
+    pub(crate) body: Encoding<'a>,
     /// The call's own stream, of a streamed call.
     pub(crate) frames: Option<RecvStream>,
     pub(crate) hub: &'a Arc<Hub>,

@@ -13,7 +13,6 @@ use std::{
     task::Poll,
 };
 
-use bytes::Bytes;
 use callboard_protocol::{
     code::{CallError, Code},
     id::{ActorAddr, CallId},
@@ -32,7 +31,7 @@ use crate::{
 
 use super::{
     client::{Answered, Items, Plan, Watch},
-    codec,
+    codec::{self, Encoded, Encoding},
     face::FaceMethod,
     interface::{Alive, Definition, Method, Shape, WireAnswer},
     outgoing::{self, AnnounceError, append, header},
@@ -94,7 +93,7 @@ pub(super) async fn call<M: Method>(
     open.over = true;
     let body = settled?;
     let answer = WireAnswer {
-        body: &body,
+        body,
         frames: begun.frames,
         hub: plan.hub,
         method,
@@ -128,9 +127,9 @@ async fn body_of(
     session: &Arc<Session>,
     ticket: &Ticket,
     returned: Returned,
-) -> (Result<Bytes, CallError>, Time) {
+) -> (Result<Encoding<'static>, CallError>, Time) {
     match returned {
-        Returned::Body(body, at) => (Ok(body), at),
+        Returned::Body(body, at) => (Ok(body.into()), at),
         Returned::TooLate => {
             // Whoever polls the call finds that it is due, and drops it as for any other deadline.
             plan.watch(Watch::Due);
@@ -291,7 +290,7 @@ impl Drop for Open<'_> {
 struct Announced {
     ticket: Ticket,
     /// The encoded arguments, when they are too long for the lane.
-    apart: Option<Vec<u8>>,
+    apart: Option<Encoded>,
     /// The stream for them, when it was opened first.
     stream: Option<(SendStream, RecvStream)>,
 }
@@ -441,12 +440,12 @@ async fn feed<M: Method>(
     plan: &Plan<'_>,
     session: &Session,
     mut send: SendStream,
-    apart: Option<Vec<u8>>,
+    apart: Option<Encoded>,
     items: Option<Items<M::Inbound>>,
 ) -> Alive {
     if let Some(body) = apart {
         // A host that refuses the call stops reading; its reply says why.
-        let _ = send.write_frame(body).await;
+        let _ = send.write_frame(body.into_frame()).await;
     }
     let Some(items) = items else {
         send.finish();

@@ -27,6 +27,7 @@ use crate::{
 
 use super::{
     arrival::Arrival,
+    codec::Encoding,
     dispatch::{dispatch, receive_bodies, refuse, refuse_held},
     envelope::Incoming,
     hold::{Held, Ordered},
@@ -96,7 +97,7 @@ pub(crate) trait Directory<I: Interface>: Send + Sync {
 pub(super) struct Arrived {
     pub(super) call: ArrivedCall,
     /// Nothing while the body is still on its stream.
-    pub(super) body: Option<Bytes>,
+    pub(super) body: Option<Encoding<'static>>,
 }
 
 /// A call's frame without its body.
@@ -135,7 +136,7 @@ impl Ordered for Arrived {
     }
 
     fn cost(&self) -> usize {
-        std::mem::size_of::<Self>() + self.body.as_ref().map_or(0, Bytes::len)
+        std::mem::size_of::<Self>() + self.body.as_ref().map_or(0, Encoding::len)
     }
 
     fn is_whole(&self) -> bool {
@@ -308,7 +309,7 @@ impl Receiver {
         match call.body {
             // The common case: the arguments are read where they lie.
             Body::Inline(body) if session.holds.is_empty() => self.hand(arrived, body, memory),
-            Body::Inline(body) => self.pass(arrived, Some(memory.slice_ref(body))),
+            Body::Inline(body) => self.pass(arrived, Some(memory.slice_ref(body).into())),
             Body::OnStream => self.pass(arrived, None),
         }
     }
@@ -316,10 +317,10 @@ impl Receiver {
     /// Hands a call to its target. A send that finds no room there holds its pair until there is.
     fn hand(&self, call: ArrivedCall, body: &[u8], memory: &Bytes) {
         let (session, hub) = (&self.0, &self.0.hub);
-        let Some(call) = dispatch(hub, call, body) else {
+        let Some(call) = dispatch(hub, call, &mut Encoding::Lent(body)) else {
             return;
         };
-        let body = Some(memory.slice_ref(body));
+        let body = Some(memory.slice_ref(body).into());
         match session.holds.hold(Arrived { call, body }) {
             Ok(arrived) => {
                 let (session, cost) = (session.clone(), arrived.cost());
@@ -333,7 +334,7 @@ impl Receiver {
     }
 
     /// Runs a call, or lets it wait for its body or behind another's.
-    fn pass(&self, call: ArrivedCall, body: Option<Bytes>) {
+    fn pass(&self, call: ArrivedCall, body: Option<Encoding<'static>>) {
         let session = &self.0;
         let hub = &session.hub;
         match session.holds.pass(Arrived { call, body }) {
@@ -341,7 +342,7 @@ impl Receiver {
             Held::Full(Arrived { call, .. }) => refuse_held(hub, call),
             Held::Free(Arrived {
                 call,
-                body: Some(body),
+                body: Some(Encoding::Frame(body)),
             }) => self.hand(call, &body, &body),
             Held::Free(arrived) => {
                 hub.tasks()

@@ -3,16 +3,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use callboard_protocol::{
-    code::{CallError, Code},
-    wire::stream::StreamFrame,
-};
+use callboard_protocol::code::{CallError, Code};
 
 use crate::net::{Link, Ticket};
 
 use super::{
-    client::ran_out, codec, hub::Hub, interface::MethodSpec, pending::Returned, session::Session,
+    client::ran_out,
+    codec::{self, Encoding},
+    hub::Hub,
+    interface::MethodSpec,
+    pending::Returned,
+    session::Session,
     streams::Halves,
 };
 
@@ -23,9 +24,9 @@ pub(super) async fn settle(
     session: &Arc<Session>,
     ticket: &Ticket,
     returned: Returned,
-) -> Result<Bytes, CallError> {
+) -> Result<Encoding<'static>, CallError> {
     match returned {
-        Returned::Body(body, _) => Ok(body),
+        Returned::Body(body, _) => Ok(body.into()),
         Returned::OnStream(halves) => {
             let _receiving = session.receiving();
             on_stream(hub, spec, halves).await
@@ -62,20 +63,20 @@ async fn on_stream(
     hub: &Hub,
     spec: &'static MethodSpec,
     halves: Halves,
-) -> Result<Bytes, CallError> {
+) -> Result<Encoding<'static>, CallError> {
     let lost = || {
         spec.error(Code::PeerLost)
             .with_detail("the reply's stream was lost")
     };
     let mut recv = halves.recv.await.map_err(|_| lost())?;
-    let frame = recv.read_frame(codec::stream_frame_bytes_max(hub)).await;
-    let frame = frame.ok().flatten().ok_or_else(lost)?;
-    match StreamFrame::decode(&frame) {
-        Ok(StreamFrame::Body(body)) => Ok(frame.slice_ref(body)),
-        _ => Err(spec
-            .error(Code::ReplyUndecodable)
-            .with_detail("not a body on its stream")),
-    }
+    let announced = recv.announced(codec::stream_frame_bytes_max(hub)).await;
+    let len = announced.ok().flatten().ok_or_else(lost)?;
+    let bytes_max = hub.limits().body_bytes_max as usize;
+    let body = codec::read_body(&mut recv, len, bytes_max).await;
+    body.map_err(|_| lost())?.ok_or_else(|| {
+        spec.error(Code::ReplyUndecodable)
+            .with_detail("not a body on its stream")
+    })
 }
 
 /// Says whether a call whose session ended may have run: not if its bytes never left the buffer.

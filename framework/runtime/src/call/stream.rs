@@ -28,7 +28,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::net::{RecvStream, SendStream};
 
-use super::{codec, face::FaceMethod, hub::Hub, interface::MethodSpec, port::panic_text};
+use super::{
+    codec::{self, Encoding},
+    face::FaceMethod,
+    hub::Hub,
+    interface::MethodSpec,
+    port::panic_text,
+};
 
 type Items<T> = Pin<Box<dyn Stream<Item = Result<T, CallError>> + Send>>;
 
@@ -293,7 +299,7 @@ impl<T: Wire> PieceSink<T> for RemoteSink {
                 true
             }
         };
-        let written = self.frames.write_frame(bytes).await.is_ok();
+        let written = self.frames.write_frame(vec![bytes.into()]).await.is_ok();
         if last {
             self.frames.finish();
         }
@@ -325,7 +331,8 @@ where
                 async move {
                     let most = codec::stream_frame_bytes_max(&hub);
                     let bytes = frames.read_frame(most).await.ok()??;
-                    let decode = |body: &[u8]| codec::decode_item(body, shape, &hub, spec);
+                    let decode =
+                        |body: &[u8]| codec::decode_item(Encoding::Lent(body), shape, &hub, spec);
                     Some((read_piece(&bytes, decode, spec), frames))
                 }
             })

@@ -4,10 +4,11 @@
 //! but by the reader's. What they say is not known here. Flow control is QUIC's: a slow reader
 //! stops the writer.
 
+use std::mem;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use callboard_protocol::code::Code;
 use callboard_protocol::id::CallId;
 use callboard_protocol::wire::frame::LENGTH_BYTES;
@@ -63,6 +64,7 @@ pub(crate) enum StreamError {
 #[derive(Debug)]
 pub(crate) struct SendStream {
     inner: quinn::SendStream,
+    /// What goes out in front of the next long piece.
     scratch: Vec<u8>,
     ended: bool,
 }
@@ -76,7 +78,8 @@ impl SendStream {
         }
     }
 
-    /// Writes one frame with its length in front, and waits until QUIC has room for it.
+    /// Writes one frame with its length in front, and waits until QUIC has room for it. The frame comes
+    /// in pieces; those that are long are handed over and not copied.
     ///
     /// # Errors
     /// [`StreamError::Stopped`] if the reader gave up, [`StreamError::Down`] if the link is down,
@@ -84,30 +87,35 @@ impl SendStream {
     ///
     /// # Cancel safety
     /// None: a part of the frame may have been written. Drop the stream then.
-    pub(crate) async fn write_frame(&mut self, frame: Vec<u8>) -> Result<(), StreamError> {
-        let Ok(length) = u32::try_from(frame.len()) else {
-            return Err(StreamError::TooLarge {
-                len: frame.len(),
-                max: u32::MAX as usize,
-            });
+    pub(crate) async fn write_frame(&mut self, pieces: Vec<Bytes>) -> Result<(), StreamError> {
+        let len = pieces.iter().map(Bytes::len).sum();
+        let Ok(length) = u32::try_from(len) else {
+            let max = u32::MAX as usize;
+            return Err(StreamError::TooLarge { len, max });
         };
-        if frame.len() > SCRATCH_BYTES_MAX {
-            self.inner
-                .write_all(&length.to_le_bytes())
-                .await
-                .map_err(write_error)?;
-            // Handed over: a slice would be copied.
-            let whole = self.inner.write_chunk(frame.into());
-            return whole.await.map_err(write_error);
+        let mut front = mem::take(&mut self.scratch);
+        front.extend_from_slice(&length.to_le_bytes());
+        let mut chunks = Vec::with_capacity(2 * pieces.len() + 1);
+        for piece in pieces {
+            if piece.len() <= COPIED_BYTES_MAX {
+                front.extend_from_slice(&piece);
+            } else {
+                chunks.extend([mem::take(&mut front).into(), piece]);
+            }
         }
-        // One write for a small frame: each one takes the connection's lock.
-        self.scratch.clear();
-        self.scratch.extend_from_slice(&length.to_le_bytes());
-        self.scratch.extend_from_slice(&frame);
-        self.inner
-            .write_all(&self.scratch)
-            .await
-            .map_err(write_error)
+        // One write for all of it: each one takes the connection's lock.
+        if chunks.is_empty() {
+            let written = self.inner.write_all(&front).await.map_err(write_error);
+            front.clear();
+            self.scratch = front;
+            return written;
+        }
+        if !front.is_empty() {
+            chunks.push(front.into());
+        }
+        chunks.retain(|chunk: &Bytes| !chunk.is_empty());
+        let written = self.inner.write_all_chunks(&mut chunks);
+        written.await.map_err(write_error)
     }
 
     /// Ends the stream. What was written is still delivered.
@@ -236,6 +244,42 @@ impl RecvStream {
         }
     }
 
+    /// Begins to read the frame that was [announced](Self::announced) in pieces: what is read next is its
+    /// contents.
+    pub(crate) fn enter_frame(&mut self) {
+        self.pending.advance(self.pending.len().min(LENGTH_BYTES));
+    }
+
+    /// Reads the next `len` bytes of the frame that was entered, in memory of their own.
+    ///
+    /// # Errors
+    /// As [`read_frame`](Self::read_frame).
+    ///
+    /// # Cancel safety
+    /// None: what was read of it is lost. Drop the stream then.
+    pub(crate) async fn read_piece(&mut self, len: usize) -> Result<Vec<u8>, StreamError> {
+        let mut piece = Vec::new();
+        let ready = self.pending.len().min(len);
+        piece.extend_from_slice(&self.pending[..ready]);
+        self.pending.advance(ready);
+        let alarm = pin!(sleep(self.stall));
+        let mut pace = self.pace(alarm);
+        while piece.len() < len {
+            let chunk = self.next_chunk(&mut pace, len - piece.len(), true).await?;
+            let chunk = chunk.ok_or(StreamError::Truncated)?;
+            let come = piece.len() + chunk.len();
+            if piece.capacity() < come {
+                let ahead = match come {
+                    0..CREDITED_BYTES_MIN => 0,
+                    _ => come.max(AHEAD_BYTES_MAX),
+                };
+                piece.reserve_exact(chunk.len() + ahead.min(len - come));
+            }
+            piece.extend_from_slice(&chunk);
+        }
+        Ok(piece)
+    }
+
     fn pace<'a>(&self, alarm: Pin<&'a mut Sleep>) -> Pace<'a> {
         Pace {
             stall: self.stall,
@@ -247,21 +291,32 @@ impl RecvStream {
     /// Reads a chunk; returns false at the end of the stream. With something `due`, it comes at
     /// the pace or the stream is given up.
     async fn read_more(&mut self, pace: &mut Pace<'_>, due: bool) -> Result<bool, StreamError> {
-        // Both branches are cancel safe: quinn keeps what was not taken.
-        let chunk = tokio::select! {
-            biased;
-            chunk = self.inner.read_chunk(CHUNK_BYTES_MAX, true) => chunk.map_err(read_error)?,
-            () = pace.alarm.as_mut(), if due => return Err(StreamError::Stalled(self.stall)),
-        };
-        match chunk {
+        match self.next_chunk(pace, CHUNK_BYTES_MAX, due).await? {
             Some(chunk) => {
-                pace.took(chunk.bytes.len(), due);
-                self.pending.extend_from_slice(&chunk.bytes);
+                self.pending.extend_from_slice(&chunk);
                 Ok(true)
             }
             None if self.pending.is_empty() => Ok(false),
             None => Err(StreamError::Truncated),
         }
+    }
+
+    async fn next_chunk(
+        &mut self,
+        pace: &mut Pace<'_>,
+        bytes_max: usize,
+        due: bool,
+    ) -> Result<Option<Bytes>, StreamError> {
+        // Both branches are cancel safe: quinn keeps what was not taken.
+        let chunk = tokio::select! {
+            biased;
+            chunk = self.inner.read_chunk(bytes_max, true) => chunk.map_err(read_error)?,
+            () = pace.alarm.as_mut(), if due => return Err(StreamError::Stalled(self.stall)),
+        };
+        Ok(chunk.map(|chunk| {
+            pace.took(chunk.bytes.len(), due);
+            chunk.bytes
+        }))
     }
 
     /// Reads the preface of a stream that the other side opened.
@@ -370,8 +425,8 @@ const PREFACE_BYTES: usize = 9;
 const FOR_CALL: u8 = 0;
 const FOR_REPLY: u8 = 1;
 
-/// Up to here a frame is copied behind its length; beyond, a second write costs less.
-const SCRATCH_BYTES_MAX: usize = 4 << 10;
+/// Up to here a piece is copied behind the one before; beyond, one of its own costs less.
+const COPIED_BYTES_MAX: usize = 4 << 10;
 
 const CHUNK_BYTES_MAX: usize = 64 << 10;
 

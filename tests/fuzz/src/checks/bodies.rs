@@ -7,7 +7,9 @@
 use std::{fmt, sync::LazyLock};
 
 use callboard::Wire;
-use callboard_protocol::wire::{DecodeError, DecodeLimits, Limits, decode, encode_into, shape_of};
+use callboard_protocol::wire::{
+    DecodeError, DecodeLimits, Limits, decode, decode_parts, encode_into, shape_of,
+};
 
 use super::{
     Heap, Target,
@@ -68,6 +70,7 @@ fn check_type<T: Wire + PartialEq + fmt::Debug>(body: &[u8], depth: u32, heap: H
     let room = budget * OVERHEAD + body.len().min(1024) * ELEMENT_BYTES_MAX + REASON_BYTES;
     let decoded = heap.within(room, || decode::<T>(body, &limits));
     check_tighter(body, &decoded, limits);
+    check_parts(body, &decoded, limits);
     match decoded {
         Ok(value) => {
             check_value(body, &value, limits);
@@ -80,6 +83,28 @@ fn check_type<T: Wire + PartialEq + fmt::Debug>(body: &[u8], depth: u32, heap: H
                 check_refused::<T>(body, &error);
             }
             false
+        }
+    }
+}
+
+/// A body that is one part is read as the same bytes in a frame are; one that is cut anywhere is read as
+/// the same value or not at all.
+fn check_parts<T: Wire + PartialEq + fmt::Debug>(
+    body: &[u8],
+    decoded: &Result<T, DecodeError>,
+    limits: DecodeLimits,
+) {
+    assert_eq!(&decode_parts::<T>(vec![body.to_vec()], &limits), decoded);
+    let third = body.len() / 3;
+    for (first, second) in [
+        (third, 2 * third),
+        (1.min(third), third),
+        (third, body.len()),
+    ] {
+        let parts = [&body[..first], &body[first..second], &body[second..]];
+        let value = decode_parts::<T>(parts.map(<[u8]>::to_vec).into(), &limits);
+        if let Ok(value) = value {
+            assert_eq!(Ok(&value), decoded.as_ref());
         }
     }
 }

@@ -10,7 +10,7 @@ use callboard_protocol::{
     code::{CallError, Code},
     wire::{
         frame::{self, FrameError, LENGTH_BYTES},
-        stream::StreamFrame,
+        stream::{BodyHead, StreamFrame},
     },
 };
 
@@ -103,6 +103,7 @@ fn pieces(bytes: &[u8], cut: u8) -> Vec<Bytes> {
 }
 
 fn check_frame(bytes: &[u8], heap: Heap) -> bool {
+    check_head(bytes);
     let decoded = heap.within(bytes.len() + FRAME_OVERHEAD * 16, || {
         StreamFrame::decode(bytes)
     });
@@ -120,6 +121,25 @@ fn check_frame(bytes: &[u8], heap: Heap) -> bool {
     }
     assert_eq!(StreamFrame::decode(&encoded).expect("it is read"), frame);
     true
+}
+
+/// The head of a body in parts says no more than the frame has, and is written as it was read.
+fn check_head(bytes: &[u8]) {
+    let [kind, count, behind @ ..] = bytes else {
+        return;
+    };
+    let table_bytes = BodyHead::table_bytes(*count).unwrap_or(usize::MAX);
+    let Some((table, parts)) = behind.split_at_checked(table_bytes) else {
+        return;
+    };
+    if BodyHead::of(*kind) == Some(BodyHead::Parts)
+        && let Ok(lens) = BodyHead::part_lens(table, parts.len())
+    {
+        assert_eq!(lens.iter().sum::<usize>(), parts.len());
+        let mut again = Vec::new();
+        BodyHead::encode_parts(&mut again, lens.into_iter()).expect("it was read");
+        assert_eq!(again, bytes[..2 + table_bytes]);
+    }
 }
 
 fn seeds() -> Vec<Vec<u8>> {

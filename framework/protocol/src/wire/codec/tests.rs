@@ -6,13 +6,50 @@ use super::*;
 use crate::garbage::{Random, mutate};
 use crate::wire::{Shape, shape_of};
 
-/// Decodes with the depth of the type and the default limits, as a node does.
+/// Decodes with the depth of the type and the default limits, as a node does: from a frame, and as
+/// the only part of a body, which must make no difference.
 fn decode_as_a_node<T: Wire>(bytes: &[u8]) -> Result<T, DecodeError> {
+    let limits = limits_for::<T>(bytes.len());
+    let whole = decode::<T>(bytes, &limits);
+    let part = decode_parts::<T>(vec![bytes.to_vec()], &limits);
+    // Compared as bytes, since not every value equals itself (NaN).
+    let encoded = |value: &Result<T, DecodeError>| value.as_ref().map(encode).map_err(Clone::clone);
+    assert_eq!(encoded(&part), encoded(&whole), "of {bytes:?}");
+    whole
+}
+
+fn limits_for<T: Wire>(len: usize) -> DecodeLimits {
     let depth = shape_of::<T>().expect("has a shape").depth;
-    decode(
-        bytes,
-        &DecodeLimits::for_body(bytes.len(), depth, &Limits::default()),
-    )
+    DecodeLimits::for_body(len, depth, &Limits::default())
+}
+
+/// The parts of an encoding, up to a number.
+struct Collected {
+    parts: Vec<Vec<u8>>,
+    most: usize,
+}
+
+impl Parts for Collected {
+    fn split(&mut self, before: &mut Vec<u8>, long: &[u8]) -> bool {
+        assert!(long.len() >= LONG_BYTES_MIN);
+        if self.parts.len() >= self.most {
+            return false;
+        }
+        self.parts.extend([std::mem::take(before), long.to_vec()]);
+        true
+    }
+}
+
+fn parts_of<T: Serialize>(
+    value: &T,
+    most: usize,
+    bytes_max: usize,
+) -> Result<Vec<Vec<u8>>, EncodeError> {
+    let parts = Vec::new();
+    let (mut collected, mut last) = (Collected { parts, most }, Vec::new());
+    encode_parts(value, &mut last, &mut collected, bytes_max)?;
+    collected.parts.push(last);
+    Ok(collected.parts)
 }
 
 fn encode<T: Serialize>(value: &T) -> Vec<u8> {
@@ -185,6 +222,97 @@ fn encoding_appends_and_stops_at_the_cap_without_a_trace() {
         );
         assert_eq!(out, [7, 3, b'a', b'b', b'c']);
     }
+}
+
+#[test]
+fn a_long_text_is_a_part_of_its_own_and_is_taken_over() {
+    let value = (
+        7_u8,
+        "ab".repeat(100_000),
+        Some("short".to_owned()),
+        "c".repeat(LONG_BYTES_MIN),
+        vec!["d".repeat(LONG_BYTES_MIN - 1)],
+    );
+    let whole = encode(&value);
+    let limits = limits_for::<(u8, String, Option<String>, String, Vec<String>)>(whole.len());
+    for most in [0, 2, 4, 6] {
+        let parts = parts_of(&value, most, whole.len()).expect("encodes");
+        assert_eq!(parts.concat(), whole);
+        assert_eq!(parts.len(), most.min(4) + 1);
+        let at = parts.get(1).map(|part| part.as_ptr());
+        let decoded = decode_parts(parts, &limits);
+        let decoded: (u8, String, Option<String>, String, Vec<String>) = decoded.expect("decodes");
+        if let Some(at) = at {
+            assert_eq!(decoded.1.as_ptr(), at, "not copied");
+        }
+        assert_eq!(decoded, value);
+    }
+    for bytes_max in [0, 1, 5, 64 << 10, 200_003, whole.len() - 1] {
+        assert_eq!(
+            parts_of(&value, 6, bytes_max),
+            Err(EncodeError::TooLarge { bytes_max })
+        );
+    }
+}
+
+#[test]
+fn a_byte_string_in_a_part_may_be_read_as_a_sequence() {
+    struct AsBytes(Vec<u8>);
+    impl Serialize for AsBytes {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_bytes(&self.0)
+        }
+    }
+    let bytes = vec![200; LONG_BYTES_MIN];
+    let value = (1_u8, AsBytes(bytes.clone()), "behind".to_owned());
+    let parts = parts_of(&value, 2, usize::MAX).expect("encodes");
+    assert_eq!(parts.len(), 3);
+    let limits = limits_for::<(u8, Vec<u8>, String)>(2 * LONG_BYTES_MIN);
+    let decoded: (u8, Vec<u8>, String) = decode_parts(parts, &limits).expect("decodes");
+    assert_eq!(decoded, (1, bytes, "behind".to_owned()));
+}
+
+#[test]
+fn damaged_parts_are_errors_and_never_more_than_their_bytes_say() {
+    type Value = (u8, String, Vec<u16>, String);
+    let long = "x".repeat(LONG_BYTES_MIN);
+    let value: Value = (1, long, vec![2, 3], "behind".to_owned());
+    let whole = encode(&value);
+    let limits = limits_for::<Value>(whole.len());
+    let valid = parts_of(&value, 6, usize::MAX).expect("encodes");
+    let mut random = Random::new(11);
+    let mut refused = 0;
+    for _ in 0..2_000 {
+        let mut parts = valid.clone();
+        match random.below(4) {
+            0 => {
+                let at = random.below(parts.len());
+                parts[at] = mutate(&parts[at], &mut random);
+            }
+            1 => drop(parts.remove(random.below(parts.len()))),
+            2 => parts.insert(random.below(parts.len()), random.bytes(9)),
+            _ => {
+                let at = random.below(parts.len());
+                let keep = random.below(parts[at].len() + 1);
+                let cut = parts[at].split_off(keep);
+                parts.insert(at + 1, cut);
+            }
+        }
+        let all = parts.concat();
+        match decode_parts::<Value>(parts, &limits) {
+            Ok(found) => assert_eq!(decode::<Value>(&all, &limits), Ok(found), "as a whole"),
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused > 500, "only {refused}: the test tests nothing");
+    let over = DecodeLimits {
+        budget_bytes: LONG_BYTES_MIN as u64,
+        ..limits
+    };
+    assert!(matches!(
+        decode_parts::<Value>(valid, &over),
+        Err(DecodeError::OverBudget { .. })
+    ));
 }
 
 #[test]

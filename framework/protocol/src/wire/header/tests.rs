@@ -3,7 +3,7 @@ use crate::code::Code;
 use crate::garbage::{Random, mutate};
 use crate::id::{ActorAddr, NodeId};
 use crate::wire::frame;
-use crate::wire::stream::StreamFrame;
+use crate::wire::stream::{BodyHead, StreamFrame};
 
 fn plain_call() -> Call<'static> {
     Call {
@@ -208,6 +208,30 @@ fn golden_frames_of_a_stream() {
         StreamFrame::decode(b"\x01"),
         Err(FrameError::UnknownKind { kind: 1 })
     );
+}
+
+#[test]
+fn golden_head_of_a_body_in_parts() {
+    let mut head = Vec::new();
+    BodyHead::encode_parts(&mut head, [2, 0x1_0203, 0].into_iter()).expect("few and short");
+    assert_eq!(head, b"\x14\x03\x02\0\0\0\x03\x02\x01\0\0\0\0\0");
+    assert_eq!(BodyHead::of(head[0]), Some(BodyHead::Parts));
+    assert_eq!(BodyHead::of(16), Some(BodyHead::Whole));
+    assert_eq!(BodyHead::of(17), None);
+    let table = BodyHead::table_bytes(head[1]).expect("an odd number");
+    assert_eq!(table, head.len() - 2);
+    assert_eq!(
+        BodyHead::part_lens(&head[2..], 0x1_0205),
+        Ok(vec![2, 0x1_0203, 0])
+    );
+    for left in [0, 2, 0x1_0204, 0x1_0206] {
+        let refused = BodyHead::part_lens(&head[2..], left);
+        assert_eq!(refused, Err(FrameError::UnexpectedEnd));
+    }
+    for count in [0, 2, 30, 33, 255] {
+        assert_eq!(BodyHead::table_bytes(count), Err(FrameError::UnexpectedEnd));
+    }
+    assert!(BodyHead::encode_parts(&mut head, [0; 256].into_iter()).is_err());
 }
 
 #[test]

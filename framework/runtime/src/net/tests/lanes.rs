@@ -127,12 +127,16 @@ async fn a_stream_carries_frames_both_ways_and_ends() {
     let opened = to_a.open_stream(CallId(7), StreamFor::Call).await;
     let (mut send, mut recv) = opened.expect("a stream");
     let large = vec![3; 300_000];
-    send.write_frame(b"small".to_vec()).await.expect("write");
+    send.write_frame(vec![Bytes::from_static(b"small")])
+        .await
+        .expect("write");
     let taken = a.seen.wait("stream", |seen| seen.streams.pop());
     let (call, purpose, mut back, mut there) = taken.await;
     assert_eq!((call, purpose), (CallId(7), StreamFor::Call));
     let writing = async {
-        send.write_frame(large.clone()).await.expect("write");
+        send.write_frame(vec![large.clone().into()])
+            .await
+            .expect("write");
         send.finish();
     };
     let reading = async {
@@ -150,9 +154,40 @@ async fn a_stream_carries_frames_both_ways_and_ends() {
     };
     tokio::join!(writing, reading);
     assert_eq!(send.ended_by_reader().await, Ok(None));
-    back.write_frame(b"too long".to_vec()).await.expect("write");
+    back.write_frame(vec![Bytes::from_static(b"too long")])
+        .await
+        .expect("write");
     let refused = recv.read_frame(4).await;
     assert_eq!(refused, Err(StreamError::TooLarge { len: 8, max: 4 }));
+}
+
+#[tokio::test]
+async fn a_frame_is_read_in_pieces_of_their_own_memory() {
+    let (a, _b, to_a) = pair(quick()).await;
+    let opened = to_a.open_stream(CallId(7), StreamFor::Call).await;
+    let (mut send, _recv) = opened.expect("a stream");
+    let pieces = [10, 100_000, 3, 200_000].map(|len| Bytes::from(vec![7; len]));
+    let (_, _, _back, mut there) = a.seen.wait("stream", |seen| seen.streams.pop()).await;
+    let writing = async {
+        send.write_frame(pieces.to_vec()).await.expect("write");
+        send.write_frame(vec![Bytes::from_static(b"next")])
+            .await
+            .expect("write");
+        send.finish();
+    };
+    let reading = async {
+        assert_eq!(there.announced(1 << 20).await, Ok(Some(300_013)));
+        there.enter_frame();
+        for piece in &pieces {
+            let read = there.read_piece(piece.len()).await.expect("read");
+            assert!(read == *piece);
+            assert_eq!(read.capacity(), read.len(), "nothing is reserved in vain");
+        }
+        let next = there.read_frame(100).await;
+        assert_eq!(next, Ok(Some(Bytes::from_static(b"next"))));
+        assert_eq!(there.read_piece(1).await, Err(StreamError::Truncated));
+    };
+    tokio::join!(writing, reading);
 }
 
 #[tokio::test]
@@ -160,7 +195,9 @@ async fn a_dropped_stream_is_broken_off_and_not_ended() {
     let (a, _b, to_a) = pair(quick()).await;
     let opened = to_a.open_stream(CallId(7), StreamFor::Reply).await;
     let (mut send, recv) = opened.expect("a stream");
-    send.write_frame(b"part".to_vec()).await.expect("write");
+    send.write_frame(vec![Bytes::from_static(b"part")])
+        .await
+        .expect("write");
     let (_, purpose, mut back, mut there) = a.seen.wait("stream", |seen| seen.streams.pop()).await;
     assert_eq!(purpose, StreamFor::Reply);
     assert_eq!(
@@ -174,7 +211,7 @@ async fn a_dropped_stream_is_broken_off_and_not_ended() {
     );
     drop(recv);
     assert_eq!(back.ended_by_reader().await, Ok(Some(Code::StreamBroken)));
-    let stopped = back.write_frame(b"x".to_vec()).await;
+    let stopped = back.write_frame(vec![Bytes::from_static(b"x")]).await;
     assert_eq!(stopped, Err(StreamError::Stopped(Code::StreamBroken)));
     back.reset(Code::StreamBroken);
 }
