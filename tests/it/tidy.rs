@@ -81,6 +81,7 @@ const MACROS_LAYERS: &[(&str, &[&str])] = &[
 const HOMES: &[(&str, &[&str])] = &[
     ("ractor", &["framework/runtime/src/actor/"]),
     ("quinn", &["framework/runtime/src/net/"]),
+    ("quinn_proto", &["framework/runtime/src/net/"]),
     ("rustls", &["framework/runtime/src/net/"]),
     ("rcgen", &["framework/runtime/src/net/"]),
     ("ring", &["framework/runtime/src/net/"]),

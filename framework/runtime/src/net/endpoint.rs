@@ -10,7 +10,6 @@ use std::time::{Duration, SystemTime};
 
 use callboard_protocol::code::Code;
 use callboard_protocol::wire::hello::LANES_MAX;
-use quinn::congestion::CubicConfig;
 use quinn::crypto::HandshakeTokenKey;
 use quinn::{
     AckFrequencyConfig, ConnectionId, ConnectionIdGenerator, EndpointConfig, IdleTimeout,
@@ -19,6 +18,7 @@ use quinn::{
 use ring::{hkdf, hmac};
 
 use super::config::Config;
+use super::congestion::Bounded;
 use super::identity::Identity;
 use super::socket::{Runtime, Socket};
 use super::{StartError, reach, tls};
@@ -152,7 +152,7 @@ fn transport(config: &Config) -> Result<TransportConfig, StartError> {
         .receive_window(VarInt::from_u32(config.receive_window_bytes))
         .send_window(config.send_window_bytes)
         .mtu_discovery_config(Some(mtu))
-        .congestion_controller_factory(Arc::new(CubicConfig::default()))
+        .congestion_controller_factory(Arc::new(Bounded::default()))
         .datagram_receive_buffer_size(None)
         .ack_frequency_config(Some(acks))
         .allow_spin(false);

@@ -30,6 +30,7 @@
 mod authority;
 mod close;
 mod config;
+mod congestion;
 mod deny;
 mod endpoint;
 mod error;

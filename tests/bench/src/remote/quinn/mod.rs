@@ -1,6 +1,7 @@
 //! Rivals on quinn: by hand, and assembled.
 
 pub(crate) mod assembled;
+mod congestion;
 mod settings;
 
 use std::error::Error;

@@ -1,6 +1,6 @@
 //! quinn, set as Callboard sets it.
 //!
-//! This file repeats `framework/runtime/src/net/{config,endpoint,tls}.rs` and
+//! This file repeats `framework/runtime/src/net/{config,congestion,endpoint,tls}.rs` and
 //! `framework/runtime/src/env/real/udp.rs`. Whoever changes a setting there changes it here: a rival
 //! with other settings says nothing about the work above QUIC.
 
@@ -10,13 +10,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::congestion::CubicConfig;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{
     AckFrequencyConfig, ClientConfig, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig,
     ServerConfig, TransportConfig, VarInt,
 };
 
+use super::congestion::Bounded;
 use crate::credentials;
 
 /// Opens an endpoint that is dialled.
@@ -80,7 +80,7 @@ fn transport() -> Result<TransportConfig, Box<dyn Error>> {
         .receive_window(VarInt::from_u32(8 << 20))
         .send_window(8 << 20)
         .mtu_discovery_config(Some(mtu))
-        .congestion_controller_factory(Arc::new(CubicConfig::default()))
+        .congestion_controller_factory(Arc::new(Bounded::default()))
         .datagram_receive_buffer_size(None)
         .ack_frequency_config(Some(acks))
         .allow_spin(false);
