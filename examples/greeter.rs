@@ -1,8 +1,6 @@
-//! The smallest program: one node, one service, one call.
-//!
-//! ```text
-//! cargo run --example greeter
-//! ```
+// The smallest program: one node, one service, one call.
+//
+//     cargo run --example greeter
 
 // ANCHOR: all
 use callboard::prelude::*;

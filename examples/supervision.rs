@@ -8,6 +8,7 @@ use std::error::Error;
 
 use callboard::prelude::*;
 use callboard::{Code, Strategy};
+use callboard_examples::flags;
 
 // ANCHOR: actor
 /// Counts; and fails on purpose. Three restarts in ten seconds are borne, a fourth is not; before
@@ -35,6 +36,10 @@ impl Counter {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    flags::none(
+        "supervision",
+        "Breaks an actor and watches it restart, until it is given up",
+    );
     // A panic is what this example is about; its stack is not.
     std::panic::set_hook(Box::new(|_| {}));
     let node = Node::builder().name("n1").start().await?;

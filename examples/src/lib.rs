@@ -11,6 +11,7 @@
 //! | [`members`] | who sees whom, and when all agree |
 //! | [`report`] | the events of a run, as aligned text or as one JSON object a line |
 //! | [`progress`] | the progress lines of the `files` example |
+//! | [`flags`] | the command line of an example without flags |
 //!
 //! It starts no process, opens no socket and does not depend on `callboard`: the runnable
 //! programs are the folders and files next to `src/`.
@@ -18,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 pub mod expression;
+pub mod flags;
 pub mod members;
 pub mod pacing;
 pub mod progress;

@@ -16,6 +16,24 @@ fn greeter_says_hello() {
 }
 
 #[test]
+fn every_example_answers_help_and_refuses_what_it_does_not_know() {
+    let state = state();
+    for name in ["greeter", "supervision", "chat", "files", "node", "cluster"] {
+        let help = command(&state, name).arg("--help").output();
+        let help = help.expect("it can be started");
+        let said = String::from_utf8_lossy(&help.stdout);
+        assert!(help.status.success(), "{name}: {}", help.status);
+        assert!(said.contains("Usage: "), "{name}: {said}");
+        let unknown = command(&state, name).arg("--nonsense").output();
+        let unknown = unknown.expect("it can be started");
+        let said = String::from_utf8_lossy(&unknown.stderr);
+        assert_eq!(unknown.status.code(), Some(2), "{name}: {said}");
+        assert!(said.contains("'--nonsense'"), "{name}: {said}");
+        assert!(said.contains("--help"), "{name}: {said}");
+    }
+}
+
+#[test]
 fn supervision_breaks_restarts_and_gives_up() {
     let state = state();
     let said = output(&state, "supervision", &[]);

@@ -238,6 +238,10 @@ fn every_module_says_what_it_is_for() {
                 // The tests of the file beside it.
                 continue;
             }
+            if path == "examples/greeter.rs" {
+                // Included by `smallest/main.rs`, which says it; `//!` cannot stand there.
+                continue;
+            }
             if !first.is_some_and(|line| line.starts_with("//! ")) {
                 problems.push(path);
             }
