@@ -11,7 +11,7 @@ use std::{
 use callboard::{
     Code, Strategy,
     env::{Clock, Env, Udp, UdpSocket},
-    net::{PeerKind, StartError},
+    net::{DenyList, PeerKind, StartError},
     prelude::*,
 };
 use tokio::sync::Notify;
@@ -217,6 +217,116 @@ async fn a_node_that_is_gone_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_a_deny_list_keeps_away_says_whose_list_and_what_to_do() {
+    let town = Town::new();
+    let node = town.node("n1").host::<old::Desk>().start().await;
+    let node = node.expect("starts");
+    let client = town.client(node.local_addr()).await;
+    let till = client.attach(node.spawn::<old::Till>());
+    assert_eq!(till.ring(1).await, Ok(1));
+    node.deny(DenyList::of(["client"]).expect("a name"));
+    eventually("the link is down", || client.members().is_empty()).await;
+    let desk = client.service::<old::Desk>().relay("hello").await;
+    for (error, what) in [
+        (till.ring(2).await.expect_err("denied"), "Till/ring"),
+        (desk.expect_err("denied"), "Desk/relay"),
+    ] {
+        assert_eq!(error.code(), Code::PeerDenied, "{error}");
+        assert_eq!(error.subject(), format!("method {what} on node n1"));
+        let whose = "the name client is on the deny list of n1";
+        assert!(error.detail().ends_with(whose), "{error}");
+        let text = error.to_string();
+        assert!(text.ends_with("; give it another certificate, or take it off the list"));
+    }
+    // A node that was never let in hears it when it dials.
+    let stranger = town.node("n2").deny(DenyList::of(["n1"]).expect("a name"));
+    let stranger = stranger.seed(node.local_addr()).start().await;
+    let stranger = stranger.expect("starts");
+    let desk = stranger.service::<old::Desk>();
+    let error = tokio::time::timeout(Duration::from_secs(20), async {
+        loop {
+            let error = desk.relay("hello").await.expect_err("no host");
+            if error.code() != Code::NoHost {
+                break error;
+            }
+        }
+    });
+    let error = error.await.expect("told in time");
+    assert_eq!(error.code(), Code::PeerDenied, "{error}");
+    let whose = "the name n1 is on the deny list of n2";
+    assert!(error.detail().ends_with(whose), "{error}");
+    // Off the list, it is a peer as any other.
+    node.deny(DenyList::default());
+    eventually("the link is up", || !client.members().is_empty()).await;
+    assert_eq!(till.ring(3).await, Ok(3));
+    stranger.stop().await;
+    client.close().await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_through_a_client_that_was_closed_speaks_of_the_client() {
+    let town = Town::new();
+    let node = town.node("n1").host::<old::Desk>().start().await;
+    let node = node.expect("starts");
+    let client = town.client(node.local_addr()).await;
+    let (desk, till) = (
+        client.service::<old::Desk>(),
+        client.attach(node.spawn::<old::Till>()),
+    );
+    assert_eq!(till.ring(1).await, Ok(1));
+    client.close().await;
+    let errors = [
+        desk.relay("hello").await,
+        till.ring(2).await,
+        desk.relay("hello").send().await.map(|()| 0),
+        till.ring(2).send().await.map(|()| 0),
+    ];
+    for error in errors.map(|result| result.expect_err("closed")) {
+        assert_eq!(error.code(), Code::NodeStopping, "{error}");
+        assert_eq!(error.detail(), "this client is closed");
+        assert!(error.to_string().contains("connect a new one"), "{error}");
+    }
+    let desk = node.service::<old::Desk>();
+    node.stop().await;
+    let error = desk.relay("hello").await.expect_err("stopped");
+    assert_eq!(error.code(), Code::NodeStopping, "{error}");
+    assert_eq!(error.detail(), "this node has stopped");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deadline_that_passed_is_told_with_its_length() {
+    let town = Town::new();
+    let builder = town.node("n1").grace(Duration::from_millis(50));
+    let builder = builder.host_with(cabinet(&Arc::new(Notify::new())));
+    let node = builder.start().await.expect("starts");
+    let client = town.client(node.local_addr()).await;
+    let local = node.spawn::<Slow>();
+    let remote = client.attach(node.spawn::<Slow>());
+    let services = [node.service::<Cabinet>(), client.service::<Cabinet>()];
+    let timeout = Duration::from_millis(50);
+    // The first call of each begins, the second one waits behind it.
+    let mut calls = Vec::new();
+    for _ in 0..2 {
+        calls.push(tokio::spawn(local.work().timeout(timeout).into_future()));
+        calls.push(tokio::spawn(remote.work().timeout(timeout).into_future()));
+    }
+    for service in services {
+        calls.push(tokio::spawn(service.wait().timeout(timeout).into_future()));
+    }
+    let mut codes = Vec::new();
+    for call in calls {
+        let error = call.await.expect("not dropped").expect_err("too late");
+        assert!(error.detail().ends_with(" within 50ms"), "{error}");
+        codes.push(error.code());
+    }
+    assert!(codes.contains(&Code::DeadlineExceeded), "{codes:?}");
+    assert!(codes.contains(&Code::DeadlineBeforeSend), "{codes:?}");
+    client.close().await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_actor_that_was_given_up_tells_why() {
     let town = Town::new();
     let node = town.node("n1").start().await.expect("starts");
@@ -233,7 +343,11 @@ async fn an_actor_that_was_given_up_tells_why() {
         assert_eq!(error.subject(), "method Till/ring on node n1");
         let why = "it failed more than 2 times within 60s, last: the drawer is stuck";
         assert!(error.detail().ends_with(why), "{error}");
-        assert!(error.detail().contains("spawn a new one"), "{error}");
+        let text = error.to_string();
+        assert!(text.ends_with(Code::Quarantined.advice()), "{text}");
+        for advice in ["cause", "release it", "spawn a new one"] {
+            assert_eq!(text.matches(advice).count(), 1, "{advice}: {text}");
+        }
     }
     let fuse = node.spawn::<old::Fuse>();
     assert_eq!(

@@ -94,6 +94,7 @@ pub(crate) fn new_hub(settings: &Settings, kind: PeerKind) -> Result<Identified,
     let me = Me {
         id: NodeId::of(identity.name()),
         name,
+        kind,
         incarnation,
     };
     let tasks = Tasks::new(&me.name);

@@ -162,7 +162,7 @@ codes! {
         "get a fresh ref";
     Quarantined = 1021 "quarantined", Peer, Refused, Never,
         "the actor failed too often and is not restarted any more",
-        "find the cause in the detail and in the node's log; stop the actor to release it, or wait for the end of its quarantine";
+        "mend the cause, which the detail and the node's log name; then stop the actor to release it, or spawn a new one";
     CallCycle = 1022 "call-cycle", Caller, NotSent, Never,
         "the call would wait for an actor that waits for this very call",
         "use a send instead of a call, or change which actor asks which";
@@ -170,8 +170,8 @@ codes! {
         "the chain of calls waiting for each other is at its limit",
         "make the chain of actors shorter, or use a send";
     NodeStopping = 1024 "node-stopping", Us, Refused, Elsewhere,
-        "the node is stopping and takes no new calls",
-        "retry on another node";
+        "the node is stopping, or the client is closed, and takes no new calls",
+        "make the call from or on another node; in place of a closed client, connect a new one";
     Detached = 1025 "detached", Caller, NotSent, Never,
         "the ref is not attached to a node or a client",
         "decode the ref inside a call, or attach it to a node";

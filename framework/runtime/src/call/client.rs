@@ -406,27 +406,42 @@ fn too_late(plan: &Plan<'_>) -> CallError {
     let waits_for_room = plan.waits_for_room.load(Ordering::Relaxed);
     let is_full = waits_for_room && !left && !plan.hub.deadlines().is_over();
     if is_full {
-        return plan.spec.error(Code::SendBufferFull);
+        let detail = format!("for {}", span(plan.meta.allowed()));
+        return plan.spec.error(Code::SendBufferFull).with_detail(detail);
     }
-    ran_out(plan.hub, plan.spec, left)
+    ran_out(plan.hub, plan.spec, left, plan.meta.allowed())
 }
 
 /// Makes the error of a call whose deadline has come, or whose node has stopped; `left` says whether
-/// it may have reached a handler.
-pub(super) fn ran_out(hub: &Hub, spec: &MethodSpec, left: bool) -> CallError {
+/// it may have reached a handler, `within` how long it was allowed to take.
+pub(super) fn ran_out(hub: &Hub, spec: &MethodSpec, left: bool, within: Duration) -> CallError {
     if hub.deadlines().is_over() {
         let code = if left {
             Code::PeerLost
         } else {
             Code::NodeStopping
         };
-        return spec.error(code).with_detail("this node has stopped");
+        return spec.error(code).with_detail(hub.over().unwrap_or_default());
     }
-    spec.error(if left {
-        Code::DeadlineExceeded
-    } else {
-        Code::DeadlineBeforeSend
-    })
+    let (code, what) = match left {
+        true => (Code::DeadlineExceeded, "no reply"),
+        false => (Code::DeadlineBeforeSend, "it did not leave"),
+    };
+    spec.error(code)
+        .with_detail(format!("{what} within {}", span(within)))
+}
+
+/// Writes a time for a reader. What a turn has left of its own deadline has digits that nobody
+/// looks at.
+pub(crate) fn span(time: Duration) -> String {
+    let grain = match time.as_millis() {
+        0 => Duration::from_micros(1),
+        1..100 => Duration::from_micros(100),
+        _ => Duration::from_millis(1),
+    };
+    let grains = (time.as_nanos() + grain.as_nanos() / 2) / grain.as_nanos();
+    let rounded = grain.checked_mul(u32::try_from(grains).unwrap_or(u32::MAX));
+    format!("{:?}", rounded.unwrap_or(time))
 }
 
 fn call_span(plan: &Plan<'_>) -> Option<tracing::Span> {

@@ -169,7 +169,7 @@ impl<M: Method> Direct<M> {
             none => match ready!(self.session.pending.poll(self.id, cx)) {
                 Returned::Body(body, at) => return Poll::Ready(self.ended(Ok(body.into()), at)),
                 other => {
-                    let (session, at) = (self.session.clone(), self.deadline);
+                    let (session, at) = (self.session.clone(), (self.queued_at, self.deadline));
                     none.insert(Box::pin(settle_by(
                         session,
                         M::spec(),
@@ -185,7 +185,10 @@ impl<M: Method> Direct<M> {
             self.cancel();
         }
         let hub = &self.session.hub;
-        let settled = settled.unwrap_or_else(|| Err(ran_out(hub, M::spec(), true)));
+        let settled = settled.unwrap_or_else(|| {
+            let within = self.deadline.saturating_since(self.queued_at);
+            Err(ran_out(hub, M::spec(), true, within))
+        });
         let now = hub.now();
         Poll::Ready(self.ended(settled, now))
     }
@@ -245,13 +248,14 @@ async fn settle_by(
     spec: &'static MethodSpec,
     ticket: Ticket,
     returned: Returned,
-    deadline: Time,
+    (queued_at, deadline): (Time, Time),
 ) -> Option<Result<Encoding<'static>, CallError>> {
     if matches!(returned, Returned::TooLate) {
         return None;
     }
     let hub = &session.hub;
-    let settled = pin!(settle(hub, spec, &session, &ticket, returned));
+    let within = deadline.saturating_since(queued_at);
+    let settled = pin!(settle(hub, spec, &session, &ticket, returned, within));
     match select(settled, Alarm::new(hub.deadlines(), deadline)).await {
         Either::Left((settled, _)) => Some(settled),
         Either::Right(((), _)) => None,

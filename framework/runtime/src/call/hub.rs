@@ -27,7 +27,7 @@ use callboard_protocol::{
 use crate::{
     actor::Guardian,
     env::Env,
-    net::{Link, PeerInfo},
+    net::{Link, LinkDown},
     task::Tasks,
     telemetry::Metrics,
 };
@@ -38,6 +38,7 @@ use super::{
     interface::{Interface, interface_id},
     limits::CallLimits,
     meta::Caller,
+    names::Names,
     server::Hosted,
     session::Session,
 };
@@ -47,6 +48,7 @@ use super::{
 pub(crate) struct Me {
     pub(crate) id: NodeId,
     pub(crate) name: String,
+    pub(crate) kind: PeerKind,
     pub(crate) incarnation: Incarnation,
 }
 
@@ -71,8 +73,7 @@ pub(crate) struct Hub {
     hosts: RwLock<BTreeMap<InterfaceId, Arc<dyn Hosted>>>,
     actors: RwLock<BTreeMap<ActorId, Arc<dyn Hosted>>>,
     sessions: RwLock<BTreeMap<NodeId, Arc<Session>>>,
-    /// The names of nodes that this one was linked with, for errors about those that are gone.
-    names: RwLock<BTreeMap<NodeId, NodeName>>,
+    names: Names,
     /// Groups of actors that the node stops with itself.
     groups: Mutex<Vec<Guardian>>,
 }
@@ -107,7 +108,7 @@ impl Hub {
             hosts: RwLock::default(),
             actors: RwLock::default(),
             sessions: RwLock::default(),
-            names: RwLock::default(),
+            names: Names::default(),
             groups: Mutex::default(),
             tasks,
         });
@@ -285,7 +286,9 @@ impl Hub {
     /// Enters the session of a link that is up; it replaces an earlier one with the same peer.
     pub(crate) fn session_up(self: &Arc<Self>, link: &Arc<Link>) -> Arc<Session> {
         let session = Arc::new(Session::new(self.clone(), link.clone()));
-        self.note_name(link.peer());
+        if let Some((id, name)) = node_of(link) {
+            self.names.linked(id, name);
+        }
         let mut sessions = self
             .sessions
             .write()
@@ -296,16 +299,8 @@ impl Hub {
         session
     }
 
-    /// Keeps the name of a node. Clients host nothing, so no error is about one.
-    fn note_name(&self, peer: &PeerInfo) {
-        if peer.kind == PeerKind::Client {
-            return;
-        }
-        let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
-        if names.len() >= NAMES_MAX && !names.contains_key(&peer.id) {
-            names.pop_first();
-        }
-        names.insert(peer.id, peer.name.clone());
+    pub(crate) fn names(&self) -> &Names {
+        &self.names
     }
 
     /// Returns a node as errors name it: by its name where that is known, else by its id.
@@ -313,15 +308,14 @@ impl Hub {
         if id == self.me.id {
             return format!("node {}", self.me.name);
         }
-        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
-        match names.get(&id) {
+        match self.names.name(id) {
             Some(name) => format!("node {name}"),
             None => format!("node {id}"),
         }
     }
 
     /// Ends a session, unless a later one has taken its place already.
-    pub(crate) fn session_down(&self, session: &Arc<Session>) {
+    pub(crate) fn session_down(&self, session: &Arc<Session>, why: &LinkDown) {
         {
             let mut sessions = self
                 .sessions
@@ -333,6 +327,9 @@ impl Hub {
                 .is_some_and(|current| Arc::ptr_eq(current, session))
             {
                 sessions.remove(&node);
+                if let Some((id, name)) = node_of(&session.link) {
+                    self.names.parted(id, name, why);
+                }
             }
         }
         session.end();
@@ -454,6 +451,15 @@ impl Hub {
         self.stopping.load(Ordering::Acquire)
     }
 
+    /// Returns why no call is made from here any more: the node has stopped, or the client is closed,
+    /// which has nothing that would have to end first.
+    pub(crate) fn over(&self) -> Option<&'static str> {
+        match self.me.kind {
+            PeerKind::Client => self.is_stopping().then_some("this client is closed"),
+            _ => self.deadlines.is_over().then_some("this node has stopped"),
+        }
+    }
+
     /// Ends all tasks and lets go of everything that holds this hub, so that it can be freed.
     pub(crate) async fn shut(&self) {
         self.clear();
@@ -497,6 +503,12 @@ impl fmt::Debug for Hub {
     }
 }
 
+/// Returns which node a link is with. Clients host nothing, so no error is about one.
+fn node_of(link: &Link) -> Option<(NodeId, &NodeName)> {
+    let peer = link.peer();
+    (peer.kind != PeerKind::Client).then_some((peer.id, &peer.name))
+}
+
 fn same_name<I: Interface>() -> CallError {
     CallError::new(Code::DuplicateInterface, format!("interface {}", I::NAME)).with_detail(
         "two definitions of this program have this name; give one another with \
@@ -506,9 +518,6 @@ fn same_name<I: Interface>() -> CallError {
 
 /// One lock for so many calls; a retry counts those that are left.
 const CALLS_COUNTED_AT_ONCE: u32 = 64;
-
-/// As many as a list of members names.
-const NAMES_MAX: usize = 4096;
 
 /// Tasks end at their next await once they are told to.
 const TASKS_GRACE: Duration = Duration::from_millis(500);

@@ -191,7 +191,8 @@ impl<M: Method> Waiting<M> {
                 };
                 ready!(self.wait.poll(hub.deadlines(), at, cx));
                 let left = !self.withdraw();
-                let error = ran_out(self.target.hub(M::spec())?, M::spec(), left);
+                let within = self.deadline.saturating_since(self.queued_at);
+                let error = ran_out(self.target.hub(M::spec())?, M::spec(), left, within);
                 return Poll::Ready(self.ended(Err(error), Time::ZERO));
             }
         };
@@ -416,13 +417,11 @@ pub(crate) fn refused<T>(spec: &MethodSpec, hub: &Hub, cell: &Cell<T>, why: Refu
     }
 }
 
-/// Says why an actor of this node does not run again, and what to do about it. The reason comes
-/// last: it ends with the actor's own words, which may be long.
+/// Says why an actor of this node does not run again.
 pub(crate) fn quarantined<T>(spec: &MethodSpec, hub: &Hub, cell: &Cell<T>) -> CallError {
     let node = format!("node {}", hub.me().name);
     spec.error_on(Code::Quarantined, &node).with_detail(format!(
-        "actor {}@{} is not restarted; once the cause is mended, stop it to release it, or spawn a \
-         new one; {}",
+        "actor {}@{} is not restarted: {}",
         cell.name(),
         cell.addr(),
         cell.given_up()

@@ -1,5 +1,7 @@
 //! What travels with a call besides its arguments.
 
+use std::time::Duration;
+
 use callboard_protocol::{
     id::{ActorAddr, NodeId},
     rights::Roles,
@@ -100,6 +102,11 @@ impl Meta {
             self.rare = Some(Box::new(Rare { trace, request }));
         }
         self
+    }
+
+    /// Returns how long the call may take from when it was put into its queue.
+    pub(crate) fn allowed(&self) -> Duration {
+        self.deadline.saturating_since(self.queued_at)
     }
 
     /// Returns the trace that the call belongs to.

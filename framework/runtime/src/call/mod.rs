@@ -19,6 +19,7 @@
 //! | `server`, `dispatch`, `arrival` | frames to messages, replies to frames |
 //! | `envelope`, `port`, `stream` | arguments, the way back, streams |
 //! | `hub`, `session`, `face` | what a node, a link and an interface keep for all calls |
+//! | `names` | nodes that were met, as errors tell of them |
 //! | `pending`, `served`, `streams`, `hold`, `turnstile` | tables and queues of a session |
 //! | `scope` | what a turn hands on to the calls it makes |
 //! | `deadline`, `watch`, `codec`, `limits`, `meta` | what the names say |
@@ -42,6 +43,7 @@ pub mod kind;
 mod limits;
 mod local;
 mod meta;
+mod names;
 mod outgoing;
 mod pending;
 mod port;
@@ -60,6 +62,7 @@ mod turnstile;
 mod watch;
 
 pub(crate) use arrival::{Arrival, Withdraw};
+pub(crate) use client::span;
 pub use client::{Call, CallFuture, call, call_streaming};
 pub use envelope::{Envelope, Incoming};
 pub(crate) use face::Face;

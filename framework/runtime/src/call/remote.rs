@@ -136,7 +136,14 @@ async fn body_of(
             pending().await
         }
         other => {
-            let settled = settle(plan.hub, plan.spec, session, ticket, other);
+            let settled = settle(
+                plan.hub,
+                plan.spec,
+                session,
+                ticket,
+                other,
+                plan.meta.allowed(),
+            );
             (Box::pin(settled).await, plan.hub.now())
         }
     }

@@ -52,8 +52,8 @@ impl<I: Interface> Place<I> {
 /// Chooses for one attempt of a call; `tried` are the nodes that earlier attempts went to.
 ///
 /// # Errors
-/// What keeps the call from being made now: `NoHost`, `PeerUnreachable`, `KeyedElsewhere`,
-/// `ActorGone`, or for a service the reason that no host fits.
+/// What keeps the call from being made now: `NoHost`, `PeerUnreachable`, `PeerDenied`,
+/// `NodeStopping`, `KeyedElsewhere`, `ActorGone`, or for a service the reason that no host fits.
 pub(super) fn choose_route<I: Interface>(
     raw: &Ref<I>,
     hub: &Arc<Hub>,
@@ -139,14 +139,38 @@ pub(super) fn roomy<I: Interface>(hub: &Hub, face: &Face) -> Option<CellOf<I>> {
 }
 
 fn not_linked(hub: &Hub, spec: &'static MethodSpec, addr: &ActorAddr) -> CallError {
-    spec.error_on(Code::PeerUnreachable, &hub.node_name(addr.node))
-        .with_detail(format!("no link to it is up; actor {addr}"))
+    if let Some(why) = hub.over() {
+        return spec.error(Code::NodeStopping).with_detail(why);
+    }
+    let node = hub.node_name(addr.node);
+    match hub.names().denial(addr.node) {
+        Some(denial) => spec.error_on(Code::PeerDenied, &node).with_detail(denial),
+        None => spec
+            .error_on(Code::PeerUnreachable, &node)
+            .with_detail(format!("no link to it is up; actor {addr}")),
+    }
 }
 
 fn no_host(hub: &Hub, spec: &'static MethodSpec) -> CallError {
+    if let Some(why) = hub.over() {
+        return spec.error(Code::NodeStopping).with_detail(why);
+    }
     let links = hub.sessions().len();
-    spec.error(Code::NoHost).with_detail(match links {
-        0 => "no link to any node is up".to_string(),
-        links => format!("none of the {links} linked nodes hosts {}", spec.interface),
-    })
+    let denied = hub.names().first_denied();
+    match (links, denied) {
+        (0, Some((node, denial))) => spec
+            .error_on(Code::PeerDenied, &format!("node {node}"))
+            .with_detail(format!("no link to any node is up, as {denial}")),
+        (0, None) => spec
+            .error(Code::NoHost)
+            .with_detail("no link to any node is up"),
+        (links, denied) => {
+            let denied = denied.map(|(node, denial)| format!("; {node} is kept out: {denial}"));
+            spec.error(Code::NoHost).with_detail(format!(
+                "none of the {links} linked nodes hosts {}{}",
+                spec.interface,
+                denied.unwrap_or_default()
+            ))
+        }
+    }
 }

@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use callboard_protocol::{
     code::{CallError, Code},
-    id::{ActorAddr, ActorId, CallId, InterfaceId, MethodId},
+    id::{ActorAddr, ActorId, CallId, InterfaceId, MethodId, NodeId, NodeName},
     time::Time,
     wire::header::{Body, Call as CallFrame, Down, DownReason, Frame, Reply, Target, Watch},
 };
@@ -178,7 +178,7 @@ impl Frames for Gate {
         receivers.insert(link.session(), receiver);
     }
 
-    fn link_down(&self, link: &Arc<Link>, _: &LinkDown) {
+    fn link_down(&self, link: &Arc<Link>, why: &LinkDown) {
         let receiver = {
             let mut receivers = self
                 .receivers
@@ -187,8 +187,12 @@ impl Frames for Gate {
             receivers.remove(&link.session())
         };
         if let Some(receiver) = receiver {
-            self.hub.session_down(&receiver.0);
+            self.hub.session_down(&receiver.0, why);
         }
+    }
+
+    fn link_refused(&self, id: NodeId, name: &NodeName, why: &LinkDown) {
+        self.hub.names().parted(id, name, why);
     }
 
     fn intake(&self, link: &Arc<Link>) -> Option<Arc<dyn Intake>> {

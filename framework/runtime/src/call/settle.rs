@@ -17,13 +17,15 @@ use super::{
     streams::Halves,
 };
 
-/// Turns what came back into the reply's bytes, and notes what it says of the peer.
+/// Turns what came back into the reply's bytes, and notes what it says of the peer. `within` is how
+/// long the call may take.
 pub(super) async fn settle(
     hub: &Hub,
     spec: &'static MethodSpec,
     session: &Arc<Session>,
     ticket: &Ticket,
     returned: Returned,
+    within: Duration,
 ) -> Result<Encoding<'static>, CallError> {
     match returned {
         Returned::Body(body, _) => Ok(body.into()),
@@ -44,7 +46,7 @@ pub(super) async fn settle(
             let down = session.link.closed().await;
             Err(lost(spec, session, ticket, &down.to_string()))
         }
-        Returned::TooLate => Err(ran_out(hub, spec, true)),
+        Returned::TooLate => Err(ran_out(hub, spec, true, within)),
     }
 }
 

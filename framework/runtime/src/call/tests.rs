@@ -6,7 +6,7 @@ use bytes::Bytes;
 use callboard_macros::{Service, handlers};
 use callboard_protocol::{
     code::{CallError, Code, Ran},
-    id::{ActorId, CallId, ClusterName, Incarnation, InterfaceId, MethodId, NodeName},
+    id::{ActorId, CallId, ClusterName, Incarnation, InterfaceId, MethodId, NodeId, NodeName},
     rights::Policy,
     time::Time,
     wire::{
@@ -56,6 +56,8 @@ impl Frames for Ear {
     }
 
     fn link_down(&self, _: &Arc<Link>, _: &LinkDown) {}
+
+    fn link_refused(&self, _: NodeId, _: &NodeName, _: &LinkDown) {}
 
     fn intake(&self, _: &Arc<Link>) -> Option<Arc<dyn Intake>> {
         Some(Arc::new(Self(self.0.clone())))

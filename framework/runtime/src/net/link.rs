@@ -41,6 +41,9 @@ pub(crate) trait Frames: Send + Sync + 'static {
     /// [`Link::left`] says is final.
     fn link_down(&self, link: &Arc<Link>, why: &LinkDown);
 
+    /// A node was dialled and said who it is, and one side refused the link.
+    fn link_refused(&self, id: NodeId, name: &NodeName, why: &LinkDown);
+
     /// Returns what takes in the frames of a link that is up; each of its lanes asks once.
     fn intake(&self, link: &Arc<Link>) -> Option<Arc<dyn Intake>>;
 

@@ -260,6 +260,9 @@ impl Mesh {
             Err(refused) => {
                 tracing::debug!(addr = %target.addr, why = %refused.why, "dial failed");
                 self.refusals.count(refused.why.code);
+                if let Some(met) = &refused.peer {
+                    self.frames.link_refused(met.id, &met.name, &refused.why);
+                }
                 Dialled::Failed(refused)
             }
         };

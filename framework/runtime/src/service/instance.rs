@@ -17,7 +17,7 @@ use tracing::Span;
 
 use crate::{
     actor::{Behaviour, Cell, Child, Ended, Guardian, Job, TurnEnd, Unrun, service_places},
-    call::{Face, Hub, Interface, Kind, Meta, Queued, Turn, interface_id, quarantined},
+    call::{Face, Hub, Interface, Kind, Meta, Queued, Turn, interface_id, quarantined, span},
 };
 
 use crate::telemetry::Waits;
@@ -177,7 +177,8 @@ impl<A: Handlers> Behaviour for Instance<A> {
         }
         if item.meta.deadline <= now {
             let spec = <A::Interface as Interface>::METHODS.get(index)?;
-            let error = spec.error(Code::ExpiredInQueue);
+            let waited = format!("its turn did not come within {}", span(item.meta.allowed()));
+            let error = spec.error(Code::ExpiredInQueue).with_detail(waited);
             world.count_unrun(index, error.code());
             <A::Interface as Interface>::refuse(item.message, error);
             return None;

@@ -158,6 +158,8 @@ impl Frames for Recorder {
         self.note(|seen| seen.events.push(Event::Down { session, why }));
     }
 
+    fn link_refused(&self, _: NodeId, _: &NodeName, _: &LinkDown) {}
+
     fn intake(&self, link: &Arc<Link>) -> Option<Arc<dyn Intake>> {
         let (recorder, session) = (self.clone(), link.session());
         Some(Arc::new(Recording { recorder, session }))
