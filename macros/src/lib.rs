@@ -38,6 +38,7 @@ mod run;
 /// | `name = "Greeter"` | the name on the wire, in logs and in metrics | the type's name |
 /// | `concurrency = 1024` | calls that run beside each other at most | 1024 |
 /// | `mailbox = 1024` | calls that wait at most; one more is refused with `MailboxFull` | 1024 |
+/// | `wait = "20ms"` | how long a call may wait, or it is refused with `MailboxFull` | half of its time |
 /// | `contract = Greetings` | the contract it implements; no ref of its own is made | none |
 /// | `crate = path` | where `callboard` is found, if not under its own name | found in the manifest |
 #[proc_macro_derive(Service, attributes(service, actor))]
@@ -60,6 +61,7 @@ pub fn service(item: TokenStream) -> TokenStream {
 /// | `persist` | the struct is durable state; needs `key` | off |
 /// | `idle = "10m"` | deactivated after this long without calls; needs `key` | 10 minutes |
 /// | `mailbox = 1024` | messages that wait at most | 1024 |
+/// | `wait = "20ms"` | how long a call may wait, or it is refused with `MailboxFull` | half of its time |
 /// | `readers = 64` | `&self` turns that run beside each other at most | 64 |
 /// | `restart = "always"` | or `"never"`: whether a panic restarts it | `"always"` |
 /// | `intensity = "5 in 10s"` | more restarts than this quarantine it | 5 in 10 s |

@@ -52,6 +52,7 @@ pub(crate) struct DefinitionSettings {
     pub(crate) persist: Option<Given<()>>,
     pub(crate) idle: Option<Given<Millis>>,
     pub(crate) mailbox: Option<Given<usize>>,
+    pub(crate) wait: Option<Given<Millis>>,
     pub(crate) readers: Option<Given<usize>>,
     pub(crate) concurrency: Option<Given<usize>>,
     pub(crate) restart: Option<Given<bool>>,

@@ -208,6 +208,12 @@ async fn a_reply_that_cannot_leave_keeps_its_place_until_its_caller_goes() {
     let client = client(&town, &node, without_streams()).await;
     let store = client.service::<Store>();
     let held = tokio::spawn(store.large(1 << 20).timeout(DEADLINE).into_future());
+    eventually("it has its place", || {
+        let usage = node.usage();
+        let mut served = usage.iter().filter(|held| held.what == "calls of a peer");
+        served.all(|held| held.now == 1)
+    })
+    .await;
     let ping = async || store.ping().timeout(DEADLINE).await;
     let mut refused = false;
     for _ in 0..200 {

@@ -16,6 +16,7 @@ mod errors;
 mod leaks;
 mod macros;
 mod membership;
+mod overload;
 mod pressure;
 mod processes;
 mod rights;

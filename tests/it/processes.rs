@@ -13,7 +13,7 @@ use std::{
 };
 
 use callboard::{
-    Code, NodeName, Ran,
+    Builder, Code, NodeName, Ran,
     net::{Authority, Config, Identity, PeerKind},
     prelude::*,
 };
@@ -45,15 +45,16 @@ impl Worker {
 }
 
 /// A node in a process of its own; killed when dropped.
-struct Process {
-    child: Child,
-    addr: SocketAddr,
+pub struct Process {
+    pub child: Child,
+    pub addr: SocketAddr,
 }
 
 impl Process {
-    fn start(folder: &Path, listen: &str) -> Self {
+    /// Starts the test that `run` names as a node; it calls [`run_until_the_parent_is_gone`].
+    pub fn start(run: &str, folder: &Path, listen: &str) -> Self {
         let mut child = Command::new(std::env::current_exe().expect("an executable"))
-            .args(["--exact", CHILD, "--nocapture", "--include-ignored"])
+            .args(["--exact", run, "--nocapture", "--include-ignored"])
             .env(FOLDER, folder)
             .env(LISTEN, listen)
             .stdin(Stdio::piped())
@@ -111,7 +112,8 @@ fn write_private(path: &Path, text: &str) {
     file.write_all(text.as_bytes()).expect("written");
 }
 
-fn town() -> (TempDir, Identity) {
+/// A folder with the certificate of a node, and the identity of a client.
+pub fn town() -> (TempDir, Identity) {
     let folder = tempfile::tempdir().expect("a folder");
     let cluster = callboard::ClusterName::new("processes").expect("a name");
     let authority = Authority::throw_away(cluster).expect("an authority");
@@ -138,6 +140,12 @@ async fn connect(identity: Identity, seed: SocketAddr) -> Client {
 /// Not a test of its own: with the environment of this file's tests it is their node.
 #[tokio::test]
 async fn runs_a_node_for_the_tests_of_this_file() {
+    run_until_the_parent_is_gone(|builder| builder.host::<Worker>()).await;
+}
+
+/// Runs a node as the environment says, if it says anything, until the process that started this one
+/// is gone.
+pub async fn run_until_the_parent_is_gone(host: impl FnOnce(Builder) -> Builder) {
     let (Ok(folder), Ok(listen)) = (std::env::var(FOLDER), std::env::var(LISTEN)) else {
         return;
     };
@@ -145,11 +153,8 @@ async fn runs_a_node_for_the_tests_of_this_file() {
     let identity = Identity::from_pem_files(file("ca.pem"), file("cert.pem"), file("key.pem"));
     let node = Node::builder()
         .identity(identity.expect("an identity"))
-        .listen(listen.parse().expect("an address"))
-        .host::<Worker>()
-        .start()
-        .await
-        .expect("starts");
+        .listen(listen.parse().expect("an address"));
+    let node = host(node).start().await.expect("starts");
     println!("listens on {}", node.local_addr());
     // The parent holds the other end; it closes when the parent is gone, however it went.
     let (gone, parent_gone) = tokio::sync::oneshot::channel::<()>();
@@ -164,7 +169,7 @@ async fn runs_a_node_for_the_tests_of_this_file() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_peer_is_noticed_in_the_documented_time_and_its_calls_end() {
     let (folder, identity) = town();
-    let process = Process::start(folder.path(), "127.0.0.1:0");
+    let process = Process::start(CHILD, folder.path(), "127.0.0.1:0");
     let client = connect(identity, process.addr).await;
     let worker = client.service::<Worker>();
     assert_eq!(worker.ping().await, Ok(process.child.id()));
@@ -203,7 +208,7 @@ async fn a_frozen_peer_is_noticed_in_the_documented_time_and_its_calls_end() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_to_a_killed_peer_end_and_its_next_life_answers() {
     let (folder, identity) = town();
-    let process = Process::start(folder.path(), "127.0.0.1:0");
+    let process = Process::start(CHILD, folder.path(), "127.0.0.1:0");
     let addr = process.addr;
     let client = connect(identity, addr).await;
     let worker = client.service::<Worker>();
@@ -232,7 +237,7 @@ async fn calls_to_a_killed_peer_end_and_its_next_life_answers() {
         begun.elapsed()
     );
 
-    let again = Process::start(folder.path(), &addr.to_string());
+    let again = Process::start(CHILD, folder.path(), &addr.to_string());
     assert_eq!(answers_again(&worker).await, again.child.id());
     client.close().await;
 }

@@ -12,6 +12,12 @@ use crate::support::{DEADLINE, Town, connect, eventually, soon};
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Sealed(u32);
 
+impl Sealed {
+    pub fn new(value: u32) -> Self {
+        Self(value)
+    }
+}
+
 impl<'de> Deserialize<'de> for Sealed {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = u32::deserialize(deserializer)?;

@@ -117,6 +117,10 @@ fn tuning(kind: Kind, settings: &DefinitionSettings, p: &TokenStream) -> TokenSt
         let idle = millis(idle.value);
         tokens.extend(quote!(.idle(#idle)));
     }
+    if let Some(wait) = &settings.wait {
+        let wait = millis(wait.value);
+        tokens.extend(quote!(.wait(#wait)));
+    }
     if let Some(restart) = &settings.restart {
         let restart = restart.value;
         tokens.extend(quote!(.restart(#restart)));

@@ -243,6 +243,7 @@ fn form(name: &str) -> String {
         "depth" => "32",
         "idle" => "\"10m\"",
         "timeout" => "\"2s\"",
+        "wait" => "\"20ms\"",
         "restart" => "\"always\"",
         "intensity" => "\"5 in 10s\"",
         "backoff" => "\"100ms..10s\"",

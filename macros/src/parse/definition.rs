@@ -75,6 +75,7 @@ fn interpret(list: &[attribute::Setting], problems: &Problems) -> DefinitionSett
             "spawned" => settings.spawned = setting.flag(problems),
             "persist" => settings.persist = setting.flag(problems),
             "idle" => settings.idle = time(setting, problems),
+            "wait" => settings.wait = time(setting, problems),
             "mailbox" => settings.mailbox = count(setting, problems),
             "readers" => settings.readers = count(setting, problems),
             "concurrency" => settings.concurrency = count(setting, problems),
@@ -269,13 +270,21 @@ const RESERVED_PREFIX: &str = "callboard.";
 /// A queue of a million messages already costs hundreds of megabytes.
 const COUNT_MAX: u64 = 1 << 20;
 
-const SERVICE: &[&str] = &["name", "concurrency", "mailbox", "contract", "crate"];
+const SERVICE: &[&str] = &[
+    "name",
+    "concurrency",
+    "mailbox",
+    "wait",
+    "contract",
+    "crate",
+];
 const ACTOR: &[&str] = &[
     "key",
     "persist",
     "idle",
     "name",
     "mailbox",
+    "wait",
     "readers",
     "restart",
     "intensity",

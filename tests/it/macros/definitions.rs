@@ -64,6 +64,7 @@ impl Cart {
 #[derive(Default, Actor)]
 #[actor(
     mailbox = 16,
+    wait = "15ms",
     readers = 2,
     restart = "never",
     intensity = "3 in 1m",
@@ -238,6 +239,7 @@ fn settings_are_those_of_the_attributes() {
     assert_eq!(Cart::SETTINGS.idle, Duration::from_secs(600));
     let room = Room::SETTINGS;
     assert_eq!((room.mailbox, room.readers, room.restart), (16, 2, false));
+    assert_eq!(room.wait, Duration::from_millis(15));
     assert_eq!(room.intensity_restarts, 3);
     assert_eq!(room.intensity_within, Duration::from_secs(60));
     assert_eq!(room.backoff_min, Duration::from_millis(1));

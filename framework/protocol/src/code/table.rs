@@ -137,7 +137,7 @@ codes! {
         "the reply could not be decoded by this node",
         "check the serde implementations of the reply type for symmetry";
     MailboxFull = 1013 "mailbox-full", Peer, Refused, Elsewhere,
-        "the mailbox of the target is full",
+        "the mailbox of the target is full, or the wait in it too long",
         "slow down, host the service on more nodes, or make the handler faster";
     SendBufferFull = 1014 "send-buffer-full", Us, NotSent, Elsewhere,
         "the send buffer of the link had no room until the call's deadline",

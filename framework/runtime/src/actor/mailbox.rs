@@ -17,6 +17,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 /// Why a message was not taken.
@@ -24,6 +25,13 @@ use std::{
 pub(crate) enum Refusal {
     /// The queue holds as many messages as it may.
     Full,
+    /// What waits would take longer than the message may wait.
+    Slow {
+        /// How long it would wait.
+        wait: Duration,
+        /// How long it may.
+        most: Duration,
+    },
     /// The queue takes no more messages.
     Closed,
 }
@@ -50,6 +58,8 @@ pub(crate) struct Mailbox<T> {
     outbox: Mutex<Messages<T>>,
     /// How many messages are in the outbox. It grows only while both are locked.
     moved: AtomicUsize,
+    /// How many messages are in the inbox, for those who only look; written under its lock.
+    entered: AtomicUsize,
     capacity: usize,
 }
 
@@ -81,6 +91,7 @@ impl<T> Mailbox<T> {
             }),
             outbox: Mutex::new(Messages::new()),
             moved: AtomicUsize::new(0),
+            entered: AtomicUsize::new(0),
             capacity,
         }
     }
@@ -101,6 +112,7 @@ impl<T> Mailbox<T> {
             let key = inbox.next;
             inbox.next = MessageKey(key.0 + 1);
             inbox.messages.push(key, message);
+            self.entered.store(inbox.messages.len, Ordering::Relaxed);
             (key, inbox.reader.take())
         };
         if let Some(reader) = reader {
@@ -111,7 +123,12 @@ impl<T> Mailbox<T> {
 
     /// Takes out the message with this key, unless it was popped before.
     pub(crate) fn remove(&self, key: MessageKey) -> Option<T> {
-        let mut message = self.inbox().messages.remove(key);
+        let mut message = {
+            let mut inbox = self.inbox();
+            let message = inbox.messages.remove(key);
+            self.entered.store(inbox.messages.len, Ordering::Relaxed);
+            message
+        };
         if message.is_none() {
             // Messages only move from the inbox to the outbox, so none is missed in between.
             let mut outbox = self.outbox();
@@ -195,6 +212,7 @@ impl<T> Mailbox<T> {
         let mut inbox = self.inbox();
         inbox.closed = true;
         self.moved.store(0, Ordering::Release);
+        self.entered.store(0, Ordering::Relaxed);
         let moved = mem::replace(&mut *outbox, Messages::new());
         let waiting = mem::replace(&mut inbox.messages, Messages::new());
         let all = moved.entries.into_iter().chain(waiting.entries);
@@ -205,6 +223,12 @@ impl<T> Mailbox<T> {
     pub(crate) fn len(&self) -> usize {
         let inbox = self.inbox();
         inbox.messages.len + self.moved.load(Ordering::Acquire)
+    }
+
+    /// Returns about how many messages wait, without a lock: while the reader takes what has come in,
+    /// that may be counted twice.
+    pub(crate) fn waiting(&self) -> usize {
+        self.entered.load(Ordering::Relaxed) + self.moved.load(Ordering::Relaxed)
     }
 
     /// Returns whether further messages are refused.
@@ -232,6 +256,7 @@ impl<T> Mailbox<T> {
         mem::swap(outbox, &mut inbox.messages);
         inbox.moved_at_most = outbox.len;
         self.moved.store(outbox.len, Ordering::Release);
+        self.entered.store(inbox.messages.len, Ordering::Relaxed);
     }
 
     fn inbox(&self) -> MutexGuard<'_, Inbox<T>> {

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `cell` | what stays of an actor across restarts: address, mailbox, fate |
 //! | `mailbox` | the bounded queue |
+//! | `backlog` | how long a newcomer would wait in it |
 //! | `turns` | readers beside each other, writers alone |
 //! | `workers` | the calls of a service, beside each other |
 //! | `resident` | one incarnation as a ractor actor |
@@ -12,6 +13,7 @@
 //!
 //! Knows nothing of calls, wires or nodes. Depends on `protocol` and `task`.
 
+mod backlog;
 mod behaviour;
 mod cell;
 mod guardian;

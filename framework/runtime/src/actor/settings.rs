@@ -11,6 +11,12 @@ pub struct Settings {
     /// Messages that wait at most; one more is refused with `MailboxFull`. Default 1024. Each costs
     /// the size of the largest argument tuple plus about 180 bytes.
     pub mailbox: usize,
+    /// How long a call may wait in the mailbox. One that would wait for more than three quarters of
+    /// it is refused with `MailboxFull` when it comes, one that did wait for longer when its turn
+    /// would begin. Default: no bound but the caller's, so that a call is refused when it would wait
+    /// for more than half of the time that its deadline leaves. Sends wait for as long as their
+    /// deadline allows.
+    pub wait: Duration,
     /// Turns that run beside each other at most: `&self` handlers of an actor (default 64), calls
     /// of a service (default 1024).
     pub readers: usize,
@@ -51,6 +57,7 @@ impl Settings {
     pub const fn spawned() -> Self {
         Self {
             mailbox: 1024,
+            wait: Duration::MAX,
             readers: 64,
             idle: Duration::from_secs(600),
             persist: false,
@@ -74,6 +81,13 @@ impl Settings {
     #[must_use]
     pub const fn mailbox(mut self, messages: usize) -> Self {
         self.mailbox = if messages == 0 { 1 } else { messages };
+        self
+    }
+
+    /// Sets [`Settings::wait`].
+    #[must_use]
+    pub const fn wait(mut self, wait: Duration) -> Self {
+        self.wait = wait;
         self
     }
 

@@ -38,7 +38,7 @@ use super::{
     meta::{Caller, Meta},
     reference::{Address, Ref},
     remote,
-    route::{Route, choose_route},
+    route::{Route, choose_route, has_untried_host},
     scope::{self, Chain},
 };
 
@@ -226,6 +226,12 @@ impl<'a> Plan<'a> {
         })
     }
 
+    /// Returns how long the caller waits for a reply; nothing for a send.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        let left = self.meta.deadline.saturating_since(self.meta.queued_at);
+        self.wants_reply.then_some(left)
+    }
+
     /// Says who looks at the deadline from now on.
     pub(super) fn watch(&self, by: Watch) {
         self.watched.store(by as u8, Ordering::Relaxed);
@@ -315,7 +321,7 @@ impl<M: Method> Parts<M> {
                 Ok(answered) => return Ok(answered),
                 Err(error) => error,
             };
-            let retry = self.can_go_again(plan) && may_retry(plan, target, &error, attempt);
+            let retry = self.can_go_again(plan) && may_retry(plan, target, &error, attempt, &tried);
             // An attempt that may have run counts for the call, whatever a later one says of itself.
             let error = match earlier.take() {
                 Some(earlier) if error.ran() != Ran::MayHaveRun => earlier,
@@ -342,7 +348,7 @@ impl<M: Method> Parts<M> {
         tried: &mut Vec<NodeId>,
     ) -> Result<Answered<M>, CallError> {
         let gone = || plan.spec.error(Code::NoHost);
-        let (node, result) = match choose_route(target, plan.hub, &plan.face, M::INDEX, tried)? {
+        let (node, result) = match choose_route(target, plan, M::INDEX, tried)? {
             Route::Local(place) => {
                 let args = self.args.take().ok_or_else(gone)?;
                 let result = local::call::<M>(&place, plan, args, self.inbound.take()).await;
@@ -372,12 +378,14 @@ impl<M: Method> Parts<M> {
 
 /// Says whether a call may be tried again: by the code's rule, and within the attempts and the
 /// budget. Only a service has another place to try; a second try at the same actor would be
-/// overtaken by the sender's next message while it waits.
+/// overtaken by the sender's next message while it waits. A host that has too much to do is not
+/// asked again by the call that it refused: that would add to what it has to do.
 fn may_retry<I: Interface>(
     plan: &Plan<'_>,
     target: &Ref<I>,
     error: &CallError,
     attempt: u32,
+    tried: &[NodeId],
 ) -> bool {
     let safe = match error.retry() {
         Retry::Elsewhere => true,
@@ -389,6 +397,7 @@ fn may_retry<I: Interface>(
     safe && *target.address() == Address::Service
         && error.code() != Code::SchemaMismatch
         && attempt < plan.hub.call_limits().attempts_max
+        && (error.code() != Code::MailboxFull || has_untried_host(plan, tried))
         && plan.hub.take_retry()
 }
 

@@ -26,7 +26,7 @@ use super::{
 pub(super) async fn receive_bodies(session: Arc<Session>, first: Arrived) {
     let pair = first.call.pair.clone();
     let mut next = Some(first);
-    while let Some(Arrived { call, body }) = next {
+    while let Some(Arrived { mut call, body }) = next {
         let received = match body {
             Some(body) => Ok((body, None)),
             None => receive_body(&session.hub, &call)
@@ -35,6 +35,8 @@ pub(super) async fn receive_bodies(session: Arc<Session>, first: Arrived) {
         };
         match received {
             Ok((body, taken)) => {
+                // It waits for its turn from now on; until now it was on its way.
+                call.meta.queued_at = session.hub.now();
                 dispatch_with_room(&session.hub, call, body).await;
                 // AFTER it was decoded: until then both are there.
                 drop(taken);

@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use callboard_protocol::{
@@ -71,6 +72,7 @@ fn near<'a, M: Method>(
     target: &'a Ref<M::Interface>,
     streams: bool,
     meta: &Meta,
+    wants_reply: bool,
 ) -> Result<Option<Near<'a, M::Interface>>, CallError> {
     if streams || meta.is_sampled() {
         return Ok(None);
@@ -85,7 +87,8 @@ fn near<'a, M: Method>(
         }
         Address::Service => {
             let (hub, face) = (target.hub(M::spec())?, target.face(M::spec())?);
-            let cell = roomy::<M::Interface>(hub, &face);
+            let left = wants_reply.then(|| meta.deadline.saturating_since(meta.queued_at));
+            let cell = roomy::<M::Interface>(hub, &face, left, meta.queued_at);
             if cell.is_some() {
                 hub.count_call(meta.queued_at);
             }
@@ -97,7 +100,7 @@ fn near<'a, M: Method>(
 
 /// Puts a call into a mailbox of this process, if that is all there is to do.
 pub(super) fn begin<M: Method>(call: Call<M>, meta: Meta) -> Result<Begun<M>, CallError> {
-    let Some(near) = near::<M>(&call.target, call.inbound.is_some(), &meta)? else {
+    let Some(near) = near::<M>(&call.target, call.inbound.is_some(), &meta, true)? else {
         return Ok(Begun::Elsewhere(call, meta));
     };
     let (cell, face) = near.parts();
@@ -105,9 +108,14 @@ pub(super) fn begin<M: Method>(call: Call<M>, meta: Meta) -> Result<Begun<M>, Ca
     let method = face.method(M::INDEX)?;
     method.metrics.began();
     let (deadline, queued_at) = (meta.deadline, meta.queued_at);
+    let left = Some(deadline.saturating_since(queued_at));
+    let begins_by = cell.begins_by(deadline, left, queued_at);
     let (port, reply) = Port::<M>::local(spec);
-    let pushed = refuse_cycle::<M>(hub, &meta, cell).and_then(|()| {
-        let pushed = cell.mailbox.push(queued::<M>(call.args, None, port, meta));
+    let admitted = refuse_cycle::<M>(hub, &meta, cell)
+        .and_then(|()| refuse_early::<M>(hub, method, cell, left, queued_at));
+    let pushed = admitted.and_then(|()| {
+        let queued = queued::<M>(call.args, None, port, meta, begins_by);
+        let pushed = cell.mailbox.push(queued);
         pushed.map_err(|(queued, refusal)| {
             let error = refused(spec, hub, cell, refusal);
             give_back::<M>(method, queued, &error);
@@ -136,7 +144,7 @@ pub(super) fn begin<M: Method>(call: Call<M>, meta: Meta) -> Result<Begun<M>, Ca
 /// Puts a send into a mailbox of this process, if that is all there is to do.
 pub(super) fn send<M: Method>(call: Call<M>, meta: Meta) -> Sent<M> {
     let spec = M::spec();
-    let near = match near::<M>(&call.target, call.inbound.is_some(), &meta) {
+    let near = match near::<M>(&call.target, call.inbound.is_some(), &meta, false) {
         Ok(Some(near)) => near,
         Ok(None) => return Sent::Elsewhere(call, meta),
         Err(error) => return Sent::Over(Err(error)),
@@ -146,7 +154,8 @@ pub(super) fn send<M: Method>(call: Call<M>, meta: Meta) -> Sent<M> {
         Ok(method) => method,
         Err(error) => return Sent::Over(Err(error)),
     };
-    let queued = queued::<M>(call.args, None, Port::<M>::discard(spec), meta);
+    let begins_by = meta.deadline;
+    let queued = queued::<M>(call.args, None, Port::<M>::discard(spec), meta, begins_by);
     let pushed = cell.mailbox.push(queued);
     Sent::Over(match pushed {
         Ok(_) => {
@@ -271,6 +280,8 @@ pub(super) async fn call<M: Method>(
 ) -> Result<Answered<M>, CallError> {
     refuse_cycle::<M>(plan.hub, &plan.meta, &place.cell)?;
     let method = plan.face.method(M::INDEX)?;
+    let (now, left) = (plan.meta.queued_at, plan.patience());
+    refuse_early::<M>(plan.hub, method, &place.cell, left, now)?;
     let (port, reply) = if plan.wants_reply {
         let (port, reply) = Port::<M>::local(plan.spec);
         (port, Some(reply))
@@ -285,7 +296,8 @@ pub(super) async fn call<M: Method>(
         }
         None => (None, None),
     };
-    let queued = queued::<M>(args, inbound, port, plan.meta.clone());
+    let begins_by = place.cell.begins_by(plan.meta.deadline, left, now);
+    let queued = queued::<M>(args, inbound, port, plan.meta.clone(), begins_by);
     let (cell, key) = push::<M>(place, plan, method, queued)?;
     plan.left.store(true, Ordering::Relaxed);
     let Some(reply) = reply else {
@@ -317,9 +329,11 @@ fn queued<M: Method>(
     inbound: Option<Inbound<M::Inbound>>,
     port: Port<M>,
     meta: Meta,
+    begins_by: Time,
 ) -> Queued<<M::Interface as Interface>::Msg> {
     Queued {
         began: meta.queued_at,
+        begins_by,
         meta,
         message: M::message(Envelope::new(args, inbound, port)),
     }
@@ -336,6 +350,21 @@ fn refuse_cycle<M: Method>(
         return Err(super::scope::cycle(hub, meta, M::spec(), cell.addr()));
     }
     Ok(())
+}
+
+/// Refuses a call that would find no room or wait too long, and counts it.
+fn refuse_early<M: Method>(
+    hub: &Hub,
+    method: &FaceMethod,
+    cell: &CellIn<M::Interface>,
+    left: Option<Duration>,
+    now: Time,
+) -> Result<(), CallError> {
+    cell.admits(left, now).map_err(|refusal| {
+        let error = refused(M::spec(), hub, cell, refusal);
+        method.metrics.served().ended(Some(error.code()), None);
+        error
+    })
 }
 
 /// Puts the message into the mailbox of the place, or into that of the key's next activation when
@@ -410,6 +439,9 @@ pub(crate) fn refused<T>(spec: &MethodSpec, hub: &Hub, cell: &Cell<T>, why: Refu
         (Refusal::Full, _) => spec.error(Code::MailboxFull).with_detail(format!(
             "{} calls wait in it, its setting `mailbox`",
             cell.settings().mailbox
+        )),
+        (Refusal::Slow { wait, most }, _) => spec.error(Code::MailboxFull).with_detail(format!(
+            "the wait in it is {wait:.0?}, and may be {most:.0?}"
         )),
         (Refusal::Closed, Some(Ended::Failed | Ended::GaveUp)) => quarantined(spec, hub, cell),
         (Refusal::Closed, _) if hub.is_stopping() => spec.error(Code::NodeStopping),

@@ -132,4 +132,6 @@ pub(crate) struct Queued<M> {
     pub(crate) message: M,
     /// When its turn began; before that, when it was queued.
     pub(crate) began: Time,
+    /// Its turn has to begin before this.
+    pub(crate) begins_by: Time,
 }

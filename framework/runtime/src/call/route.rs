@@ -1,16 +1,18 @@
 //! Chooses where a call goes: here, or over which session.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use callboard_protocol::{
     code::{CallError, Code},
     id::{ActorAddr, NodeId},
     policy::choose,
+    time::Time,
 };
 
 use crate::actor::Cell;
 
 use super::{
+    client::Plan,
     face::Face,
     hub::Hub,
     interface::{Interface, MethodSpec},
@@ -56,14 +58,14 @@ impl<I: Interface> Place<I> {
 /// `NodeStopping`, `KeyedElsewhere`, `ActorGone`, or for a service the reason that no host fits.
 pub(super) fn choose_route<I: Interface>(
     raw: &Ref<I>,
-    hub: &Arc<Hub>,
-    face: &Face,
+    plan: &Plan<'_>,
     method: usize,
     tried: &[NodeId],
 ) -> Result<Route<I>, CallError> {
+    let (hub, face) = (plan.hub, &*plan.face);
     let spec = &I::METHODS[method];
     match raw.address() {
-        Address::Service => service(hub, face, method, tried),
+        Address::Service => service(plan, method, tried),
         Address::Spawned(addr) => {
             if let Some(cell) = raw.cell().and_then(|cell| cell.downcast().ok()) {
                 return Ok(Route::Local(Place { cell, again: None }));
@@ -90,13 +92,13 @@ pub(super) fn choose_route<I: Interface>(
 
 /// Prefers this node; otherwise takes the better of two hosts drawn at random.
 fn service<I: Interface>(
-    hub: &Arc<Hub>,
-    face: &Face,
+    plan: &Plan<'_>,
     method: usize,
     tried: &[NodeId],
 ) -> Result<Route<I>, CallError> {
+    let (hub, face) = (plan.hub, &*plan.face);
     if !tried.contains(&hub.me().id)
-        && let Some(cell) = roomy::<I>(hub, face)
+        && let Some(cell) = roomy::<I>(hub, face, plan.patience(), plan.meta.queued_at)
     {
         return Ok(Route::Local(Place { cell, again: None }));
     }
@@ -112,12 +114,15 @@ fn service<I: Interface>(
             Err(error) => refusal = Some(error),
         }
     }
-    // A node that failed this call, or is about to stop, is better than none.
-    let fresh = |session: &Arc<Session>| {
-        !tried.contains(&session.node()) && !session.is_avoided(now) && !session.link.is_leaving()
-    };
-    if hosts.iter().any(fresh) {
-        hosts.retain(fresh);
+    // A node that failed this call, or is about to stop, is better than none; one that refused
+    // other calls a moment ago is better than that.
+    let untried =
+        |session: &Arc<Session>| !tried.contains(&session.node()) && !session.link.is_leaving();
+    if hosts.iter().any(untried) {
+        hosts.retain(untried);
+        if hosts.iter().any(|session| !session.is_avoided(now)) {
+            hosts.retain(|session| !session.is_avoided(now));
+        }
     }
     let loads: Vec<_> = hosts.iter().map(|session| session.load(now)).collect();
     match choose(&loads, hub.random()).and_then(|index| hosts.get(index)) {
@@ -132,10 +137,26 @@ fn service<I: Interface>(
     }
 }
 
-/// Returns the cell of a service of this node that takes calls and has room for one.
-pub(super) fn roomy<I: Interface>(hub: &Hub, face: &Face) -> Option<CellOf<I>> {
+/// Returns the cell of a service of this node that takes calls and would take this one: `left` as
+/// for [`Cell::admits`].
+pub(super) fn roomy<I: Interface>(
+    hub: &Hub,
+    face: &Face,
+    left: Option<Duration>,
+    now: Time,
+) -> Option<CellOf<I>> {
     let cell = face.local::<CellIn<I>>()?;
-    (!hub.is_stopping() && cell.mailbox.has_room()).then_some(cell)
+    let takes = !hub.is_stopping() && cell.mailbox.has_room() && cell.admits(left, now).is_ok();
+    takes.then_some(cell)
+}
+
+/// Returns whether another node hosts the service that no attempt of the call has gone to.
+pub(super) fn has_untried_host(plan: &Plan<'_>, tried: &[NodeId]) -> bool {
+    let sessions = plan.hub.sessions();
+    let mut hosts = sessions
+        .iter()
+        .filter(|session| session.hosts(plan.face.id));
+    hosts.any(|session| !tried.contains(&session.node()))
 }
 
 fn not_linked(hub: &Hub, spec: &'static MethodSpec, addr: &ActorAddr) -> CallError {

@@ -201,12 +201,19 @@ impl<I: Interface> Hosted for CellHost<I> {
         let face = self.face.as_ref().map_err(Clone::clone)?;
         face.method(index)?
             .permits(&meta.caller, &self.hub.me().name)?;
+        let (deadline, now) = (meta.deadline, meta.queued_at);
+        let left = deadline.saturating_since(now);
+        let left = arrival.wants_reply().then_some(left);
+        // BEFORE the arguments are decoded: a host that has too much to do must refuse cheaply.
+        self.cell
+            .admits(left, now)
+            .map_err(|refusal| refused(spec, &self.hub, &self.cell, refusal))?;
         let message = I::open(index, incoming.of(face))?;
-        let began = meta.queued_at;
         let queued = Queued {
             meta,
             message,
-            began,
+            began: now,
+            begins_by: self.cell.begins_by(deadline, left, now),
         };
         let pushed = if self.hub.env().plant.buggify("a-mailbox-is-full") {
             Err((queued, Refusal::Full))

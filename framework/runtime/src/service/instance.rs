@@ -16,8 +16,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use crate::{
-    actor::{Behaviour, Cell, Child, Ended, Guardian, Job, TurnEnd, Unrun, service_places},
-    call::{Face, Hub, Interface, Kind, Meta, Queued, Turn, interface_id, quarantined, span},
+    actor::{
+        Behaviour, Cell, Child, Ended, Guardian, Job, Refusal, TurnEnd, Unrun, service_places,
+    },
+    call::{
+        Face, Hub, Interface, Kind, Meta, Queued, Turn, interface_id, quarantined, refused, span,
+    },
 };
 
 use crate::telemetry::Waits;
@@ -168,17 +172,23 @@ impl<A: Handlers> Behaviour for Instance<A> {
     fn admit(world: &World<A>, mut item: Self::Item, now: Option<Time>) -> Option<Self::Item> {
         let now = now.unwrap_or_else(|| world.hub.now());
         let index = <A::Interface as Interface>::index(&item.message);
-        world
-            .waits
-            .observe(now.saturating_since(item.meta.queued_at));
+        let waited = now.saturating_since(item.meta.queued_at);
+        world.waits.observe(waited);
+        world.cell.took_one(now);
         if <A::Interface as Interface>::abandoned(&item.message) {
             world.count_unrun(index, Code::ActorStopped);
             return None;
         }
-        if item.meta.deadline <= now {
+        if item.begins_by <= now {
             let spec = <A::Interface as Interface>::METHODS.get(index)?;
-            let waited = format!("its turn did not come within {}", span(item.meta.allowed()));
-            let error = spec.error(Code::ExpiredInQueue).with_detail(waited);
+            let error = if item.meta.deadline <= now {
+                let waited = format!("its turn did not come within {}", span(item.meta.allowed()));
+                spec.error(Code::ExpiredInQueue).with_detail(waited)
+            } else {
+                let most = world.cell.settings().wait;
+                let why = Refusal::Slow { wait: waited, most };
+                refused(spec, &world.hub, &world.cell, why)
+            };
             world.count_unrun(index, error.code());
             <A::Interface as Interface>::refuse(item.message, error);
             return None;
@@ -286,6 +296,7 @@ fn prepare<A: Handlers>(
         meta,
         message,
         began,
+        ..
     } = item;
     let method = <A::Interface as Interface>::index(&message);
     let span = meta
