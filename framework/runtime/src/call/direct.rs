@@ -101,11 +101,15 @@ pub(super) fn begin<M: Method>(call: &Call<M>, meta: &Meta, cx: &Context<'_>) ->
     let way = way::<M>(call, meta)?;
     let due = outgoing::due(way.hub, meta);
     let opened = way.session.pending.open(meta.queued_at, due, cx.waker());
-    let id = opened.ok()?;
-    let Some(ticket) = way.append::<M>(id, meta, &call.args) else {
-        way.session.pending.close(id);
-        return None;
+    let mut place = Place {
+        session: &way.session,
+        id: opened.ok()?,
+        kept: false,
     };
+    let ticket = way.append::<M>(place.id, meta, &call.args)?;
+    place.kept = true;
+    let id = place.id;
+    drop(place);
     if let Some(method) = way.face.methods.get(M::INDEX) {
         method.metrics.began();
     }
@@ -122,6 +126,22 @@ pub(super) fn begin<M: Method>(call: &Call<M>, meta: &Meta, cx: &Context<'_>) ->
         over: false,
         method: PhantomData,
     })
+}
+
+/// The place of a call whose frame is not in the lane yet; dropping it, also while its arguments' own
+/// code panics, frees the place.
+struct Place<'a> {
+    session: &'a Session,
+    id: CallId,
+    kept: bool,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.session.pending.close(self.id);
+        }
+    }
 }
 
 /// Sends a message, if it goes straight to its target; returns whether it did.
