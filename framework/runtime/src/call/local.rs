@@ -299,7 +299,7 @@ pub(super) async fn call<M: Method>(
     let begins_by = place.cell.begins_by(plan.meta.deadline, left, now);
     let queued = queued::<M>(args, inbound, port, plan.meta.clone(), begins_by);
     let (cell, key) = push::<M>(place, plan, method, queued)?;
-    plan.left.store(true, Ordering::Relaxed);
+    let before = plan.left.swap(true, Ordering::Relaxed);
     let Some(reply) = reply else {
         return Ok(Answered {
             answer: None,
@@ -311,6 +311,7 @@ pub(super) async fn call<M: Method>(
         method,
         key: Some(key),
         left: &plan.left,
+        before,
     };
     let replied = reply.await;
     queued.key = None;
@@ -415,8 +416,10 @@ struct RemoveOnDrop<'a, T> {
     cell: &'a Cell<T>,
     method: &'a FaceMethod,
     key: Option<MessageKey>,
-    /// Whether the call may have run; not if it was still waiting.
+    /// Whether the call may have run; not for this attempt if it was still waiting.
     left: &'a AtomicBool,
+    /// Whether an earlier attempt may have run.
+    before: bool,
 }
 
 impl<T> Drop for RemoveOnDrop<'_, T> {
@@ -427,7 +430,7 @@ impl<T> Drop for RemoveOnDrop<'_, T> {
             if message.is_some() {
                 let served = self.method.metrics.served();
                 served.ended(Some(Code::ActorStopped), None);
-                self.left.store(false, Ordering::Relaxed);
+                self.left.store(self.before, Ordering::Relaxed);
             }
         }
     }
