@@ -16,7 +16,7 @@ use callboard::{
     prelude::*,
 };
 use futures_util::stream;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::support::{DEADLINE, SOON, Town, eventually, quick, soon};
 
@@ -47,6 +47,10 @@ impl Store {
     pub fn touchy(&self) -> Touchy {
         Touchy
     }
+
+    pub fn takes_brittle(&self, body: Brittle) -> usize {
+        body.0.len()
+    }
 }
 
 /// Its serialiser panics.
@@ -63,6 +67,30 @@ impl callboard::Wire for Touchy {
     fn describe(shape: &mut callboard::__private::WireShape) {
         shape.opaque("touchy/1");
     }
+}
+
+/// Whoever reads it panics.
+#[derive(Debug, Serialize)]
+pub struct Brittle(Vec<u8>);
+
+impl<'de> Deserialize<'de> for Brittle {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        panic!("not to be read");
+    }
+}
+
+impl callboard::Wire for Brittle {
+    fn describe(shape: &mut callboard::__private::WireShape) {
+        shape.opaque("brittle/1");
+    }
+}
+
+#[derive(Actor)]
+pub struct Keeper;
+
+#[handlers]
+impl Keeper {
+    pub fn keep(&self, _touchy: Touchy) {}
 }
 
 #[derive(Actor)]
@@ -280,6 +308,45 @@ async fn a_panic_while_the_reply_is_encoded_is_an_error_of_its_call() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_while_a_large_body_is_read_does_not_hold_its_pair() {
+    let town = Town::new();
+    let node = host(&town, quick()).start().await.expect("starts");
+    let client = client(&town, &node, quick()).await;
+    let store = client.service::<Store>();
+    let error = soon(
+        store
+            .takes_brittle(Brittle(vec![0; 100 << 10]))
+            .timeout(DEADLINE),
+    )
+    .await;
+    assert_eq!(error.expect_err("panicked").code(), Code::PeerLost);
+    let pinged = async {
+        while store.ping().timeout(DEADLINE).await != Ok(1) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    soon(pinged).await;
+    client.close().await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_while_the_arguments_are_encoded_leaves_no_call_behind() {
+    let town = Town::new();
+    let node = host(&town, quick()).start().await.expect("starts");
+    let client = client(&town, &node, quick()).await;
+    let local = node.spawn_with::<Keeper>(|_| Keeper);
+    let keeper = client.attach(local);
+    let call = tokio::spawn(keeper.keep(Touchy).timeout(DEADLINE).into_future());
+    assert!(call.await.expect_err("panicked").is_panic());
+    let usage = client.usage();
+    let waits = usage.iter().find(|held| held.what == CALLS);
+    assert_eq!(waits.expect("it is counted").now, 0);
+    client.close().await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dropped_calls_give_their_streams_back() {
     let town = Town::new();
     let mut config = quick();
@@ -344,4 +411,5 @@ async fn replies_that_wait_for_a_slow_reader_are_bounded_in_bytes() {
     node.stop().await;
 }
 
+const CALLS: &str = "calls that wait for a peer";
 const REPLIES: &str = "bytes of replies that wait";

@@ -10,10 +10,12 @@ use std::{
 };
 
 use callboard::{
-    Code, Ran,
+    CallLimits, Code, Ran,
     net::{Config, PeerKind},
     prelude::*,
 };
+
+use tokio::sync::Semaphore;
 
 use crate::support::{DEADLINE, Strait, Town, eventually, quick, soon};
 
@@ -59,6 +61,59 @@ impl Clerk {
     pub fn open(&self, ctx: &Ctx<Self>) -> LedgerRef {
         ctx.spawn::<Ledger>()
     }
+}
+
+/// Its first turn waits until it is let go on.
+#[derive(Actor)]
+#[actor(mailbox = 1)]
+pub struct Gated {
+    gate: Arc<Gate>,
+    numbers: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct Gate {
+    reached: AtomicU32,
+    opened: Semaphore,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self {
+            reached: AtomicU32::new(0),
+            opened: Semaphore::new(0),
+        }
+    }
+}
+
+#[handlers]
+impl Gated {
+    pub async fn write(&mut self, number: u32, _padding: Vec<u8>) {
+        if self.numbers.is_empty() {
+            self.gate.reached.fetch_add(1, Ordering::SeqCst);
+            let opened = self.gate.opened.acquire().await;
+            opened.expect("never closed").forget();
+        }
+        self.numbers.push(number);
+    }
+
+    pub fn numbers(&self) -> Vec<u32> {
+        self.numbers.clone()
+    }
+
+    pub fn length(&self, body: Vec<u8>) -> usize {
+        body.len()
+    }
+}
+
+fn gated(node: &Node) -> (Arc<Gate>, GatedRef) {
+    let gate = Arc::new(Gate::default());
+    let given = gate.clone();
+    let gated = node.spawn_with::<Gated>(move |_| Gated {
+        gate: given.clone(),
+        numbers: Vec::new(),
+    });
+    (gate, gated)
 }
 
 /// Little room, and patience with a network that stands still.
@@ -185,6 +240,96 @@ async fn sends_to_a_full_mailbox_wait_in_order_and_hold_up_no_other_target() {
     });
     assert_eq!(last.await, (0..sent).collect::<Vec<_>>());
     assert_eq!(refused(&node), Vec::<String>::new());
+    client.close().await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_actor_that_is_stuck_does_not_starve_the_others_of_its_link() {
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    let client = town.client(node.local_addr()).await;
+    let (gate, stuck) = gated(&node);
+    let (_, other) = gated(&node);
+    let (stuck, other) = (client.attach(stuck), client.attach(other));
+    // As much as may be held: from its half on, the lane pauses.
+    for number in 0..1000 {
+        let written = stuck.write(number, vec![7; 4000]).timeout(DEADLINE).send();
+        assert_eq!(written.await, Ok(()));
+    }
+    let answer = other.numbers().timeout(Duration::from_secs(10)).await;
+    assert_eq!(answer, Ok(Vec::new()), "late and not lost");
+    gate.opened.add_permits(1);
+    client.close().await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_send_that_waits_for_room_does_not_outlive_its_link() {
+    let town = Town::new();
+    let node = town.node("n1").host::<Clerk>().start().await;
+    let node = node.expect("starts");
+    let client = town.client(node.local_addr()).await;
+    let (gate, local) = gated(&node);
+    let stuck = client.attach(local.clone());
+    let send = async |stuck: &GatedRef, number| {
+        let written = stuck.write(number, Vec::new()).timeout(DEADLINE).send();
+        assert_eq!(written.await, Ok(()));
+    };
+    send(&stuck, 0).await;
+    eventually("the first runs", || {
+        gate.reached.load(Ordering::SeqCst) == 1
+    })
+    .await;
+    for number in 1..4 {
+        send(&stuck, number).await;
+    }
+    // Whatever was sent before has arrived when this is answered.
+    assert!(soon(client.service::<Clerk>().open()).await.is_ok());
+    client.close().await;
+    let linked = || node.metrics().contains("peer=\"client\"");
+    eventually("the link is gone", || !linked()).await;
+    let again = town.client(node.local_addr()).await;
+    let stuck = again.attach(local);
+    send(&stuck, 4).await;
+    assert!(soon(again.service::<Clerk>().open()).await.is_ok());
+    gate.opened.add_permits(1);
+    let mut numbers = Vec::new();
+    while numbers.len() < 3 {
+        match soon(stuck.numbers().timeout(DEADLINE)).await {
+            Ok(written) => numbers = written,
+            Err(error) => assert_eq!(error.code(), Code::MailboxFull, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(
+        numbers,
+        [0, 1, 4],
+        "the others waited, and were lost with their link"
+    );
+    again.close().await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_send_to_a_full_mailbox_keeps_no_room_of_other_bodies() {
+    let town = Town::new();
+    let large = vec![7; 300 << 10];
+    let mut limits = CallLimits::default();
+    limits.bodies_bytes_max = large.len();
+    let node = town.node("n1").call_limits(limits).start().await;
+    let node = node.expect("starts");
+    let client = town.client(node.local_addr()).await;
+    let (gate, stuck) = gated(&node);
+    let (_, other) = gated(&node);
+    let (stuck, other) = (client.attach(stuck), client.attach(other));
+    for number in 0..3 {
+        let written = stuck.write(number, large.clone()).timeout(DEADLINE).send();
+        assert_eq!(soon(written).await, Ok(()));
+    }
+    let length = soon(other.length(large.clone()).timeout(DEADLINE)).await;
+    assert_eq!(length, Ok(large.len()));
+    gate.opened.add_permits(1);
     client.close().await;
     node.stop().await;
 }

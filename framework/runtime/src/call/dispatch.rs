@@ -11,6 +11,8 @@ use callboard_protocol::{
 };
 use futures_util::future::{Either, select};
 
+use crate::net::CloseOnPanic;
+
 use super::{
     arrival::Arrival,
     codec::Encoding,
@@ -21,9 +23,11 @@ use super::{
     server::{Arrived, ArrivedCall, HeldTarget, Hosted, node_error},
     session::Session,
 };
+
 /// Reads the body of a held pair from its stream, then lets the frames behind it pass, as long as
-/// some wait.
+/// some wait. A panic ends the link: the pair would be held for as long as the session lasts.
 pub(super) async fn receive_bodies(session: Arc<Session>, first: Arrived) {
+    let _guard = CloseOnPanic(&session.link);
     let pair = first.call.pair.clone();
     let mut next = Some(first);
     while let Some(Arrived { mut call, body }) = next {
@@ -33,11 +37,23 @@ pub(super) async fn receive_bodies(session: Arc<Session>, first: Arrived) {
                 .await
                 .map(|(body, taken)| (body, Some(taken))),
         };
+        // It waits for its turn from now on; until now it was on its way.
+        call.meta.queued_at = session.hub.now();
         match received {
-            Ok((body, taken)) => {
-                // It waits for its turn from now on; until now it was on its way.
-                call.meta.queued_at = session.hub.now();
-                dispatch_with_room(&session.hub, call, body).await;
+            Ok((body, None)) => dispatch_with_room(&session, call, body).await,
+            // A large body does not wait for room in a mailbox: it would keep that of all others.
+            Ok((mut body, Some(taken))) => {
+                if let Some(call) = dispatch(&session.hub, call, &mut body) {
+                    let error = node_error(&session.hub, Code::MailboxFull);
+                    let error = error.with_detail("a large body does not wait for room in it");
+                    refuse(
+                        &session.hub,
+                        call.interface,
+                        call.method,
+                        call.arrival,
+                        error,
+                    );
+                }
                 // AFTER it was decoded: until then both are there.
                 drop(taken);
             }
@@ -53,11 +69,21 @@ pub(super) async fn receive_bodies(session: Arc<Session>, first: Arrived) {
     }
 }
 
-/// Hands a call to its target; a send as soon as there is room for it, until its deadline.
-async fn dispatch_with_room(hub: &Arc<Hub>, call: ArrivedCall, mut body: Encoding<'static>) {
+/// Hands a call to its target; a send as soon as there is room for it, until its deadline or the end
+/// of its session: what the next session brings must not overtake it.
+async fn dispatch_with_room(session: &Session, call: ArrivedCall, mut body: Encoding<'static>) {
+    let hub = &session.hub;
     let (mut looks, mut pause) = (0_u32, LOOK_EVERY);
-    let mut waiting = dispatch(hub, call, &mut body);
+    let mut waiting = Some(call);
     while let Some(call) = waiting {
+        if !session.link.is_up() {
+            let error = node_error(hub, Code::MailboxFull);
+            let error = error.with_detail("until the link of its sender was lost");
+            return refuse(hub, call.interface, call.method, call.arrival, error);
+        }
+        let Some(call) = dispatch(hub, call, &mut body) else {
+            return;
+        };
         if call.meta.deadline <= hub.now() {
             let error = node_error(hub, Code::MailboxFull).with_detail("until the send's deadline");
             return refuse(hub, call.interface, call.method, call.arrival, error);
@@ -72,7 +98,7 @@ async fn dispatch_with_room(hub: &Arc<Hub>, call: ArrivedCall, mut body: Encodin
             }
         }
         looks += 1;
-        waiting = dispatch(hub, call, &mut body);
+        waiting = Some(call);
     }
 }
 

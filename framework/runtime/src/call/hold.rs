@@ -95,12 +95,12 @@ impl<F: Ordered> Holds<F> {
         }
     }
 
-    /// Returns whether half of what may wait does: a batch that was read already still fits.
+    /// Returns whether more than half of what may wait does: a batch that was read already still fits.
     pub(super) fn is_heavy(&self) -> bool {
-        self.bytes.load(Ordering::Relaxed) >= self.bytes_max / 2
+        self.bytes.load(Ordering::Relaxed) > self.bytes_max / 2
     }
 
-    /// Waits until less than half of what may wait does.
+    /// Waits until no more than half of what may wait does.
     pub(super) async fn light(&self) {
         loop {
             let light = self.light.notified();
@@ -237,7 +237,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_lane_pauses_while_half_of_what_may_wait_does() {
-        let holds = Holds::new(2 * (HOLD_BYTES + 30));
+        let holds = Holds::new(2 * (HOLD_BYTES + 20) + 10);
         let pair = (1, 7);
         let first = holds.hold(frame(pair, 7, true));
         assert!(first.is_ok(), "there is room");
@@ -253,6 +253,15 @@ mod tests {
         assert_eq!(holds.next(&pair).map(|frame| frame.number), Some(1));
         assert!(holds.next(&pair).is_none());
         assert!(holds.is_empty());
+    }
+
+    #[test]
+    fn where_nothing_may_wait_no_lane_pauses() {
+        let holds = Holds::new(0);
+        assert!(!holds.is_heavy());
+        let refused = holds.hold(frame((1, 7), 0, true));
+        assert!(refused.is_err(), "there is no room");
+        assert!(!holds.is_heavy());
     }
 
     #[test]

@@ -21,8 +21,9 @@ pub struct CallLimits {
     pub reply_bytes_max: usize,
     /// Bytes of frames from one peer that wait behind a large body of the same sender to the same
     /// target, or behind a send that finds its target's mailbox full. Default 4 MiB. From half of it
-    /// on the peer's lanes pause, up to a second for each batch that was read, so that its sends wait
-    /// where they are made; a frame over it is refused with `MailboxFull`.
+    /// on the peer's lanes pause, up to a second for each MiB that is read, so that its sends wait where
+    /// they are made; a frame over it is refused with `MailboxFull`. With 0 nothing waits, and no lane
+    /// pauses.
     pub held_bytes_max: usize,
     /// Bytes of large arguments of one peer that are being received. Default 64 MiB; one may come
     /// whatever its length. More are left in the network until there is room, or until their

@@ -243,7 +243,7 @@ impl Intake for Receiver {
         let frame =
             Frame::decode(frame).map_err(|error| LinkDown::new(error.code(), error.to_string()))?;
         match frame {
-            Frame::Call(call) => self.call(lane, memory, &call, now)?,
+            Frame::Call(call) => self.call(lane, &call, now)?,
             Frame::Reply(reply) => self.reply(memory, reply, now)?,
             Frame::Cancel(id) => self.cancel(id),
             Frame::Watch(watch) => self.watch(lane, watch)?,
@@ -257,13 +257,7 @@ impl Intake for Receiver {
 impl Receiver {
     /// # Errors
     /// When the number of the call is in use: what comes later could not be told apart.
-    fn call(
-        &self,
-        lane: usize,
-        memory: &Bytes,
-        call: &CallFrame<'_>,
-        now: Time,
-    ) -> Result<(), LinkDown> {
+    fn call(&self, lane: usize, call: &CallFrame<'_>, now: Time) -> Result<(), LinkDown> {
         let session = &self.0;
         let hub = &session.hub;
         let on_stream = call.body == Body::OnStream;
@@ -283,7 +277,7 @@ impl Receiver {
             entered = session.serve(&arrival.0);
         }
         match entered {
-            Ok(()) => self.admit(memory, call, now, arrival),
+            Ok(()) => self.admit(call, now, arrival),
             Err(NotEntered::Twice) => return Err(used_twice(call.id)),
             Err(NotEntered::Full) => {
                 let error = node_error(hub, Code::MailboxFull);
@@ -296,7 +290,7 @@ impl Receiver {
     }
 
     /// Hands a call on, unless its pair is held.
-    fn admit(&self, memory: &Bytes, call: &CallFrame<'_>, now: Time, arrival: Arrival) {
+    fn admit(&self, call: &CallFrame<'_>, now: Time, arrival: Arrival) {
         let session = &self.0;
         let hub = &session.hub;
         let arrived = ArrivedCall {
@@ -312,19 +306,20 @@ impl Receiver {
         };
         match call.body {
             // The common case: the arguments are read where they lie.
-            Body::Inline(body) if session.holds.is_empty() => self.hand(arrived, body, memory),
-            Body::Inline(body) => self.pass(arrived, Some(memory.slice_ref(body).into())),
+            Body::Inline(body) if session.holds.is_empty() => self.hand(arrived, body),
+            // What waits must not keep the whole of what was received with it.
+            Body::Inline(body) => self.pass(arrived, Some(Bytes::copy_from_slice(body).into())),
             Body::OnStream => self.pass(arrived, None),
         }
     }
 
     /// Hands a call to its target. A send that finds no room there holds its pair until there is.
-    fn hand(&self, call: ArrivedCall, body: &[u8], memory: &Bytes) {
+    fn hand(&self, call: ArrivedCall, body: &[u8]) {
         let (session, hub) = (&self.0, &self.0.hub);
         let Some(call) = dispatch(hub, call, &mut Encoding::Lent(body)) else {
             return;
         };
-        let body = Some(memory.slice_ref(body).into());
+        let body = Some(Bytes::copy_from_slice(body).into());
         match session.holds.hold(Arrived { call, body }) {
             Ok(arrived) => {
                 let (session, cost) = (session.clone(), arrived.cost());
@@ -347,7 +342,7 @@ impl Receiver {
             Held::Free(Arrived {
                 call,
                 body: Some(Encoding::Frame(body)),
-            }) => self.hand(call, &body, &body),
+            }) => self.hand(call, &body),
             Held::Free(arrived) => {
                 hub.tasks()
                     .spawn("call-body", receive_bodies(session.clone(), arrived));

@@ -58,6 +58,19 @@ pub(crate) trait Frames: Send + Sync + 'static {
     );
 }
 
+/// Closes a link when the thread panics while it takes in what the peer sent. What nobody reads any
+/// more must not look alive: its calls would wait in vain.
+pub(crate) struct CloseOnPanic<'a>(pub(crate) &'a Link);
+
+impl Drop for CloseOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let detail = "the other side panicked while it took a frame";
+            self.0.close(LinkDown::new(Code::PeerLost, detail));
+        }
+    }
+}
+
 /// Takes in the frames of one link.
 pub(crate) trait Intake: Send + Sync {
     /// Returns the time on the clock by which [`frame`](Self::frame) is told when frames arrived.

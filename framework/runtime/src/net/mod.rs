@@ -65,7 +65,7 @@ pub use error::StartError;
 pub use identity::Identity;
 
 pub(crate) use error::{AppendError, LinkDown};
-pub(crate) use link::{Frames, Intake, Link, PeerInfo, Ticket};
+pub(crate) use link::{CloseOnPanic, Frames, Intake, Link, PeerInfo, Ticket};
 pub(crate) use port::{Local, Net};
 pub(crate) use range::{at_least, within};
 pub(crate) use stream::{RecvStream, SendStream, StreamError, StreamFor};

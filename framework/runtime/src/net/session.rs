@@ -26,7 +26,7 @@ use super::handshake::{
     ControlReader, LANE_PRIORITY, LANE_STREAM, exact_error, read_error, write_error,
 };
 use super::lane::Lane;
-use super::link::{Intake, Link};
+use super::link::{CloseOnPanic, Intake, Link};
 use super::mesh::Mesh;
 use super::split::Splitter;
 use super::strays::Strays;
@@ -205,6 +205,7 @@ impl Session {
         // common, and must not cost a timer.
         let mut alarm = pin!(tokio::time::sleep(stall));
         let mut begun: Option<Instant> = None;
+        let mut patience = Patience::default();
         loop {
             // Both branches are cancel safe: quinn keeps what was not taken.
             let read = tokio::select! {
@@ -235,9 +236,10 @@ impl Session {
                     let part = piece.split_to(piece.len().min(PART_BYTES_MAX));
                     let frame =
                         |frame: &[u8], memory: &Bytes| intake.frame(lane, frame, memory, now);
+                    patience.read(part.len());
                     frames += splitter.each(part, frame)?;
-                    if intake.is_heavy() {
-                        self.pause(&*intake).await;
+                    if intake.is_heavy() && !patience.left.is_zero() {
+                        self.pause(&*intake, &mut patience).await;
                         now = intake.now();
                     }
                 }
@@ -258,15 +260,17 @@ impl Session {
     }
 
     /// Reads no further for a while: the peer finds no room to send, and its sends wait where they
-    /// are made. Others that share the lane wait too, so it goes on after a time whatever happens;
-    /// what finds no room then is refused.
-    async fn pause(&self, intake: &dyn Intake) {
+    /// are made. Others that share the lane wait too, so it goes on when its patience has run out,
+    /// whatever happens; what finds no room then is refused.
+    async fn pause(&self, intake: &dyn Intake, patience: &mut Patience) {
+        let from = Instant::now();
         tokio::select! {
             biased;
             () = intake.light() => {}
             _ = self.link.closed() => {}
-            () = tokio::time::sleep(PAUSE_MAX) => {}
+            () = tokio::time::sleep(patience.left) => {}
         }
+        patience.left = patience.left.saturating_sub(from.elapsed());
     }
 
     async fn accept_streams(self) {
@@ -314,18 +318,6 @@ fn stalled(stall: Duration) -> LinkDown {
     LinkDown::new(Code::PeerAbuse, detail)
 }
 
-/// A lane that nobody reads any more must not look alive: its calls would wait in vain.
-struct CloseOnPanic<'a>(&'a Link);
-
-impl Drop for CloseOnPanic<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let detail = "the other side panicked while it took a frame";
-            self.0.close(LinkDown::new(Code::PeerLost, detail));
-        }
-    }
-}
-
 /// Packets taken at once: one lock for as many as a receive batch has.
 const PIECES: usize = 32;
 
@@ -335,6 +327,35 @@ const PART_BYTES_MAX: usize = 64 << 10;
 /// A batch of so many frames is more than what callers who wait for replies bring.
 const FRAMES_AT_ONCE: usize = 256;
 
-/// How long a lane pauses at most before it goes on. It is shorter than a default
-/// deadline, so that a call behind a pause is late and not lost.
+/// How long a lane may still pause. However slow one target is, the lane reads [`PATIENCE_BYTES`] in
+/// [`PAUSE_MAX`]: what others sent is late by what lies before it, and not by how slow the target is.
+struct Patience {
+    left: Duration,
+    read: usize,
+}
+
+impl Patience {
+    fn read(&mut self, bytes: usize) {
+        self.read += bytes;
+        if self.read >= PATIENCE_BYTES {
+            *self = Self::default();
+        }
+    }
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            left: PAUSE_MAX,
+            read: 0,
+        }
+    }
+}
+
+/// How long a lane pauses at most while it reads so much: [`PATIENCE_BYTES`]. It is shorter than a
+/// default deadline by the number of such pieces that may lie in a stream's window, so that a call
+/// behind the pauses is late and not lost.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// A quarter of what may wait by default: what is read between two pauses fits.
+const PATIENCE_BYTES: usize = 1 << 20;
