@@ -11,6 +11,7 @@ pub mod certificates;
 pub mod frames;
 pub mod header;
 pub mod hello;
+pub mod slots;
 pub mod texts;
 
 mod types;
@@ -33,6 +34,7 @@ pub const TARGETS: &[Target] = &[
     frames::TARGET,
     header::TARGET,
     hello::TARGET,
+    slots::TARGET,
     texts::TARGET,
 ];
 
