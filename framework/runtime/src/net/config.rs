@@ -50,7 +50,9 @@ pub struct Config {
     /// makes one lost packet cost a second.
     pub initial_rtt: Duration,
 
-    /// The most linked peers, nodes and clients together; default 1024.
+    /// The most linked peers, nodes and clients together; default 1024. A quarter, rounded down, is
+    /// kept for nodes: one certificate of a client is enough for any number of links, and they must
+    /// not keep out a node that comes back.
     ///
     /// Worst case, each costs the windows and the buffers below, and its list of the nodes that it
     /// is linked with, of up to `limits.members_max`.

@@ -310,7 +310,10 @@ impl<L: Clone + PartialEq> Peers<L> {
         self.forget(now);
         let target = self
             .waiting()
-            .find(|(at, _)| *at <= now)
+            .filter(|(at, _)| *at <= now)
+            // The longest due: in order of their ids, the first that are dead would leave the last
+            // no turn.
+            .min_by_key(|(at, _)| *at)
             .map(|(_, target)| target)?;
         let dial = match target.member {
             None => &mut self.seeds.get_mut(&target.addr)?.dial,
@@ -346,12 +349,27 @@ impl<L: Clone + PartialEq> Peers<L> {
                 (differs || candidate.incarnation < known.incarnation)
                     .then(|| LinkDown::new(Code::DuplicateNode, detail))
             }
-            None if self.up.len() >= self.settings.peers_max => {
-                let detail = format!("{} peers are linked", self.up.len());
-                Some(LinkDown::new(Code::TooManyPeers, detail))
-            }
-            None => None,
+            None => self.no_room_for(candidate.kind),
         }
+    }
+
+    /// A client may have as many links as it makes up incarnations, so clients do not get the
+    /// share of the nodes: one that restarts would not find its way back.
+    fn no_room_for(&self, kind: PeerKind) -> Option<LinkDown> {
+        let (linked, most) = (self.up.len(), self.settings.peers_max);
+        let too_many = |detail| Some(LinkDown::new(Code::TooManyPeers, detail));
+        if linked >= most {
+            return too_many(format!("{linked} peers are linked"));
+        }
+        if kind == PeerKind::Node {
+            return None;
+        }
+        let clients = self.up.values().map(|up| up.candidate.kind);
+        let clients = clients.filter(|kind| *kind == PeerKind::Client).count();
+        if clients >= most - most / NODES_SHARE {
+            return too_many(format!("{clients} clients are linked"));
+        }
+        None
     }
 
     /// Returns whether this side decides about the link to a peer.
@@ -454,9 +472,8 @@ impl<L: Clone + PartialEq> Peers<L> {
             // An old address of another node is now this one's.
             Some(id) => {
                 if let Some(member) = self.members.get_mut(&id) {
-                    member
-                        .dial
-                        .wait_until(now + self.settings.backoff.max, ATTEMPT_MAX);
+                    member.dial.attempt = ATTEMPT_MAX;
+                    member.dial.at = Some(now + self.settings.backoff.max);
                 }
             }
         }
@@ -502,7 +519,10 @@ impl<L: Clone + PartialEq> Peers<L> {
     fn is_linked_seed(&self, addr: SocketAddr) -> bool {
         let answered = self.seeds.get(&addr).and_then(|seed| seed.node);
         answered.is_some_and(|node| self.is_linked(node))
-            || self.up.values().any(|up| up.candidate.addr == Some(addr))
+            || self.up.values().any(|up| {
+                let Candidate { kind, addr: at, .. } = &up.candidate;
+                *kind == PeerKind::Node && *at == Some(addr)
+            })
     }
 
     fn is_linked(&self, node: NodeId) -> bool {
@@ -560,6 +580,9 @@ fn key(candidate: &Candidate) -> Key {
 
 /// Dials under way at once: joining a large cluster must not be a burst of handshakes.
 const DIALS_MAX: usize = 32;
+
+/// One of so many of the peers that may be linked is a node, whatever clients there are.
+const NODES_SHARE: usize = 4;
 
 #[cfg(test)]
 mod tests;

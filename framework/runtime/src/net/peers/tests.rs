@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -36,6 +38,14 @@ fn candidate(id: u64, incarnation: u64) -> Candidate {
         incarnation: Incarnation(incarnation),
         kind: PeerKind::Node,
         addr: Some(addr(id as u16)),
+    }
+}
+
+fn client(incarnation: u64) -> Candidate {
+    Candidate {
+        kind: PeerKind::Client,
+        addr: None,
+        ..candidate(5, incarnation)
     }
 }
 
@@ -135,11 +145,6 @@ fn a_newer_incarnation_replaces_and_an_older_one_is_refused() {
 fn clients_of_one_name_are_told_apart_by_their_incarnation() {
     let now = start();
     let mut peers = node(&[], now);
-    let client = |incarnation| Candidate {
-        kind: PeerKind::Client,
-        addr: None,
-        ..candidate(5, incarnation)
-    };
     assert_eq!(admit(&mut peers, client(1), 1, now), Admission::Up);
     assert_eq!(admit(&mut peers, client(2), 2, now), Admission::Up);
     assert_eq!(
@@ -166,6 +171,39 @@ fn one_more_peer_than_allowed_is_refused() {
         admit(&mut peers, candidate(23, 2), 24, now),
         Admission::After(23, _)
     ));
+}
+
+#[test]
+fn clients_leave_room_for_nodes() {
+    let now = start();
+    let mut peers = node(&[], now);
+    for incarnation in 1..4 {
+        let admitted = admit(&mut peers, client(incarnation), incarnation, now);
+        assert_eq!(admitted, Admission::Up);
+    }
+    let fourth = admit(&mut peers, client(4), 4, now);
+    assert_eq!(refusal(fourth), Code::TooManyPeers);
+    // One that is linked may still be replaced.
+    let again = peers.handle_candidate(client(3), 4, |_| false, now);
+    assert!(matches!(again, Admission::After(3, _)), "{again:?}");
+    assert_eq!(admit(&mut peers, candidate(20, 1), 5, now), Admission::Up);
+    let one_more = admit(&mut peers, candidate(21, 1), 6, now);
+    assert_eq!(refusal(one_more), Code::TooManyPeers);
+}
+
+#[test]
+fn a_client_that_says_it_listens_where_a_seed_is_keeps_nobody_from_the_seed() {
+    let now = start();
+    let mut peers = node(&[addr(1)], now);
+    let liar = Candidate {
+        addr: Some(addr(1)),
+        ..client(1)
+    };
+    assert_eq!(admit(&mut peers, liar, 1, now), Admission::Up);
+    assert_eq!(
+        peers.poll_dial(now).map(|target| target.addr),
+        Some(addr(1))
+    );
 }
 
 #[test]
@@ -228,6 +266,61 @@ fn a_seed_that_is_the_node_itself_is_not_dialled_again() {
 }
 
 #[test]
+fn a_member_whose_old_address_is_the_nodes_own_is_dialled_at_its_new_one_and_forgotten() {
+    let now = start();
+    let own = || Refused {
+        peer: Some(met(10, 1)),
+        by_peer: false,
+        why: LinkDown::new(Code::DuplicateNode, ""),
+    };
+    let mut peers = node_with_a_teller(now);
+    tell(&mut peers, vec![member(20, 1)], now);
+    let target = peers.poll_dial(now).expect("due");
+    peers.handle_dialled(target, Dialled::Failed(own()), now, 0);
+    let moved = MemberInfo {
+        addr: addr(99),
+        ..member(20, 1)
+    };
+    tell(&mut peers, vec![moved], now + SECOND);
+    let target = peers.poll_dial(now + SECOND).expect("its new address");
+    assert_eq!(target.addr, addr(99));
+    peers.handle_dialled(target, Dialled::Failed(own()), now + SECOND, 0);
+    tell(&mut peers, vec![], now + SECOND);
+    let _ = peers.poll_dial(now + SECOND * 62);
+    assert!(!peers.members.contains_key(&NodeId(20)));
+}
+
+#[test]
+fn members_that_do_not_answer_leave_the_others_their_turn() {
+    let now = start();
+    let mut peers = node(&[], now);
+    peers.settings.members_max = 1000;
+    assert_eq!(admit(&mut peers, candidate(40, 1), 40, now), Admission::Up);
+    let dead: BTreeSet<_> = (100..300).collect();
+    tell(
+        &mut peers,
+        dead.iter().map(|id| member(*id, 1)).collect(),
+        now,
+    );
+    let mut dialled = BTreeSet::new();
+    let mut under_way = VecDeque::new();
+    for second in 0..120 {
+        let at = now + SECOND * second;
+        while let Some((since, _)) = under_way.front()
+            && *since + SECOND * 5 <= at
+            && let Some((_, target)) = under_way.pop_front()
+        {
+            peers.handle_dialled(target, Dialled::Failed(lost().into()), at, 0);
+        }
+        while let Some(target) = peers.poll_dial(at) {
+            dialled.extend(target.member.map(|id| id.0));
+            under_way.push_back((at, target));
+        }
+    }
+    assert_eq!(dialled, dead);
+}
+
+#[test]
 fn members_that_are_heard_of_are_dialled_and_forgotten_in_time() {
     let now = start();
     let mut peers = node_with_a_teller(now);
@@ -239,13 +332,10 @@ fn members_that_are_heard_of_are_dialled_and_forgotten_in_time() {
     // This node decides about 20, and leaves the first try to 5.
     assert_eq!(dial_in_vain(&mut peers, now), Some(addr(20)));
     assert_eq!(peers.poll_dial(now), None);
-    let target = peers.poll_dial(now + SECOND).expect("due");
-    let target = match target.addr == addr(5) {
-        true => target,
-        false => peers.poll_dial(now + SECOND).expect("both are due"),
-    };
-    assert_eq!(target.addr, addr(5));
-    peers.handle_dialled(target, Dialled::Failed(lost().into()), now + SECOND, 0);
+    // The longest due comes first.
+    for id in [20, 5] {
+        assert_eq!(dial_in_vain(&mut peers, now + SECOND), Some(addr(id)));
+    }
     // For as long as another is linked with it, it is not forgotten.
     for hour in 1..4 {
         assert!(dial_in_vain(&mut peers, now + SECOND * 3600 * hour).is_some());
