@@ -308,6 +308,9 @@ impl About {
         if self.kind == PeerKind::Client && !self.hosts.is_empty() {
             return Err("a client that hosts interfaces".to_owned());
         }
+        if self.kind == PeerKind::Client && self.listen.is_some() {
+            return Err("a client that says where it can be reached".to_owned());
+        }
         Ok(())
     }
 }

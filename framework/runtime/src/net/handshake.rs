@@ -74,25 +74,19 @@ pub(super) async fn greet(
         name: theirs.about.name.clone(),
         incarnation: theirs.about.incarnation,
     };
-    let is_self = (met.id, met.incarnation) == (ours.about.id, ours.about.incarnation);
-    let refused = |why: LinkRefusal| Refused {
-        peer: Some(met.clone()),
-        by_peer: false,
-        why: why.into(),
-    };
-    if is_self {
-        return Err(refused(LinkRefusal::new(
-            Code::DuplicateNode,
-            "this is the node itself",
-        )));
-    }
-    let certified = certificate_names(connection).map_err(refused)?;
-    let accepted = ours.check(&theirs, &certified.peer).map_err(refused)?;
+    let certified = certificate_names(connection).map_err(LinkDown::from)?;
+    let accepted = ours
+        .check(&theirs, &certified.peer)
+        .map_err(|why| Refused {
+            // Who it is decides where is dialled later, so it is told of a hello that the
+            // certificate bears out, and of no other. That it has this node's name, as the node
+            // itself has, is found last.
+            peer: (why.code == Code::DuplicateNode).then_some(met),
+            by_peer: false,
+            why: why.into(),
+        })?;
     if dialled && theirs.about.kind == PeerKind::Client {
-        return Err(refused(LinkRefusal::new(
-            Code::KindMismatch,
-            "a client was dialled",
-        )));
+        return Err(LinkDown::new(Code::KindMismatch, "a client was dialled").into());
     }
     let peer = PeerInfo::new(theirs.about, certified, connection.remote_address());
     Ok(Greeted {

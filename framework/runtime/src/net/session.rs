@@ -136,6 +136,8 @@ impl Session {
                     if let Err(why) = self.handle_control(frame) {
                         return self.link.close(why);
                     }
+                    // A packet is full of pings, and what is there is read without a wait.
+                    tokio::task::coop::consume_budget().await;
                 }
                 Ok(None) => return,
                 Err(why) => return self.link.close(why),
@@ -167,10 +169,16 @@ impl Session {
 
     async fn accept_lanes(self) {
         let mut seen = vec![false; usize::from(self.link.accepted().lanes)];
+        let within = self.mesh.config.hello_timeout;
         while let Ok(mut recv) = self.link.connection.accept_uni().await {
             let mut preface = [0; 2];
-            if let Err(error) = recv.read_exact(&mut preface).await {
-                return self.link.close(exact_error(&error));
+            match tokio::time::timeout(within, recv.read_exact(&mut preface)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return self.link.close(exact_error(&error)),
+                Err(_) => {
+                    let detail = format!("a one-way stream did not say what it is in {within:?}");
+                    return self.link.close(LinkDown::new(Code::PeerAbuse, detail));
+                }
             }
             let [kind, number] = preface;
             match seen.get_mut(usize::from(number)) {

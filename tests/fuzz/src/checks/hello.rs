@@ -126,7 +126,7 @@ fn hello(of: &str, cluster: &str, kind: PeerKind) -> Hello {
             lanes: 2,
             frame_bytes_max: 65536,
             body_bytes_max: 1 << 20,
-            listen: Some("10.0.0.1:7400".parse().expect("an address")),
+            listen: (kind == PeerKind::Node).then(|| "10.0.0.1:7400".parse().expect("an address")),
             hosts: match kind {
                 PeerKind::Node => vec![interface],
                 PeerKind::Client => Vec::new(),

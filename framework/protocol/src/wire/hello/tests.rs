@@ -73,6 +73,7 @@ fn a_client_is_accepted_by_a_node_and_not_by_a_client() {
     let (node, mut client) = (hello("n1"), hello("c1"));
     client.about.kind = PeerKind::Client;
     client.about.hosts.clear();
+    client.about.listen = None;
     node.check(&client, &certificate_of(&client))
         .expect("accepted");
     let mut other = hello("c2");
@@ -144,6 +145,15 @@ fn what_does_not_fit_is_refused_by_name() {
             Code::FrameMalformed,
             refusal(|theirs, certified| {
                 theirs.about.kind = PeerKind::Client;
+                theirs.about.listen = None;
+                certified.kind = PeerKind::Client;
+            }),
+        ),
+        (
+            Code::FrameMalformed,
+            refusal(|theirs, certified| {
+                theirs.about.kind = PeerKind::Client;
+                theirs.about.hosts.clear();
                 certified.kind = PeerKind::Client;
             }),
         ),

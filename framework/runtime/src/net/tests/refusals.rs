@@ -91,6 +91,37 @@ async fn a_hello_with_another_name_than_the_certificate_is_refused() {
     refused(&a, Code::IdentityMismatch).await;
 }
 
+/// It answers where a seed is said to be, and says that it is the one who dials.
+#[tokio::test]
+async fn a_seed_that_lies_about_who_it_is_stays_a_seed() {
+    let shop = authority("shop");
+    let tasks = Tasks::new("liar");
+    let opened = endpoint::open(
+        &quick(),
+        &Env::real(),
+        &node(&shop, "b"),
+        loopback(0),
+        true,
+        &tasks,
+    );
+    let endpoint = opened.expect("an endpoint").endpoint;
+    let addr = endpoint.local_addr().expect("bound");
+    let a = Start::new(node(&shop, "a")).seeds(&[addr]).go();
+    for _ in 0..2 {
+        let dialler = tokio::time::timeout(PATIENCE, endpoint.accept()).await;
+        let dialler = dialler.expect("it is dialled again").expect("open");
+        let rogue = Rogue {
+            tasks: Tasks::new("rogue"),
+            _endpoint: endpoint.clone(),
+            connection: dialler.await.expect("TLS"),
+        };
+        let _control = rogue.say_hello(hello_of(&node(&shop, "a"))).await;
+        assert_eq!(rogue.closed().await.code, Code::IdentityMismatch);
+    }
+    refused(&a, Code::IdentityMismatch).await;
+    tasks.stop(Duration::ZERO).await;
+}
+
 #[tokio::test]
 async fn a_peer_without_a_common_protocol_version_is_refused() {
     let shop = authority("shop");
@@ -355,6 +386,28 @@ async fn a_frame_that_does_not_go_on_closes_the_link() {
         assert_eq!(why.code, Code::PeerAbuse, "{why}");
         assert_eq!(a.seen.down().await, why);
     }
+}
+
+#[tokio::test]
+async fn a_one_way_stream_that_does_not_say_what_it_is_closes_the_link() {
+    let shop = authority("shop");
+    let config = Config {
+        hello_timeout: Duration::from_millis(500),
+        ..quick()
+    };
+    let a = Start {
+        config,
+        ..Start::new(node(&shop, "a"))
+    }
+    .go();
+    let identity = client(&shop, "b");
+    let rogue = Rogue::dial(&identity, a.addr()).await.expect("TLS");
+    let _control = rogue.say_hello(hello_of(&identity)).await;
+    a.seen.linked("b").await;
+    let _begun = rogue.send(&[LANE_STREAM]).await;
+    let why = rogue.closed().await;
+    assert_eq!(why.code, Code::PeerAbuse, "{why}");
+    assert_eq!(a.seen.down().await, why);
 }
 
 /// The stall is counted from the first byte of the frame, whatever else of it comes.
