@@ -28,7 +28,8 @@ use crate::id::{Incarnation, NodeId, NodeName};
 pub enum Control {
     /// The first frame of each side.
     Hello(Box<Hello>),
-    /// The nodes that the sender knows. A node that is not in it may still exist.
+    /// The nodes that the sender knows. A node that is not in it may still exist. Of a longer list
+    /// than [`Limits::members_max`] the first are decoded.
     Members(Vec<MemberInfo>),
     /// The sender leaves the cluster: it takes no new calls, and finishes those it has.
     Leaving,
@@ -108,16 +109,11 @@ impl Control {
             KIND_HELLO => decode_hello(reader, limits),
             KIND_MEMBERS => {
                 let body = reader.take_rest();
-                let members: Vec<MemberInfo> =
+                let mut members: Vec<MemberInfo> =
                     decode_plain(body, &body_limits(body, limits)).map_err(FrameError::Body)?;
-                if members.len() > limits.members_max {
-                    let (len, max) = (members.len(), limits.members_max);
-                    return Err(FrameError::FieldTooLong {
-                        field: "members",
-                        len,
-                        max,
-                    });
-                }
+                // Not refused: the sender knows its own limit, not this one, and would send it again
+                // on every new link.
+                members.truncate(limits.members_max);
                 Ok(Self::Members(members))
             }
             KIND_LEAVING => {
