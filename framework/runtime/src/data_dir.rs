@@ -73,13 +73,19 @@ impl DataDir {
     /// Begins the next life: returns its incarnation, which is on the disk by then.
     ///
     /// # Errors
-    /// `Io`.
+    /// `Io`, or `ConfigInvalid` when the folder is another node's: its lives would be counted on, and
+    /// it would start under this one's name.
     pub(crate) fn begin(
         &self,
         env: &Env,
         folder: &Path,
         name: &str,
     ) -> Result<Incarnation, StartError> {
+        if let Some(last) = self.name.as_deref().filter(|last| *last != name) {
+            return Err(StartError::new(Code::ConfigInvalid, subject(folder))
+                .with_detail(format!("it is the folder of `{last}`, this is `{name}`"))
+                .with_advice("give each node a folder of its own"));
+        }
         let next = Incarnation(
             self.last
                 .0
@@ -140,6 +146,19 @@ const LIFE_BYTES_MAX: usize = 256;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_folder_of_another_node_is_refused_and_left_as_it_was() {
+        let (env, made) = (Env::real(), tempfile::tempdir().expect("made"));
+        let begin = |name: &str| DataDir::open(&env, made.path())?.begin(&env, made.path(), name);
+        let first = begin("n1").expect("it is new");
+        let error = begin("n2").expect_err("it is of n1");
+        assert_eq!(error.code(), Code::ConfigInvalid);
+        let text = error.to_string();
+        let told = ": it is the folder of `n1`, this is `n2`; give each node a folder of its own";
+        assert!(text.ends_with(told), "{text}");
+        assert!(begin("n1").expect("its own") > first);
+    }
 
     #[test]
     fn only_what_was_written_is_read() {
