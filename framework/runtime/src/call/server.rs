@@ -215,9 +215,13 @@ impl Frames for Gate {
             StreamFor::Call => |session| &session.streams,
             StreamFor::Reply => |session| &session.reply_streams,
         };
-        if streams(session).accepted(call, send, recv, self.hub.now()) {
-            let sweep = sweep(session.clone(), streams);
-            self.hub.tasks().spawn("stray-streams", sweep);
+        match streams(session).accepted(call, send, recv, self.hub.now()) {
+            Ok(true) => {
+                let sweep = sweep(session.clone(), streams);
+                self.hub.tasks().spawn("stray-streams", sweep);
+            }
+            Ok(false) => {}
+            Err(_) => link.close(used_twice(call)),
         }
     }
 }

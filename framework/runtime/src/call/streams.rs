@@ -49,28 +49,41 @@ enum Meeting<S, R> {
 impl<S, R> Streams<S, R> {
     /// Takes in a stream that the peer opened. Returns true when somebody has to call
     /// [`sweep`](Self::sweep) from now on.
-    #[must_use]
-    pub(crate) fn accepted(&self, call: CallId, send: S, recv: R, now: Time) -> bool {
+    ///
+    /// # Errors
+    /// [`NotEntered::Twice`] when one of this number waits for its call already. Were one of the two
+    /// given back, a peer could open them for one number as fast as it can, and hold none.
+    pub(crate) fn accepted(
+        &self,
+        call: CallId,
+        send: S,
+        recv: R,
+        now: Time,
+    ) -> Result<bool, NotEntered> {
         let mut inner = self.lock();
         if inner.take_unwanted(call) {
             // Dropping the halves resets the stream.
-            return false;
+            return Ok(false);
         }
         match inner.meetings.remove(&call) {
             Some(Meeting::Expected(sender, receiver)) => {
                 // A half that nobody waits for is dropped, which resets it.
                 let _ = sender.send(send);
                 let _ = receiver.send(recv);
-                false
+                Ok(false)
             }
-            Some(Meeting::Accepted { .. }) | None => {
+            Some(earlier @ Meeting::Accepted { .. }) => {
+                inner.meetings.insert(call, earlier);
+                Err(NotEntered::Twice)
+            }
+            None => {
                 let stray = Meeting::Accepted {
                     send,
                     recv,
                     at: now,
                 };
                 inner.meetings.insert(call, stray);
-                !std::mem::replace(&mut inner.swept, true)
+                Ok(!std::mem::replace(&mut inner.swept, true))
             }
         }
     }
@@ -207,12 +220,31 @@ mod tests {
         assert_eq!(twice, NotEntered::Twice);
         let full = streams.expect(CallId(8), 1).expect_err("one waits");
         assert_eq!(full, NotEntered::Full);
-        assert!(!streams.accepted(CALL, "send", "recv", Time::ZERO));
+        assert_eq!(
+            streams.accepted(CALL, "send", "recv", Time::ZERO),
+            Ok(false)
+        );
         assert_eq!(halves.send.try_recv(), Ok("send"));
         assert_eq!(halves.recv.try_recv(), Ok("recv"));
-        assert!(streams.accepted(CALL, "send", "recv", Time::ZERO));
+        assert_eq!(streams.accepted(CALL, "send", "recv", Time::ZERO), Ok(true));
         let mut halves = streams.expect(CALL, MOST).expect("a new one");
         assert_eq!(halves.recv.try_recv(), Ok("recv"));
+        assert_eq!(streams.len(), 0);
+    }
+
+    #[test]
+    fn a_second_stream_of_one_number_is_refused_and_the_first_is_kept() {
+        let streams = streams();
+        assert_eq!(
+            streams.accepted(CALL, "first", "first", Time::ZERO),
+            Ok(true)
+        );
+        assert_eq!(
+            streams.accepted(CALL, "second", "second", Time::ZERO),
+            Err(NotEntered::Twice)
+        );
+        let mut halves = streams.expect(CALL, MOST).expect("its call");
+        assert_eq!(halves.recv.try_recv(), Ok("first"));
         assert_eq!(streams.len(), 0);
     }
 
@@ -221,7 +253,10 @@ mod tests {
         let streams = streams();
         drop(streams.expect(CALL, MOST));
         streams.forget(CALL);
-        assert!(!streams.accepted(CALL, "send", "recv", Time::ZERO));
+        assert_eq!(
+            streams.accepted(CALL, "send", "recv", Time::ZERO),
+            Ok(false)
+        );
         assert_eq!(streams.len(), 0);
     }
 
@@ -233,9 +268,12 @@ mod tests {
             drop(streams.expect(CallId(call), MOST));
             streams.forget(CallId(call));
         }
-        assert!(streams.accepted(CALL, "send", "recv", Time::ZERO));
+        assert_eq!(streams.accepted(CALL, "send", "recv", Time::ZERO), Ok(true));
         let later = Time::ZERO + STRAY_MAX / 2;
-        assert!(!streams.accepted(CallId(5000), "send", "recv", later));
+        assert_eq!(
+            streams.accepted(CallId(5000), "send", "recv", later),
+            Ok(false)
+        );
         assert!(streams.sweep(later));
         assert_eq!(streams.len(), 2);
         assert!(streams.sweep(Time::ZERO + STRAY_MAX), "one is left");
