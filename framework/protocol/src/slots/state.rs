@@ -307,6 +307,10 @@ impl State {
             return Err(Refusal::BatchTooLarge);
         }
         self.check_target(group, to)?;
+        // BEFORE any is given: a command that is refused changes nothing.
+        for (slot, _) in slots {
+            self.entry(SlotId { group, slot: *slot })?;
+        }
         let mut events = Vec::new();
         for (slot, epoch) in slots {
             let id = SlotId { group, slot: *slot };

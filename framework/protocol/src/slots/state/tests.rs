@@ -85,6 +85,14 @@ fn a_slot_comes_back_under_a_higher_epoch_and_late_words_of_a_stop_are_refused()
 }
 
 #[test]
+fn slots_of_whom_one_is_unknown_are_not_assigned_in_part() {
+    let mut state = cluster(1, 8);
+    let refusal = refuse(&mut state, &assign([1, 2, 64], 0, 1));
+    assert!(refusal.contains("64"), "{refusal}");
+    accept(&mut state, &assign([1, 2], 0, 1));
+}
+
+#[test]
 fn a_slot_that_has_lost_both_is_an_orphan_and_is_assigned() {
     let mut state = cluster(3, 8);
     accept(&mut state, &assign([0], 0, 1));
