@@ -41,6 +41,35 @@ async fn a_storm_of_resets_closes_the_link_with_a_reason() {
     others.leave().await;
 }
 
+/// Streams that say whose they are are given up by nobody, and a second one would make room for the next.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_of_streams_for_one_call_closes_the_link_with_a_reason() {
+    let target = Target::start().await;
+    let others = Others::new(&target).await;
+    let blow = async |_| {
+        let link = Linked::client(&target, "mallory").await;
+        let preface = [&[0], &7_u64.to_le_bytes()[..]].concat();
+        let storm = async {
+            while let Some((mut send, recv)) = link.open().await {
+                let _ = send.write_all(&preface).await;
+                let _ = send.finish();
+                drop(recv);
+            }
+        };
+        let (_, seen) = tokio::join!(storm, link.rogue.closed());
+        let twice = "the number 7 of a call is in use".to_owned();
+        assert_eq!(seen, Seen::Closed(Code::FrameMalformed, twice));
+    };
+    let blows = others
+        .endure("a storm of streams for one call", 2, blow)
+        .await;
+    target
+        .counts("callboard_links_refused{code=\"CB2009\"}", blows)
+        .await;
+    target.bound.check(target.process());
+    others.leave().await;
+}
+
 /// Opens streams and resets them until the node closes; returns how it ended.
 pub async fn resets(target: &Target, name: &str) -> Seen {
     let link = match Linked::attempt(target, name).await {
