@@ -19,6 +19,7 @@ const RUNTIME_LAYERS: &[(&str, &[&str])] = &[
     ("actor", &["task"]),
     ("net", &["env", "task"]),
     ("data_dir", &["env", "net"]),
+    ("control", &["env"]),
     ("fuzzing", &["net", "data_dir"]),
     ("call", &["env", "task", "telemetry", "actor", "net"]),
     ("service", &["env", "task", "telemetry", "actor", "call"]),
@@ -89,6 +90,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("quinn_udp", &["framework/runtime/src/env/real/"]),
     ("getrandom", &["framework/runtime/src/env/real/"]),
     ("prometheus_client", &["framework/runtime/src/telemetry/"]),
+    ("raft", &["framework/runtime/src/control/"]),
+    ("slog", &["framework/runtime/src/control/"]),
     ("postcard", &["framework/protocol/src/wire/codec.rs"]),
     (
         "xxhash_rust",
@@ -97,6 +100,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "framework/protocol/src/wire/shape.rs",
             "framework/protocol/src/slots/",
             "framework/protocol/src/placement/",
+            "framework/runtime/src/control/",
         ],
     ),
 ];

@@ -10,6 +10,7 @@
 mod actor;
 mod call;
 mod client;
+pub mod control;
 mod data_dir;
 mod derived;
 pub mod env;

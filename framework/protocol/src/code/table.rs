@@ -284,4 +284,7 @@ codes! {
     Io = 3011 "io", Us, NotSent, Never,
         "a file could not be read or written",
         "check that the path is right, that this user may use it, and that the disk has room";
+    LogUnreadable = 3012 "log-unreadable", Us, NotSent, Never,
+        "the log of the control group cannot be read",
+        "let the node join with an empty data directory, under another name if it held a voter's seat";
 }

@@ -38,17 +38,24 @@ pub enum Bug {
     LeakedSlot,
     /// A call is sent without being entered in the deadline wheel.
     ForgottenDeadline,
+    /// A member of the control group answers for entries that its disk has not synced. The tests of
+    /// `control` plant it, and the next; the simulator's nodes have no group.
+    UnsyncedAck,
+    /// The leader of the control group answers a read without asking a quorum.
+    RenewalWithoutRead,
 }
 
 impl Bug {
     /// Every bug that can be planted, in the order of the declaration.
-    pub const ALL: [Bug; 6] = [
+    pub const ALL: [Bug; 8] = [
         Bug::WrongReply,
         Bug::LostCancel,
         Bug::UnsafeRetry,
         Bug::ReorderedLane,
         Bug::LeakedSlot,
         Bug::ForgottenDeadline,
+        Bug::UnsyncedAck,
+        Bug::RenewalWithoutRead,
     ];
 
     /// The name the simulator's command line uses, in kebab case.
@@ -60,6 +67,8 @@ impl Bug {
             Bug::ReorderedLane => "reordered-lane",
             Bug::LeakedSlot => "leaked-slot",
             Bug::ForgottenDeadline => "forgotten-deadline",
+            Bug::UnsyncedAck => "unsynced-ack",
+            Bug::RenewalWithoutRead => "renewal-without-read",
         }
     }
 }
