@@ -4,7 +4,8 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use callboard_protocol::time::Time;
-use tokio_util::sync::CancellationToken;
+
+use super::life::Life;
 
 /// How a turn ended, as far as the actor has to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +44,7 @@ pub(crate) trait Behaviour: Sized + Send + Sync + 'static {
     /// the time has to be asked for.
     fn admit(world: &Self::World, item: Self::Item, now: Option<Time>) -> Option<Self::Item>;
     /// Makes a seat, in which one turn runs at a time; `life` ends with the incarnation.
-    fn seat(world: &Arc<Self::World>, life: &Arc<CancellationToken>) -> Self::Seat;
+    fn seat(world: &Arc<Self::World>, life: &Arc<Life>) -> Self::Seat;
     /// Returns when the last turn in the seat ended, if it did.
     fn ended_at(seat: &Self::Seat) -> Option<Time>;
     /// Runs a turn beside others; gives its seat back.

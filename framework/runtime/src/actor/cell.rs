@@ -13,11 +13,11 @@ use std::{
 use callboard_protocol::{id::ActorAddr, policy::wait_max, time::Time};
 use ractor::ActorCell;
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
 use super::{
     Settings,
     backlog::Backlog,
+    life::Life,
     mailbox::{Mailbox, Refusal},
 };
 
@@ -64,7 +64,7 @@ pub(super) struct Residence {
     /// The ractor actor that runs the turns.
     pub(super) actor: Option<ActorCell>,
     /// Ends what the incarnation started: its streams and timers.
-    pub(super) token: Arc<CancellationToken>,
+    pub(super) life: Arc<Life>,
 }
 
 impl<T> Cell<T> {
@@ -200,9 +200,9 @@ impl<T> Cell<T> {
         self.stopping.load(Ordering::Acquire)
     }
 
-    /// Returns the token of the current incarnation.
-    pub(crate) fn token(&self) -> Arc<CancellationToken> {
-        self.residence().token.clone()
+    /// Returns the life of the current incarnation.
+    pub(crate) fn life(&self) -> Arc<Life> {
+        self.residence().life.clone()
     }
 
     /// Notes why it is given up, BEFORE it is ended, so that whoever sees the end sees the reason.

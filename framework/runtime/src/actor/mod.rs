@@ -2,6 +2,7 @@
 //!
 //! | file | its job |
 //! | --- | --- |
+//! | `life` | how long an incarnation lasts |
 //! | `cell` | what stays of an actor across restarts: address, mailbox, fate |
 //! | `mailbox` | the bounded queue |
 //! | `backlog` | how long a newcomer would wait in it |
@@ -17,6 +18,7 @@ mod backlog;
 mod behaviour;
 mod cell;
 mod guardian;
+mod life;
 mod mailbox;
 mod resident;
 mod settings;
@@ -27,6 +29,7 @@ pub use behaviour::TurnEnd;
 pub(crate) use behaviour::{Behaviour, Unrun};
 pub(crate) use cell::{Cell, Ended};
 pub(crate) use guardian::{Child, Guardian, Surroundings};
+pub(crate) use life::Life;
 pub(crate) use mailbox::{MessageKey, Refusal};
 pub(crate) use resident::Job;
 pub use settings::Settings;

@@ -85,8 +85,8 @@ impl<B: Behaviour> Job<B> {
     /// Ends what the incarnation started: its streams, timers and children.
     fn incarnation_over(&self) {
         let mut residence = self.cell.residence();
-        residence.token.cancel();
-        residence.token = Arc::default();
+        residence.life.end();
+        residence.life = Arc::default();
         drop(residence);
         B::incarnation_ended(&self.world);
     }
@@ -156,7 +156,7 @@ impl<B: Behaviour> Child for Job<B> {
         for item in self.cell.mailbox.drain() {
             B::refuse(&self.world, item, unrun);
         }
-        self.cell.residence().token.cancel();
+        self.cell.residence().life.end();
         B::ended(&self.world, why);
     }
 

@@ -18,11 +18,10 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 
-use tokio_util::sync::CancellationToken;
-
 use super::{
     behaviour::{Behaviour, TurnEnd},
     cell::Cell,
+    life::Life,
     mailbox::Popped,
 };
 
@@ -47,14 +46,14 @@ pub(super) async fn run<B: Behaviour>(
     cell: &Cell<B::Item>,
     world: &Arc<B::World>,
 ) -> Exit {
-    let life = cell.token();
+    let life = cell.life();
     let mut seat = None;
     let mut now = None;
     loop {
         // Turns that never wait must let other tasks, and a kill, in between.
         let paused = waits(pin!(tokio::task::consume_budget())).await.1;
         // A killed incarnation leaves what waits to the next one.
-        if life.is_cancelled() {
+        if life.is_over() {
             return Exit::Drained;
         }
         let (item, waited) = waits(pin!(next(cell))).await;
@@ -89,7 +88,7 @@ async fn run_readers<B: Behaviour>(
     cell: &Cell<B::Item>,
     world: &Arc<B::World>,
     first: B::Item,
-    life: &Arc<CancellationToken>,
+    life: &Arc<Life>,
     spare: &mut Option<B::Seat>,
 ) -> TurnEnd {
     let mut waiting = Waiting::default();
@@ -118,7 +117,7 @@ async fn run_readers<B: Behaviour>(
             if let Poll::Ready(Some((end, _))) = waiting.poll_next(cx) {
                 return Poll::Ready(Step::Ended(end));
             }
-            if waiting.len() < cell.settings().readers && !life.is_cancelled() {
+            if waiting.len() < cell.settings().readers && !life.is_over() {
                 let popped = cell.mailbox.poll_pop(cx, |item| !B::exclusive(item));
                 if let Poll::Ready(Popped::Message(item)) = popped {
                     return Poll::Ready(Step::Admitted(item));

@@ -19,7 +19,6 @@ use tokio::{
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
 };
-use tokio_util::sync::CancellationToken;
 
 use crate::task::Tasks;
 
@@ -27,6 +26,7 @@ use super::{
     Settings,
     behaviour::Behaviour,
     cell::Cell,
+    life::Life,
     turns::{next, waits},
 };
 
@@ -40,7 +40,7 @@ pub(super) async fn run<B: Behaviour>(
     tasks: &Tasks,
 ) {
     let desks = Arc::new(Semaphore::new(Handle::current().metrics().num_workers()));
-    let life = cell.token();
+    let life = cell.life();
     loop {
         // Both are taken BEFORE the message, so that one that waits can still be withdrawn.
         let Ok(place) = places.clone().acquire_owned().await else {
@@ -79,7 +79,7 @@ struct Worker<B: Behaviour> {
     state: Arc<B>,
     cell: Arc<Cell<B::Item>>,
     world: Arc<B::World>,
-    life: Arc<CancellationToken>,
+    life: Arc<Life>,
 }
 
 impl<B: Behaviour> Worker<B> {
@@ -99,7 +99,7 @@ impl<B: Behaviour> Worker<B> {
                     Poll::Ready(ended) => spare = ended.ok().map(|(_, seat)| seat),
                     Poll::Pending => {
                         drop(desk);
-                        let _ = select(turn, pin!(self.life.cancelled())).await;
+                        let _ = select(turn, pin!(self.life.ended())).await;
                         return;
                     }
                 }
@@ -109,7 +109,7 @@ impl<B: Behaviour> Worker<B> {
             } else {
                 now = spare.as_ref().and_then(B::ended_at);
             }
-            if self.life.is_cancelled() {
+            if self.life.is_over() {
                 // What waits is left to the next incarnation.
                 return;
             }

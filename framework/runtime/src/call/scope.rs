@@ -21,8 +21,9 @@ use callboard_protocol::{
     time::Time,
     wire::header::{CHAIN_MAX, Chain as WireChain, ChainLink, TraceContext},
 };
-use tokio_util::sync::CancellationToken;
 use tracing::Span;
+
+use crate::actor::Life;
 
 use super::{face::Face, hub::Hub, interface::MethodSpec, meta::Meta};
 
@@ -44,7 +45,7 @@ pub(crate) struct Turn {
     /// What counts the turns; nothing for an interface that cannot be called.
     face: Option<Arc<Face>>,
     /// Ends with the actor's incarnation.
-    life: Arc<CancellationToken>,
+    life: Arc<Life>,
     /// Counts the tasks that go on for the actor AFTER the turn.
     streams: Arc<AtomicUsize>,
     now: This,
@@ -102,7 +103,7 @@ impl Turn {
         hub: Arc<Hub>,
         actor: Option<ChainLink>,
         face: Option<Arc<Face>>,
-        life: Arc<CancellationToken>,
+        life: Arc<Life>,
         streams: Arc<AtomicUsize>,
     ) -> Self {
         Self {
@@ -286,7 +287,7 @@ pub(crate) fn spawn(name: &'static str, future: impl Future<Output = ()> + Send 
         let _open = open;
         tokio::select! {
             biased;
-            () = life.cancelled() => {}
+            () = life.ended() => {}
             () = future => {}
         }
     });

@@ -35,7 +35,7 @@ trait Residence<A: Definition>: Send + Sync {
     fn key(&self) -> &A::Key;
     fn children(&self) -> crate::actor::Guardian;
     fn new_group(&self, strategy: Strategy) -> crate::actor::Guardian;
-    fn life(&self) -> Arc<tokio_util::sync::CancellationToken>;
+    fn life(&self) -> Arc<crate::actor::Life>;
 }
 
 impl<A: Definition> Ctx<A> {
@@ -171,7 +171,7 @@ impl<A: Definition> Ctx<A> {
             };
             tokio::select! {
                 biased;
-                () = life.cancelled() => {}
+                () = life.ended() => {}
                 () = wait_and_run => {}
             }
         });
@@ -200,7 +200,7 @@ impl<A: Definition> Ctx<A> {
             };
             tokio::select! {
                 biased;
-                () = life.cancelled() => {}
+                () = life.ended() => {}
                 () = run => {}
             }
         });
@@ -259,8 +259,8 @@ impl<A: Handlers> Residence<A> for World<A> {
         World::new_group(self, strategy)
     }
 
-    fn life(&self) -> Arc<tokio_util::sync::CancellationToken> {
-        self.cell.token()
+    fn life(&self) -> Arc<crate::actor::Life> {
+        self.cell.life()
     }
 }
 

@@ -12,12 +12,11 @@ use callboard_protocol::{
     time::Time,
     wire::header::ChainLink,
 };
-use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use crate::{
     actor::{
-        Behaviour, Cell, Child, Ended, Guardian, Job, Refusal, TurnEnd, Unrun, service_places,
+        Behaviour, Cell, Child, Ended, Guardian, Job, Life, Refusal, TurnEnd, Unrun, service_places,
     },
     call::{
         Face, Hub, Interface, Kind, Meta, Queued, Turn, interface_id, quarantined, refused, span,
@@ -197,7 +196,7 @@ impl<A: Handlers> Behaviour for Instance<A> {
         Some(item)
     }
 
-    fn seat(world: &Arc<World<A>>, life: &Arc<CancellationToken>) -> Seat<A> {
+    fn seat(world: &Arc<World<A>>, life: &Arc<Life>) -> Seat<A> {
         let actor = (A::KIND != Kind::Service).then(|| world.link());
         let turn = Turn::new(
             world.hub.clone(),
