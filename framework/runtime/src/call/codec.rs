@@ -1,7 +1,11 @@
 //! Bodies to bytes and back, with the limits of this node, and with the node at hand to the refs
 //! inside a body while it is decoded.
 
-use std::{cell::RefCell, mem, sync::Arc};
+use std::{
+    cell::{Cell, RefCell},
+    mem,
+    sync::{Arc, Weak},
+};
 
 use bytes::Bytes;
 use callboard_protocol::{
@@ -21,12 +25,31 @@ use super::{face::FaceMethod, hub::Hub, interface::MethodSpec};
 thread_local! {
     /// The node whose bytes are being decoded on this thread. Decoding does not await, so the value
     /// cannot leak into another task.
-    static DECODING: RefCell<Option<Arc<Hub>>> = const { RefCell::new(None) };
+    static DECODING: Slot = const { Slot::new() };
+}
+
+/// A thread's place for a node.
+///
+/// A thread mostly decodes for one node, and few bodies have refs. So the node stays in its place
+/// from one body to the next, where it keeps nothing but its own memory, and a body only says that
+/// the place is in use: no count of the node's owners is moved.
+struct Slot {
+    hub: RefCell<Weak<Hub>>,
+    in_use: Cell<bool>,
+}
+
+impl Slot {
+    const fn new() -> Self {
+        Self {
+            hub: RefCell::new(Weak::new()),
+            in_use: Cell::new(false),
+        }
+    }
 }
 
 /// Returns the node whose bytes this thread decodes, for refs inside a body.
 pub(crate) fn decoding_hub() -> Option<Arc<Hub>> {
-    DECODING.with_borrow(Clone::clone)
+    DECODING.with(|slot| slot.in_use.get().then(|| slot.hub.borrow().upgrade())?)
 }
 
 /// Decodes the arguments of a call.
@@ -353,18 +376,35 @@ fn over_cap(spec: &'static MethodSpec, code: Code, error: &EncodeError) -> CallE
     ))
 }
 
-/// Puts the node into the thread's slot and the earlier one back at the end.
-struct Scope(Option<Arc<Hub>>);
+/// Puts the node into the thread's slot, and at the end the slot back into the state it was in.
+struct Scope {
+    was_in_use: bool,
+    /// The node that was there, if it was another one.
+    earlier: Option<Weak<Hub>>,
+}
 
 impl Scope {
     fn enter(hub: &Arc<Hub>) -> Self {
-        Self(DECODING.replace(Some(hub.clone())))
+        DECODING.with(|slot| {
+            let is_there = slot.hub.borrow().as_ptr() == Arc::as_ptr(hub);
+            Self {
+                was_in_use: slot.in_use.replace(true),
+                earlier: (!is_there).then(|| slot.hub.replace(Arc::downgrade(hub))),
+            }
+        })
     }
 }
 
 impl Drop for Scope {
     fn drop(&mut self) {
-        DECODING.set(self.0.take());
+        DECODING.with(|slot| {
+            slot.in_use.set(self.was_in_use);
+            if self.was_in_use
+                && let Some(earlier) = self.earlier.take()
+            {
+                slot.hub.replace(earlier);
+            }
+        });
     }
 }
 

@@ -43,7 +43,8 @@ pub(super) async fn receive_bodies(session: Arc<Session>, first: Arrived) {
             Ok((body, None)) => dispatch_with_room(&session, call, body).await,
             // A large body does not wait for room in a mailbox: it would keep that of all others.
             Ok((mut body, Some(taken))) => {
-                if let Some(call) = dispatch(&session.hub, call, &mut body) {
+                let targets = &mut Targets::default();
+                if let Some(call) = dispatch(&session.hub, targets, call, &mut body) {
                     let error = node_error(&session.hub, Code::MailboxFull);
                     let error = error.with_detail("a large body does not wait for room in it");
                     refuse(

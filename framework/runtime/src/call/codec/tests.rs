@@ -1,6 +1,7 @@
 use callboard_protocol::wire::LONG_BYTES_MIN;
 
 use super::*;
+use crate::{call::CallLimits, env::Env, task::Tasks};
 
 #[test]
 fn a_long_text_is_copied_once_and_the_rest_is_one_piece() {
@@ -46,4 +47,48 @@ fn bytes_are_lent_and_not_copied() {
     let places: Vec<_> = frame[1..].iter().map(|part| part.as_ptr()).collect();
     assert_eq!(places.len(), 5);
     assert_eq!((places[1], places[3]), (body.as_ptr(), body.as_ptr()));
+}
+
+fn hub(name: &str) -> Arc<Hub> {
+    let me = crate::call::Me {
+        id: callboard_protocol::id::NodeId(1),
+        name: name.to_owned(),
+        incarnation: callboard_protocol::id::Incarnation(1),
+        kind: callboard_protocol::wire::hello::PeerKind::Node,
+    };
+    let timeout = std::time::Duration::from_secs(3);
+    Hub::new(
+        me,
+        Env::real(),
+        Tasks::new("codec"),
+        Default::default(),
+        CallLimits::default(),
+        Default::default(),
+        timeout,
+    )
+}
+
+fn name() -> Option<String> {
+    decoding_hub().map(|hub| hub.me().name.clone())
+}
+
+#[tokio::test]
+async fn refs_find_the_node_of_the_innermost_body_and_none_outside() {
+    let (one, two) = (hub("one"), hub("two"));
+    for _ in 0..2 {
+        assert_eq!(name(), None);
+        let outer = Scope::enter(&one);
+        assert_eq!(name().as_deref(), Some("one"));
+        for inner in [&two, &one] {
+            let scope = Scope::enter(inner);
+            assert_eq!(name().as_ref(), Some(&inner.me().name));
+            drop(scope);
+            assert_eq!(name().as_deref(), Some("one"));
+        }
+        drop(outer);
+        assert_eq!(name(), None, "what is decoded later has no node");
+    }
+    let owners = Arc::strong_count(&two);
+    drop(Scope::enter(&two));
+    assert_eq!(Arc::strong_count(&two), owners, "the slot owns no node");
 }
