@@ -40,6 +40,12 @@ impl Durations {
             count.fetch_add(1, Ordering::Relaxed);
         }
     }
+
+    /// Returns how many durations were noted.
+    pub(super) fn count(&self) -> u64 {
+        let counts = self.0.all().flat_map(|part| &part.counts);
+        counts.map(|count| count.load(Ordering::Relaxed)).sum()
+    }
 }
 
 impl EncodeMetric for Durations {

@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -17,7 +17,11 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::{durations::Durations, shards::Sharded};
+use super::{
+    durations::Durations,
+    reckoned::{Ends, InFlight},
+    shards::Sharded,
+};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct MethodLabels {
@@ -48,9 +52,7 @@ struct CodeLabels {
 type Times<L> = Family<L, Durations>;
 
 /// Counts what every call does.
-type Often = Counter<u64, Sharded<AtomicU64>>;
-
-type InFlight = Gauge<i64, Sharded<AtomicI64>>;
+pub(super) type Often = Counter<u64, Sharded<AtomicU64>>;
 
 /// What a link looked like at the moment of a scrape.
 #[derive(Clone, Debug, Default)]
@@ -219,12 +221,16 @@ impl Metrics {
         let labels = MethodLabels {
             method: format!("{interface}/{method}"),
         };
+        let calls = self.calls.get_or_create(&labels).clone();
+        let durations = self.durations.get_or_create(&labels).clone();
+        let in_flight = self.in_flight.get_or_create(&labels).clone();
+        in_flight.follows(&calls, &durations);
         MethodMetrics {
-            calls: self.calls.get_or_create(&labels).clone(),
+            calls,
             sends: self.sends.get_or_create(&labels).clone(),
             retries: self.retries.get_or_create(&labels).clone(),
-            in_flight: self.in_flight.get_or_create(&labels).clone(),
-            durations: self.durations.get_or_create(&labels).clone(),
+            in_flight,
+            durations,
             errors: self.errors.clone(),
             served: Arc::new(self.served.method(labels.method.clone())),
             method: labels.method,
@@ -390,20 +396,18 @@ impl MethodMetrics {
     #[inline]
     pub(crate) fn began(&self) {
         self.calls.inc();
-        self.in_flight.inc();
     }
 
     /// Counts the end of a call.
     #[inline]
     pub(crate) fn ended(&self, error: Option<Code>, took: Duration) {
-        self.in_flight.dec();
         self.durations.observe(took);
         self.failed(error);
     }
 
     /// Counts that a call was dropped.
     pub(crate) fn dropped(&self) {
-        self.in_flight.dec();
+        self.in_flight.dropped();
     }
 
     /// Counts a call that begins, and that it is dropped, unless it ends.
@@ -466,7 +470,7 @@ impl Drop for CallMetrics<'_> {
 /// What a node counts of the calls that it takes, from peers and from itself.
 #[derive(Clone)]
 struct ServedFamilies {
-    calls: Family<MethodLabels, Often>,
+    calls: Family<MethodLabels, Ends>,
     errors: Family<ErrorLabels, Counter>,
     durations: Times<MethodLabels>,
 }
@@ -495,7 +499,7 @@ impl ServedFamilies {
 pub(crate) struct Served {
     method: String,
     families: ServedFamilies,
-    handles: OnceLock<(Often, Durations)>,
+    handles: OnceLock<(Ends, Durations)>,
 }
 
 impl Served {
@@ -508,11 +512,12 @@ impl Served {
             };
             let calls = self.families.calls.get_or_create(&labels).clone();
             let durations = self.families.durations.get_or_create(&labels).clone();
+            calls.follows(&durations);
             (calls, durations)
         });
-        calls.inc();
-        if let Some(took) = took {
-            durations.observe(took);
+        match took {
+            Some(took) => durations.observe(took),
+            None => calls.without_turn(),
         }
         if let Some(code) = error {
             let labels = ErrorLabels {

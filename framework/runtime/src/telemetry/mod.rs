@@ -6,6 +6,7 @@
 
 mod durations;
 mod metrics;
+mod reckoned;
 mod shards;
 
 pub(crate) use metrics::{LinkSample, MethodMetrics, Metrics, PortSample, Waits};

@@ -4,10 +4,10 @@
 use std::{
     array,
     cell::Cell,
-    sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering},
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
-use prometheus_client::metrics::{counter, gauge};
+use prometheus_client::metrics::counter;
 
 /// A value for each of [`SHARDS`] groups of threads.
 #[derive(Debug)]
@@ -51,35 +51,6 @@ impl counter::Atomic<u64> for Sharded<AtomicU64> {
     }
 }
 
-/// A gauge that is only moved up and down; its parts may be below zero, their sum is what counts.
-impl gauge::Atomic<i64> for Sharded<AtomicI64> {
-    fn inc(&self) -> i64 {
-        self.inc_by(1)
-    }
-
-    fn inc_by(&self, value: i64) -> i64 {
-        self.own().fetch_add(value, Ordering::Relaxed)
-    }
-
-    fn dec(&self) -> i64 {
-        self.dec_by(1)
-    }
-
-    fn dec_by(&self, value: i64) -> i64 {
-        self.own().fetch_sub(value, Ordering::Relaxed)
-    }
-
-    fn set(&self, value: i64) -> i64 {
-        let before = gauge::Atomic::get(self);
-        self.inc_by(value - before);
-        before
-    }
-
-    fn get(&self) -> i64 {
-        self.all().map(|part| part.load(Ordering::Relaxed)).sum()
-    }
-}
-
 /// Returns the group of this thread, below [`SHARDS`]: threads take the groups in turn.
 pub(crate) fn shard() -> usize {
     thread_local! {
@@ -104,27 +75,21 @@ pub(super) const SHARDS: usize = 8;
 mod tests {
     use std::thread;
 
-    use prometheus_client::metrics::{counter::Atomic as _, gauge::Atomic as _};
+    use prometheus_client::metrics::counter::Atomic as _;
 
     use super::*;
 
     #[test]
     fn what_many_threads_added_is_the_sum() {
-        let (counter, gauge) = (Sharded::<AtomicU64>::default(), Sharded::default());
+        let counter = Sharded::<AtomicU64>::default();
         thread::scope(|scope| {
-            for up in 0..2 * SHARDS as i64 {
-                let (counter, gauge) = (&counter, &gauge);
-                scope.spawn(move || {
+            for _ in 0..2 * SHARDS {
+                scope.spawn(|| {
                     counter.inc();
-                    gauge::Atomic::<i64>::inc_by(gauge, up);
-                    // Down on another thread than it went up on.
-                    gauge::Atomic::<i64>::dec_by(gauge, 2 * SHARDS as i64 - 1 - up);
+                    counter.inc_by(2);
                 });
             }
         });
-        assert_eq!(counter.get(), 2 * SHARDS as u64);
-        assert_eq!(gauge.get(), 0);
-        assert_eq!(gauge.set(7), 0);
-        assert_eq!(gauge.get(), 7);
+        assert_eq!(counter.get(), 3 * 2 * SHARDS as u64);
     }
 }
