@@ -51,6 +51,18 @@ pub(crate) enum Popped<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct MessageKey(u64);
 
+impl MessageKey {
+    /// Returns the key with this number.
+    pub(crate) fn of(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Returns its number: messages are counted from zero.
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+}
+
 /// The queue.
 pub(crate) struct Mailbox<T> {
     inbox: Mutex<Inbox<T>>,

@@ -11,7 +11,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -19,7 +19,7 @@ use std::{
 
 use callboard_protocol::{
     code::{CallError, Code},
-    id::CallId,
+    id::{ActorId, CallId, InterfaceId},
     wire::{
         Wire,
         header::{Body, Reply},
@@ -39,6 +39,7 @@ use super::{
     interface::MethodSpec,
     port::panic_text,
     room::Taken,
+    served::Entry,
     session::{Late, Session},
     stream::{Inbound, RemoteSink, pump},
     streams::Halves,
@@ -46,47 +47,60 @@ use super::{
 
 /// A call of the peer that waits or runs here, and the way back to it.
 #[derive(Clone, Debug)]
-pub(crate) struct Arrival(pub(super) Arc<Served>);
+pub(crate) struct Arrival(Arc<Served>);
 
 /// The shared state of an arrival.
-pub(crate) struct Served {
+struct Served {
     session: Arc<Session>,
     id: CallId,
     lane: usize,
     wants_reply: bool,
+    queue: Queue,
+    /// Whether a stream goes with it.
+    streamed: bool,
     cancelled: AtomicBool,
     waker: AtomicWaker,
-    queued: Mutex<Option<(Arc<dyn Withdraw>, MessageKey)>>,
+    /// Whether a turn may have left its waker.
+    waited: AtomicBool,
+    /// The number of its message, while that may still be in the queue.
+    queued: AtomicU64,
     send: Mutex<Option<oneshot::Receiver<SendStream>>>,
     recv: Mutex<Option<oneshot::Receiver<RecvStream>>>,
 }
 
-/// A mailbox that a message can be taken out of.
-pub(crate) trait Withdraw: Send + Sync {
-    /// Takes the message out, unless its turn has begun.
-    fn withdraw(&self, message: MessageKey);
+/// What an arrival is made from.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) id: CallId,
+    pub(super) lane: usize,
+    pub(super) wants_reply: bool,
+    pub(super) queue: Queue,
+    pub(super) stream: Option<Halves>,
+}
+
+/// Whose mailbox a call may wait in.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Queue {
+    /// Nobody's: it is a watch, or for what has no mailbox of its own.
+    Nobody,
+    Service(InterfaceId),
+    Actor(ActorId),
 }
 
 impl Arrival {
-    pub(super) fn new(
-        session: Arc<Session>,
-        id: CallId,
-        lane: usize,
-        wants_reply: bool,
-        stream: Option<Halves>,
-    ) -> Self {
-        let (send, recv) = stream.map(|halves| (halves.send, halves.recv)).unzip();
-        Self(Arc::new(Served {
-            session,
-            id,
-            lane,
-            wants_reply,
-            cancelled: AtomicBool::new(false),
-            waker: AtomicWaker::new(),
-            queued: Mutex::new(None),
-            send: Mutex::new(send),
-            recv: Mutex::new(recv),
-        }))
+    pub(super) fn new(session: Arc<Session>, parts: Parts) -> Self {
+        Self(Arc::new(Served::new(session, parts)))
+    }
+
+    /// Makes an arrival of an earlier one of the session that is over, if nobody has that any more.
+    pub(super) fn renewed(earlier: Option<Self>, session: &Arc<Session>, parts: Parts) -> Self {
+        if let Some(mut earlier) = earlier
+            && let Some(served) = Arc::get_mut(&mut earlier.0)
+        {
+            served.renew(parts);
+            return earlier;
+        }
+        Self::new(session.clone(), parts)
     }
 
     /// Returns whether the caller waits for a reply.
@@ -96,16 +110,24 @@ impl Arrival {
 
     /// Notes how to take the call out of its queue. Called AFTER it was put there; the call may
     /// have run or been cancelled in between, both of which are harmless.
-    pub(crate) fn queued(&self, mailbox: Arc<dyn Withdraw>, message: MessageKey) {
-        let queued = Some((mailbox, message));
-        *self.0.queued.lock().unwrap_or_else(PoisonError::into_inner) = queued;
-        if self.is_cancelled() {
+    pub(crate) fn queued(&self, message: MessageKey) {
+        // Noted BEFORE the look, and looked for AFTER it is cancelled: one of the two sees the other.
+        self.0.queued.store(message.number(), Ordering::SeqCst);
+        if self.0.cancelled.load(Ordering::SeqCst) {
             self.0.withdraw();
         }
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
         self.0.cancelled.load(Ordering::Acquire)
+    }
+
+    /// Ends the call: takes it out of its queue, or wakes its turn to be dropped.
+    pub(super) fn cancel(&self) {
+        let served = &self.0;
+        served.cancelled.store(true, Ordering::SeqCst);
+        served.waker.wake();
+        served.withdraw();
     }
 
     /// Ends when the caller does not wait any more.
@@ -115,6 +137,7 @@ impl Arrival {
 
     /// Becomes ready when the caller does not wait any more.
     pub(crate) fn poll_cancelled(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.waited.store(true, Ordering::Relaxed);
         self.0.waker.register(cx.waker());
         if self.is_cancelled() {
             Poll::Ready(())
@@ -372,6 +395,12 @@ impl Arrival {
     }
 }
 
+impl Entry for Arrival {
+    fn may_stay(&self) -> bool {
+        !self.0.streamed && !self.0.waited.load(Ordering::Relaxed)
+    }
+}
+
 /// A streamed call that has no answer yet.
 struct Unanswered {
     arrival: Option<Arrival>,
@@ -403,25 +432,51 @@ impl Drop for Unanswered {
 }
 
 impl Served {
-    pub(super) fn call(&self) -> CallId {
-        self.id
+    fn new(session: Arc<Session>, parts: Parts) -> Self {
+        let stream = parts.stream.map(|halves| (halves.send, halves.recv));
+        let (send, recv) = stream.unzip();
+        Self {
+            session,
+            id: parts.id,
+            lane: parts.lane,
+            wants_reply: parts.wants_reply,
+            queue: parts.queue,
+            streamed: send.is_some(),
+            cancelled: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+            waited: AtomicBool::new(false),
+            queued: AtomicU64::new(NOT_QUEUED),
+            send: Mutex::new(send),
+            recv: Mutex::new(recv),
+        }
     }
 
-    /// Ends the call: takes it out of its queue, or wakes its turn to be dropped.
-    pub(super) fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Release);
-        self.waker.wake();
-        self.withdraw();
+    /// Becomes the next call, of which nothing is shared yet.
+    fn renew(&mut self, parts: Parts) {
+        let stream = parts.stream.map(|halves| (halves.send, halves.recv));
+        let (send, recv) = stream.unzip();
+        (self.id, self.lane) = (parts.id, parts.lane);
+        (self.wants_reply, self.queue) = (parts.wants_reply, parts.queue);
+        self.streamed = send.is_some();
+        *self.cancelled.get_mut() = false;
+        *self.queued.get_mut() = NOT_QUEUED;
+        *self.send.get_mut().unwrap_or_else(PoisonError::into_inner) = send;
+        *self.recv.get_mut().unwrap_or_else(PoisonError::into_inner) = recv;
     }
 
     fn withdraw(&self) {
-        let queued = self
-            .queued
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some((mailbox, message)) = queued {
-            mailbox.withdraw(message);
+        let number = self.queued.swap(NOT_QUEUED, Ordering::SeqCst);
+        if number == NOT_QUEUED {
+            return;
+        }
+        let hub = &self.session.hub;
+        let host = match self.queue {
+            Queue::Nobody => None,
+            Queue::Service(interface) => hub.host(interface),
+            Queue::Actor(actor) => hub.actor(actor),
+        };
+        if let Some(host) = host {
+            host.withdraw(MessageKey::of(number));
         }
     }
 }
@@ -433,6 +488,9 @@ impl fmt::Debug for Served {
             .finish_non_exhaustive()
     }
 }
+
+/// No message has this number: a mailbox counts them from zero.
+const NOT_QUEUED: u64 = u64::MAX;
 
 /// How long the stream of a call's arguments may be missing: far above what it takes until one of a
 /// hundred is free, far below the deadline that a peer could set.

@@ -82,7 +82,7 @@ async fn dispatch_with_room(session: &Session, call: ArrivedCall, mut body: Enco
             let error = error.with_detail("until the link of its sender was lost");
             return refuse(hub, call.interface, call.method, call.arrival, error);
         }
-        let Some(call) = dispatch(hub, call, &mut body) else {
+        let Some(call) = dispatch(hub, &mut Targets::default(), call, &mut body) else {
             return;
         };
         if call.meta.deadline <= hub.now() {
@@ -125,13 +125,14 @@ async fn receive_body(
 /// The body is taken unless the call is returned.
 pub(super) fn dispatch(
     hub: &Arc<Hub>,
+    targets: &mut Targets,
     arrived: ArrivedCall,
     body: &mut Encoding<'_>,
 ) -> Option<ArrivedCall> {
     if arrived.arrival.is_cancelled() {
         return None;
     }
-    let host = target(hub, &arrived);
+    let host = targets.find(hub, &arrived);
     if let Ok(host) = &host
         && !arrived.arrival.wants_reply()
         && host.is_full()
@@ -154,7 +155,44 @@ pub(super) fn dispatch(
     None
 }
 
-/// Finds what a call is for.
+/// Finds what calls are for. Most calls of a lane are for what the last one was for, which is kept
+/// as long as the node has taken nothing out of its tables.
+#[derive(Debug, Default)]
+pub(super) struct Targets(Option<Last>);
+
+#[derive(Debug)]
+struct Last {
+    target: HeldTarget,
+    interface: InterfaceId,
+    /// What the hub counted before it was looked up.
+    removals: u64,
+    host: Arc<dyn Hosted>,
+}
+
+impl Targets {
+    fn find(&mut self, hub: &Hub, call: &ArrivedCall) -> Result<&Arc<dyn Hosted>, CallError> {
+        let removals = hub.removals();
+        let is_for_last = self.0.as_ref().is_some_and(|last| {
+            last.removals == removals
+                && last.interface == call.interface
+                && last.target == call.pair.target
+        });
+        if !is_for_last {
+            self.0 = None;
+            let host = target(hub, call)?;
+            self.0 = Some(Last {
+                target: call.pair.target.clone(),
+                interface: call.interface,
+                removals,
+                host,
+            });
+        }
+        let host = self.0.as_ref().map(|last| &last.host);
+        host.ok_or_else(|| node_error(hub, Code::NotHosted))
+    }
+}
+
+/// Looks up what a call is for.
 fn target(hub: &Hub, call: &ArrivedCall) -> Result<Arc<dyn Hosted>, CallError> {
     let addr = match &call.pair.target {
         HeldTarget::Service(id) | HeldTarget::Keyed(id, _) => {

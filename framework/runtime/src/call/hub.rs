@@ -72,6 +72,8 @@ pub(crate) struct Hub {
     faces: RwLock<BTreeMap<InterfaceId, (TypeId, Arc<Face>)>>,
     hosts: RwLock<BTreeMap<InterfaceId, Arc<dyn Hosted>>>,
     actors: RwLock<BTreeMap<ActorId, Arc<dyn Hosted>>>,
+    /// How often an actor or a service was taken out.
+    removals: AtomicU64,
     sessions: RwLock<BTreeMap<NodeId, Arc<Session>>>,
     names: Names,
     /// Groups of actors that the node stops with itself.
@@ -107,6 +109,7 @@ impl Hub {
             faces: RwLock::default(),
             hosts: RwLock::default(),
             actors: RwLock::default(),
+            removals: AtomicU64::new(0),
             sessions: RwLock::default(),
             names: Names::default(),
             groups: Mutex::default(),
@@ -273,6 +276,14 @@ impl Hub {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&actor);
+        self.removals.fetch_add(1, Ordering::Release);
+    }
+
+    /// Returns how often an actor or a service was taken out: while that is the same, what was found
+    /// is still there.
+    #[inline]
+    pub(super) fn removals(&self) -> u64 {
+        self.removals.load(Ordering::Acquire)
     }
 
     pub(crate) fn actor(&self, actor: ActorId) -> Option<Arc<dyn Hosted>> {
@@ -475,21 +486,23 @@ impl Hub {
     }
 
     fn clear(&self) {
-        let actors =
-            std::mem::take(&mut *self.actors.write().unwrap_or_else(PoisonError::into_inner));
-        let hosts =
-            std::mem::take(&mut *self.hosts.write().unwrap_or_else(PoisonError::into_inner));
         let sessions = std::mem::take(
             &mut *self
                 .sessions
                 .write()
                 .unwrap_or_else(PoisonError::into_inner),
         );
-        let faces =
-            std::mem::take(&mut *self.faces.write().unwrap_or_else(PoisonError::into_inner));
+        // BEFORE the actors are taken: what is cancelled leaves their queues.
         for session in sessions.values() {
             session.end();
         }
+        let actors =
+            std::mem::take(&mut *self.actors.write().unwrap_or_else(PoisonError::into_inner));
+        let hosts =
+            std::mem::take(&mut *self.hosts.write().unwrap_or_else(PoisonError::into_inner));
+        let faces =
+            std::mem::take(&mut *self.faces.write().unwrap_or_else(PoisonError::into_inner));
+        self.removals.fetch_add(1, Ordering::Release);
         // Dropped here, AFTER the locks: what they hold may take a lock while it is dropped.
         drop((actors, hosts, sessions, faces));
     }

@@ -61,7 +61,7 @@ mod streams;
 mod turnstile;
 mod watch;
 
-pub(crate) use arrival::{Arrival, Withdraw};
+pub(crate) use arrival::Arrival;
 pub(crate) use client::span;
 pub use client::{Call, CallFuture, call, call_streaming};
 pub use envelope::{Envelope, Incoming};

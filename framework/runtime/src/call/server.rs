@@ -20,15 +20,15 @@ use callboard_protocol::{
 use futures_util::future::BoxFuture;
 
 use crate::{
-    actor::{Cell, Child, Ended, Guardian},
+    actor::{Cell, Child, Ended, Guardian, MessageKey},
     env::Bug,
     net::{Frames, Intake, Link, LinkDown, RecvStream, SendStream, StreamFor},
 };
 
 use super::{
-    arrival::Arrival,
+    arrival::{Arrival, Parts, Queue},
     codec::Encoding,
-    dispatch::{dispatch, receive_bodies, refuse, refuse_held},
+    dispatch::{Targets, dispatch, receive_bodies, refuse, refuse_held},
     envelope::Incoming,
     hold::{Held, Ordered},
     hub::Hub,
@@ -43,17 +43,19 @@ use super::{
 
 /// What takes calls: a service, a spawned actor, or the directory of a keyed one.
 pub(crate) trait Hosted: Send + Sync + fmt::Debug + 'static {
-    /// Decodes the call and puts it into a mailbox; `arrival` is told how to take it out again.
+    /// Decodes the call and puts it into a mailbox; `arrival` is told which message it is there.
     ///
     /// # Errors
     /// Why it was not put there; the handler does not run.
     fn accept(
-        self: Arc<Self>,
+        &self,
         method: MethodId,
         incoming: Incoming<'_>,
         meta: Meta,
         arrival: &Arrival,
     ) -> Result<(), CallError>;
+    /// Takes a message out of the mailbox, unless its turn has begun.
+    fn withdraw(&self, message: MessageKey);
     /// Returns the interface.
     fn interface(&self) -> InterfaceId;
     /// Returns the typed cell, for callers in this process.
@@ -148,46 +150,43 @@ impl Ordered for Arrived {
 #[derive(Debug)]
 pub(crate) struct Gate {
     hub: Arc<Hub>,
-    receivers: RwLock<BTreeMap<u64, Arc<Receiver>>>,
+    sessions: RwLock<BTreeMap<u64, Arc<Session>>>,
 }
 
 impl Gate {
     pub(crate) fn new(hub: Arc<Hub>) -> Self {
         Self {
             hub,
-            receivers: RwLock::default(),
+            sessions: RwLock::default(),
         }
     }
 
-    fn receiver(&self, link: &Link) -> Option<Arc<Receiver>> {
-        let receivers = self
-            .receivers
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        receivers.get(&link.session()).cloned()
+    fn session(&self, link: &Link) -> Option<Arc<Session>> {
+        let sessions = self.sessions.read().unwrap_or_else(PoisonError::into_inner);
+        sessions.get(&link.session()).cloned()
     }
 }
 
 impl Frames for Gate {
     fn link_up(&self, link: &Arc<Link>) {
-        let receiver = Arc::new(Receiver(self.hub.session_up(link)));
-        let mut receivers = self
-            .receivers
+        let session = self.hub.session_up(link);
+        let mut sessions = self
+            .sessions
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        receivers.insert(link.session(), receiver);
+        sessions.insert(link.session(), session);
     }
 
     fn link_down(&self, link: &Arc<Link>, why: &LinkDown) {
-        let receiver = {
-            let mut receivers = self
-                .receivers
+        let session = {
+            let mut sessions = self
+                .sessions
                 .write()
                 .unwrap_or_else(PoisonError::into_inner);
-            receivers.remove(&link.session())
+            sessions.remove(&link.session())
         };
-        if let Some(receiver) = receiver {
-            self.hub.session_down(&receiver.0, why);
+        if let Some(session) = session {
+            self.hub.session_down(&session, why);
         }
     }
 
@@ -195,8 +194,9 @@ impl Frames for Gate {
         self.hub.names().parted(id, name, why);
     }
 
-    fn intake(&self, link: &Arc<Link>) -> Option<Arc<dyn Intake>> {
-        Some(self.receiver(link)?)
+    fn intake(&self, link: &Arc<Link>) -> Option<Box<dyn Intake>> {
+        let (session, targets) = (self.session(link)?, Targets::default());
+        Some(Box::new(Receiver { session, targets }))
     }
 
     fn stream(
@@ -207,17 +207,16 @@ impl Frames for Gate {
         send: SendStream,
         recv: RecvStream,
     ) {
-        let Some(receiver) = self.receiver(link) else {
+        let Some(session) = self.session(link) else {
             return;
         };
-        let session = &receiver.0;
         let streams: fn(&Session) -> &Streams = match purpose {
             StreamFor::Call => |session| &session.streams,
             StreamFor::Reply => |session| &session.reply_streams,
         };
-        match streams(session).accepted(call, send, recv, self.hub.now()) {
+        match streams(&session).accepted(call, send, recv, self.hub.now()) {
             Ok(true) => {
-                let sweep = sweep(session.clone(), streams);
+                let sweep = sweep(session, streams);
                 self.hub.tasks().spawn("stray-streams", sweep);
             }
             Ok(false) => {}
@@ -226,32 +225,44 @@ impl Frames for Gate {
     }
 }
 
-/// Takes in the frames of one session.
+/// Takes in the frames of one lane of a session.
 #[derive(Debug)]
-struct Receiver(Arc<Session>);
+struct Receiver {
+    session: Arc<Session>,
+    targets: Targets,
+}
 
 impl Intake for Receiver {
     fn now(&self) -> Time {
-        self.0.hub.now()
+        self.session.hub.now()
     }
 
     fn is_heavy(&self) -> bool {
-        self.0.holds.is_heavy()
+        self.session.holds.is_heavy()
     }
 
     fn light(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.0.holds.light())
+        Box::pin(self.session.holds.light())
     }
 
-    fn frame(&self, lane: usize, frame: &[u8], memory: &Bytes, now: Time) -> Result<(), LinkDown> {
+    fn frame(
+        &mut self,
+        lane: usize,
+        frame: &[u8],
+        memory: &Bytes,
+        now: Time,
+    ) -> Result<(), LinkDown> {
         let frame =
             Frame::decode(frame).map_err(|error| LinkDown::new(error.code(), error.to_string()))?;
         match frame {
             Frame::Call(call) => self.call(lane, &call, now)?,
             Frame::Reply(reply) => self.reply(memory, reply, now)?,
-            Frame::Cancel(id) => self.cancel(id),
+            Frame::Cancel(id) => {
+                self.session.streams.forget(id);
+                self.session.served_cancelled(id);
+            }
             Frame::Watch(watch) => self.watch(lane, watch)?,
-            Frame::Down(down) => self.0.watches.complete(down.id, down.reason),
+            Frame::Down(down) => self.session.watches.complete(down.id, down.reason),
             _ => {}
         }
         Ok(())
@@ -261,41 +272,47 @@ impl Intake for Receiver {
 impl Receiver {
     /// # Errors
     /// When the number of the call is in use: what comes later could not be told apart.
-    fn call(&self, lane: usize, call: &CallFrame<'_>, now: Time) -> Result<(), LinkDown> {
-        let session = &self.0;
+    fn call(&mut self, lane: usize, call: &CallFrame<'_>, now: Time) -> Result<(), LinkDown> {
+        let session = &self.session;
         let hub = &session.hub;
         let on_stream = call.body == Body::OnStream;
         let most = hub.call_limits().served_max;
         let stream = (call.streamed || on_stream).then(|| session.streams.expect(call.id, most));
-        let (stream, mut entered) = match stream.transpose() {
-            Ok(stream) => (stream, Ok(())),
-            Err(refusal) => (None, Err(refusal)),
+        let stream = stream.transpose();
+        let parts = |stream| Parts {
+            id: call.id,
+            lane,
+            wants_reply: !call.send,
+            queue: queue(call),
+            stream,
         };
-        let arrival = Arrival::new(session.clone(), call.id, lane, !call.send, stream);
+        let unserved = || Arrival::new(session.clone(), parts(None));
         if hub.is_stopping() {
             let error = node_error(hub, Code::NodeStopping);
-            refuse(hub, call.interface, call.method, arrival, error);
+            refuse(hub, call.interface, call.method, unserved(), error);
             return Ok(());
         }
-        if !call.send && entered.is_ok() {
-            entered = session.serve(&arrival.0);
-        }
-        match entered {
-            Ok(()) => self.admit(call, now, arrival),
+        let arrival = match stream {
+            Ok(stream) if call.send => Ok(Arrival::new(session.clone(), parts(stream))),
+            Ok(stream) => session.serve(parts(stream)),
+            Err(refusal) => Err(refusal),
+        };
+        match arrival {
+            Ok(arrival) => self.admit(call, now, arrival),
             Err(NotEntered::Twice) => return Err(used_twice(call.id)),
             Err(NotEntered::Full) => {
                 let error = node_error(hub, Code::MailboxFull);
                 let detail = "too many calls of this peer wait or run";
                 let error = error.with_detail(detail);
-                refuse(hub, call.interface, call.method, arrival, error);
+                refuse(hub, call.interface, call.method, unserved(), error);
             }
         }
         Ok(())
     }
 
     /// Hands a call on, unless its pair is held.
-    fn admit(&self, call: &CallFrame<'_>, now: Time, arrival: Arrival) {
-        let session = &self.0;
+    fn admit(&mut self, call: &CallFrame<'_>, now: Time, arrival: Arrival) {
+        let session = &self.session;
         let hub = &session.hub;
         let arrived = ArrivedCall {
             pair: pair(hub, call),
@@ -318,9 +335,10 @@ impl Receiver {
     }
 
     /// Hands a call to its target. A send that finds no room there holds its pair until there is.
-    fn hand(&self, call: ArrivedCall, body: &[u8]) {
-        let (session, hub) = (&self.0, &self.0.hub);
-        let Some(call) = dispatch(hub, call, &mut Encoding::Lent(body)) else {
+    fn hand(&mut self, call: ArrivedCall, body: &[u8]) {
+        let (session, hub) = (&self.session, &self.session.hub);
+        let mut lent = Encoding::Lent(body);
+        let Some(call) = dispatch(hub, &mut self.targets, call, &mut lent) else {
             return;
         };
         let body = Some(Bytes::copy_from_slice(body).into());
@@ -337,8 +355,8 @@ impl Receiver {
     }
 
     /// Runs a call, or lets it wait for its body or behind another's.
-    fn pass(&self, call: ArrivedCall, body: Option<Encoding<'static>>) {
-        let session = &self.0;
+    fn pass(&mut self, call: ArrivedCall, body: Option<Encoding<'static>>) {
+        let session = &self.session;
         let hub = &session.hub;
         match session.holds.pass(Arrived { call, body }) {
             Held::Waits => {}
@@ -357,40 +375,33 @@ impl Receiver {
     /// # Errors
     /// When the call of the reply has one already that waits for its stream.
     fn reply(&self, memory: &Bytes, reply: Reply<'_>, now: Time) -> Result<(), LinkDown> {
-        let most = self.0.hub.call_limits().in_flight_max;
+        let most = self.session.hub.call_limits().in_flight_max;
         let returned = match reply.outcome {
             Ok(Body::Inline(body)) => Returned::Body(memory.slice_ref(body), now),
             // Expected BEFORE the caller hears of it: one that is dropped in between still forgets it.
             Ok(Body::OnStream) => {
-                let halves = self.0.reply_streams.expect(reply.id, most);
+                let halves = self.session.reply_streams.expect(reply.id, most);
                 Returned::OnStream(halves.map_err(|_| used_twice(reply.id))?)
             }
             Err(error) => Returned::Failed(error),
         };
         let on_stream = matches!(returned, Returned::OnStream(_));
-        let id = if self.0.hub.env().plant.strikes(Bug::WrongReply) {
-            self.0.pending.neighbour(reply.id)
+        let id = if self.session.hub.env().plant.strikes(Bug::WrongReply) {
+            self.session.pending.neighbour(reply.id)
         } else {
             reply.id
         };
-        if !self.0.pending.complete(id, returned, now) && on_stream {
+        if !self.session.pending.complete(id, returned, now) && on_stream {
             // The caller is gone; the stream that follows must not wait for it.
-            self.0.reply_streams.forget(reply.id);
+            self.session.reply_streams.forget(reply.id);
         }
         Ok(())
-    }
-
-    fn cancel(&self, id: CallId) {
-        self.0.streams.forget(id);
-        if let Some(served) = self.0.served_ended(id) {
-            served.cancel();
-        }
     }
 
     /// # Errors
     /// When the number of the watch is in use.
     fn watch(&self, lane: usize, watch: Watch) -> Result<(), LinkDown> {
-        let (session, hub) = (&self.0, &self.0.hub);
+        let (session, hub) = (&self.session, &self.session.hub);
         let mine = watch.incarnation == hub.me().incarnation;
         let actor = if mine { hub.actor(watch.actor) } else { None };
         let Some(actor) = actor else {
@@ -403,9 +414,15 @@ impl Receiver {
             );
             return Ok(());
         };
-        let arrival = Arrival::new(session.clone(), watch.id, lane, true, None);
-        match session.serve(&arrival.0) {
-            Ok(()) => {}
+        let parts = Parts {
+            id: watch.id,
+            lane,
+            wants_reply: true,
+            queue: Queue::Nobody,
+            stream: None,
+        };
+        let arrival = match session.serve(parts) {
+            Ok(arrival) => arrival,
             Err(NotEntered::Twice) => return Err(used_twice(watch.id)),
             Err(NotEntered::Full) => {
                 session.send_down(
@@ -417,7 +434,7 @@ impl Receiver {
                 );
                 return Ok(());
             }
-        }
+        };
         let session = session.clone();
         hub.tasks().spawn("watch", async move {
             let ended = actor.wait_ended();
@@ -445,6 +462,15 @@ fn meta(session: &Session, call: &CallFrame<'_>, now: Time) -> Meta {
     let deadline = now + call.deadline_left.min(DEADLINE_MAX);
     let chain = Chain::received(call.root, &call.chain);
     Meta::new(caller, deadline, now, chain).marked(call.trace, call.request)
+}
+
+/// Returns whose mailbox a call may come into: a key's activation is found by its directory.
+fn queue(call: &CallFrame<'_>) -> Queue {
+    match call.target {
+        Target::Service => Queue::Service(call.interface),
+        Target::Keyed(_) => Queue::Nobody,
+        Target::Spawned { actor, .. } => Queue::Actor(actor),
+    }
 }
 
 fn pair(hub: &Hub, call: &CallFrame<'_>) -> Pair {

@@ -26,7 +26,7 @@ use callboard_protocol::{
 use crate::net::{AppendError, Link, LinkDown};
 
 use super::{
-    arrival::Served,
+    arrival::{Arrival, Parts},
     face::Face,
     hold::Holds,
     hub::Hub,
@@ -49,7 +49,7 @@ pub(crate) struct Session {
     pub(crate) reply_streams: Streams,
     pub(crate) watches: Watches,
     pub(super) holds: Holds<Arrived>,
-    served: ServedTable<Arc<Served>>,
+    served: ServedTable<Arrival>,
     /// Room for large bodies that are being received.
     bodies: Room,
     /// Error replies that wait for room on their lane.
@@ -210,13 +210,22 @@ impl Session {
     ///
     /// # Errors
     /// [`NotEntered`].
-    pub(super) fn serve(&self, served: &Arc<Served>) -> Result<(), NotEntered> {
-        self.served.enter(served.call(), served.clone())
+    pub(super) fn serve(self: &Arc<Self>, parts: Parts) -> Result<Arrival, NotEntered> {
+        let id = parts.id;
+        self.served
+            .enter(id, |earlier| Arrival::renewed(earlier, self, parts))
     }
 
-    /// Takes out a call of the peer that was answered or cancelled.
-    pub(super) fn served_ended(&self, call: CallId) -> Option<Arc<Served>> {
-        self.served.leave(call)
+    /// Takes out a call of the peer that was answered.
+    pub(super) fn served_ended(&self, call: CallId) {
+        self.served.leave(call);
+    }
+
+    /// Ends a call or a watch of the peer that nobody waits for any more.
+    pub(super) fn served_cancelled(&self, call: CallId) {
+        if let Some(arrival) = self.served.cancel(call) {
+            arrival.cancel();
+        }
     }
 
     /// Returns the room for large bodies of the peer that are being received.
@@ -323,8 +332,8 @@ impl Session {
         self.reply_streams.end();
         self.watches.end();
         self.holds.end();
-        for served in self.served.take() {
-            served.cancel();
+        for arrival in self.served.take() {
+            arrival.cancel();
         }
     }
 }

@@ -59,8 +59,8 @@ impl Frames for Ear {
 
     fn link_refused(&self, _: NodeId, _: &NodeName, _: &LinkDown) {}
 
-    fn intake(&self, _: &Arc<Link>) -> Option<Arc<dyn Intake>> {
-        Some(Arc::new(Self(self.0.clone())))
+    fn intake(&self, _: &Arc<Link>) -> Option<Box<dyn Intake>> {
+        Some(Box::new(Self(self.0.clone())))
     }
 
     fn stream(&self, _: &Arc<Link>, _: CallId, _: StreamFor, _: SendStream, _: RecvStream) {}
@@ -79,7 +79,7 @@ impl Intake for Ear {
         Box::pin(std::future::ready(()))
     }
 
-    fn frame(&self, _: usize, frame: &[u8], memory: &Bytes, _: Time) -> Result<(), LinkDown> {
+    fn frame(&mut self, _: usize, frame: &[u8], memory: &Bytes, _: Time) -> Result<(), LinkDown> {
         let _ = self.0.send(Event::Frame(memory.slice_ref(frame)));
         Ok(())
     }

@@ -45,7 +45,7 @@ pub(crate) trait Frames: Send + Sync + 'static {
     fn link_refused(&self, id: NodeId, name: &NodeName, why: &LinkDown);
 
     /// Returns what takes in the frames of a link that is up; each of its lanes asks once.
-    fn intake(&self, link: &Arc<Link>) -> Option<Arc<dyn Intake>>;
+    fn intake(&self, link: &Arc<Link>) -> Option<Box<dyn Intake>>;
 
     /// The peer opened a stream.
     fn stream(
@@ -71,7 +71,7 @@ impl Drop for CloseOnPanic<'_> {
     }
 }
 
-/// Takes in the frames of one link.
+/// Takes in the frames of one lane of a link.
 pub(crate) trait Intake: Send + Sync {
     /// Returns the time on the clock by which [`frame`](Self::frame) is told when frames arrived.
     /// Asked once for all that were read together.
@@ -88,7 +88,13 @@ pub(crate) trait Intake: Send + Sync {
     ///
     /// # Errors
     /// With a reason, the link is closed for it.
-    fn frame(&self, lane: usize, frame: &[u8], memory: &Bytes, now: Time) -> Result<(), LinkDown>;
+    fn frame(
+        &mut self,
+        lane: usize,
+        frame: &[u8],
+        memory: &Bytes,
+        now: Time,
+    ) -> Result<(), LinkDown>;
 }
 
 /// One session with one peer.

@@ -203,7 +203,7 @@ impl Session {
     }
 
     async fn read_frames(&self, lane: usize, mut recv: quinn::RecvStream) -> Result<(), LinkDown> {
-        let Some(intake) = self.mesh.frames.intake(&self.link) else {
+        let Some(mut intake) = self.mesh.frames.intake(&self.link) else {
             return Ok(());
         };
         let mut splitter = Splitter::new(self.mesh.config.limits.frame_bytes_max);

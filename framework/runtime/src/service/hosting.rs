@@ -13,7 +13,7 @@ use crate::{
     actor::{Cell, Ended, Guardian, MessageKey, Refusal, Settings},
     call::{
         Address, Arrival, Definition, Face, Hosted, Hub, Incoming, Interface, Keys, Meta, Queued,
-        Ref, Reference, Supervised, Withdraw, interface_id, refused,
+        Ref, Reference, Supervised, interface_id, refused,
     },
 };
 
@@ -176,18 +176,9 @@ impl<I: Interface> CellHost<I> {
     }
 }
 
-impl<I: Interface> Withdraw for CellHost<I> {
-    fn withdraw(&self, message: MessageKey) {
-        // The message is dropped here, AFTER the mailbox's lock was released.
-        if let Some(queued) = self.cell.mailbox.remove(message) {
-            self.count_unrun(I::index(&queued.message), Code::ActorStopped);
-        }
-    }
-}
-
 impl<I: Interface> Hosted for CellHost<I> {
     fn accept(
-        self: Arc<Self>,
+        &self,
         method: MethodId,
         incoming: Incoming<'_>,
         meta: Meta,
@@ -222,7 +213,7 @@ impl<I: Interface> Hosted for CellHost<I> {
         };
         match pushed {
             Ok(key) => {
-                arrival.queued(self, key);
+                arrival.queued(key);
                 Ok(())
             }
             Err((queued, refusal)) => {
@@ -231,6 +222,13 @@ impl<I: Interface> Hosted for CellHost<I> {
                 I::refuse(queued.message, error);
                 Ok(())
             }
+        }
+    }
+
+    fn withdraw(&self, message: MessageKey) {
+        // The message is dropped here, AFTER the mailbox's lock was released.
+        if let Some(queued) = self.cell.mailbox.remove(message) {
+            self.count_unrun(I::index(&queued.message), Code::ActorStopped);
         }
     }
 

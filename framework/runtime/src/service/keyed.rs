@@ -14,7 +14,7 @@ use callboard_protocol::{
 use futures_util::future::BoxFuture;
 
 use crate::{
-    actor::{Cell, Ended, Guardian},
+    actor::{Cell, Ended, Guardian, MessageKey},
     call::{
         Address, Arrival, Directory, Hosted, Hub, Incoming, Interface, Keys, Meta, Queued, Ref,
         Reference, Supervised, interface_id,
@@ -151,7 +151,7 @@ impl<T: Handlers> Hosted for Activations<T> {
     /// Keyed actors are reached on their own node only: a call from the wire has no slot table that
     /// says who owns the key, so it is refused rather than run on what may be a second activation.
     fn accept(
-        self: Arc<Self>,
+        &self,
         method: MethodId,
         _: Incoming<'_>,
         _: Meta,
@@ -161,6 +161,10 @@ impl<T: Handlers> Hosted for Activations<T> {
             Code::KeyedElsewhere,
             format!("method {method} of {}", T::NAME),
         ))
+    }
+
+    fn withdraw(&self, _: MessageKey) {
+        // It puts nothing into a mailbox.
     }
 
     fn interface(&self) -> InterfaceId {

@@ -111,7 +111,7 @@ impl Recorder {
     }
 }
 
-/// Notes the frames of one link.
+/// Notes the frames of one lane.
 struct Recording {
     recorder: Recorder,
     session: u64,
@@ -130,7 +130,7 @@ impl Intake for Recording {
         Box::pin(std::future::ready(()))
     }
 
-    fn frame(&self, _: usize, frame: &[u8], memory: &Bytes, _: Time) -> Result<(), LinkDown> {
+    fn frame(&mut self, _: usize, frame: &[u8], memory: &Bytes, _: Time) -> Result<(), LinkDown> {
         let frame = memory.slice_ref(frame);
         let poison = self.recorder.look(|seen| seen.poison);
         assert!(
@@ -160,9 +160,9 @@ impl Frames for Recorder {
 
     fn link_refused(&self, _: NodeId, _: &NodeName, _: &LinkDown) {}
 
-    fn intake(&self, link: &Arc<Link>) -> Option<Arc<dyn Intake>> {
+    fn intake(&self, link: &Arc<Link>) -> Option<Box<dyn Intake>> {
         let (recorder, session) = (self.clone(), link.session());
-        Some(Arc::new(Recording { recorder, session }))
+        Some(Box::new(Recording { recorder, session }))
     }
 
     fn stream(
