@@ -62,7 +62,7 @@ fn way<'a, M: Method>(call: &'a Call<M>, meta: &Meta) -> Option<Way<'a>> {
     if addr.node == hub.me().id || hub.env().plant.buggify("a-call-waits-for-room") {
         return None;
     }
-    let session = hub.session(addr.node)?;
+    let session = target.session(addr.node)?;
     let face = target.face(spec).ok()?;
     let target = Target::Spawned {
         incarnation: addr.incarnation,

@@ -304,7 +304,10 @@ impl Hub {
             .sessions
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        sessions.insert(session.node(), session.clone());
+        // Under the lock: whoever finds the new one does not use the earlier one after it.
+        if let Some(earlier) = sessions.insert(session.node(), session.clone()) {
+            earlier.set_replaced();
+        }
         drop(sessions);
         self.tasks.spawn("call-deadlines", session.clone().sweep());
         session
@@ -343,6 +346,7 @@ impl Hub {
                 }
             }
         }
+        session.set_replaced();
         session.end();
     }
 
@@ -494,6 +498,7 @@ impl Hub {
         );
         // BEFORE the actors are taken: what is cancelled leaves their queues.
         for session in sessions.values() {
+            session.set_replaced();
             session.end();
         }
         let actors =

@@ -21,6 +21,7 @@ use super::{
     interface::{Definition, Interface, MethodSpec, NoKey},
     kind::Kind,
     route::CellIn,
+    session::Session,
 };
 
 /// The untyped-by-method part of a ref. The types that the macros make wrap one.
@@ -38,6 +39,8 @@ struct At {
     cell: Option<Arc<dyn Any + Send + Sync>>,
     /// Looked up by the first call.
     face: OnceLock<Known>,
+    /// The session of the first call to a peer, which serves until it is replaced.
+    session: OnceLock<Weak<Session>>,
 }
 
 /// A face that a ref has looked up.
@@ -50,8 +53,13 @@ enum Known {
 
 impl At {
     fn new(hub: Arc<Hub>, cell: Option<Arc<dyn Any + Send + Sync>>) -> Option<Arc<Self>> {
-        let face = OnceLock::new();
-        Some(Arc::new(Self { hub, cell, face }))
+        let (face, session) = (OnceLock::new(), OnceLock::new());
+        Some(Arc::new(Self {
+            hub,
+            cell,
+            face,
+            session,
+        }))
     }
 }
 
@@ -105,6 +113,19 @@ impl<I: Definition> Ref<I> {
 
     pub(crate) fn cell(&self) -> Option<Arc<dyn Any + Send + Sync>> {
         self.at.as_ref()?.cell.clone()
+    }
+
+    /// Returns the session with the node that a call through the ref goes to, always the same node.
+    pub(super) fn session(&self, node: NodeId) -> Option<Arc<Session>> {
+        let at = self.at.as_deref()?;
+        let known = at.session.get().and_then(Weak::upgrade);
+        if let Some(session) = known.filter(|session| session.is_current()) {
+            return Some(session);
+        }
+        let session = at.hub.session(node)?;
+        // One that was replaced stays: the hub is asked from then on.
+        let _ = at.session.set(Arc::downgrade(&session));
+        Some(session)
     }
 
     /// Returns the node that a spawned actor lives on.

@@ -7,7 +7,7 @@ use std::{
     fmt,
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -61,6 +61,8 @@ pub(crate) struct Session {
     /// Calls whose long replies are on their way.
     receiving: AtomicUsize,
     refused_until: AtomicU64,
+    /// Whether the hub gives calls another session of the peer, or none.
+    replaced: AtomicBool,
 }
 
 /// For each method of a face: whether the peer has it with the same types.
@@ -84,6 +86,7 @@ impl Session {
             turnstiles: (0..lanes).map(|_| Turnstile::default()).collect(),
             receiving: AtomicUsize::new(0),
             refused_until: AtomicU64::new(0),
+            replaced: AtomicBool::new(false),
             hub,
             link,
         }
@@ -97,6 +100,17 @@ impl Session {
     /// Returns the peer as errors name it.
     pub(crate) fn peer_name(&self) -> String {
         format!("node {}", self.link.peer().name)
+    }
+
+    /// Says that the hub gives calls another session of the peer, or none.
+    pub(super) fn set_replaced(&self) {
+        self.replaced.store(true, Ordering::Release);
+    }
+
+    /// Returns whether the hub gives this session to the calls for its peer.
+    #[inline]
+    pub(super) fn is_current(&self) -> bool {
+        !self.replaced.load(Ordering::Acquire)
     }
 
     /// Returns whether the peer hosts the interface.
