@@ -150,6 +150,22 @@ async fn long_texts_arrive_whole_and_in_their_places() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_bodies_that_wait_for_each_other_all_arrive() {
+    let town = Town::new();
+    let node = host(&town, quick()).start().await.expect("starts");
+    let client = client(&town, &node, quick()).await;
+    let store = client.service::<Store>();
+    // More than the receive window has room for, so that some are in the network while others are read.
+    let calls = (0..8).map(|_| {
+        let texts = vec!["x".repeat(4 << 20)];
+        let call = store.joins(texts).timeout(DEADLINE).into_future();
+        async move { call.await.map(|joined| joined.len()) }
+    });
+    let joined = soon(futures_util::future::join_all(calls)).await;
+    assert_eq!(joined, vec![Ok(4 << 20); 8]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_smaller_cap_counts_whichever_side_has_it() {
     let cap = 1 << 20;
     for (here, there) in [(quick(), capped(cap)), (capped(cap), quick())] {

@@ -26,7 +26,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     env::Bug,
-    net::{AppendError, RecvStream, SendStream, StreamFor, Ticket},
+    net::{AppendError, RecvStream, SendStream, StreamError, StreamFor, Ticket},
 };
 
 use super::{
@@ -221,13 +221,13 @@ async fn begin<M: Method>(
     plan.left.store(true, Ordering::Relaxed);
     let (mut stream, mut early) = (announced.stream, None);
     if stream.is_none() && (streamed || announced.apart.is_some()) {
-        (stream, early) = stream_or_reply(plan, open, &announced.ticket).await?;
+        let large = announced.apart.as_ref().map(|_| target);
+        (stream, early) = stream_or_reply(plan, open, &announced.ticket, large).await?;
     }
     let (frames, alive) = match stream {
-        Some((send, recv)) => {
+        Some(stream) => {
             let items = parts.items.take();
-            let alive = feed::<M>(plan, session, send, announced.apart, items).await;
-            (Some(recv), alive)
+            feed::<M>(plan, session, stream, announced.apart, items).await
         }
         None => (None, None),
     };
@@ -241,20 +241,46 @@ async fn begin<M: Method>(
 
 /// Opens the stream of a call that was announced, unless the reply comes first: the host may refuse
 /// the call, or answer it, without its stream. Returns one of the two.
-async fn stream_or_reply(
+async fn stream_or_reply<'a>(
     plan: &Plan<'_>,
-    open: &Open<'_>,
+    open: &Open<'a>,
     ticket: &Ticket,
-) -> Result<(Option<(SendStream, RecvStream)>, Option<Returned>), CallError> {
-    let link = &open.session.link;
+    large: Option<Target<'_>>,
+) -> Result<(Option<OpenStream<'a>>, Option<Returned>), CallError> {
     let reply = poll_fn(|cx| open.session.pending.poll(open.id, cx));
     tokio::select! {
         biased;
         returned = reply, if plan.wants_reply => Ok((None, Some(returned))),
-        opened = link.open_stream(open.id, StreamFor::Call) => match opened {
+        opened = OpenStream::of(plan, open.session, open.id, large) => match opened {
             Ok(stream) => Ok((Some(stream), None)),
             Err(error) => Err(lost(plan.spec, open.session, ticket, &error.to_string())),
         }
+    }
+}
+
+/// The stream of a call.
+struct OpenStream<'a> {
+    send: SendStream,
+    recv: RecvStream,
+    /// Until large arguments are written.
+    turn: Option<Turn<'a>>,
+}
+
+impl<'a> OpenStream<'a> {
+    /// Opens it, for large arguments to a target when it is their turn.
+    async fn of(
+        plan: &Plan<'_>,
+        session: &'a Session,
+        call: CallId,
+        large: Option<Target<'_>>,
+    ) -> Result<Self, StreamError> {
+        let sender = plan.meta.caller.actor.map_or(0, |actor| actor.actor.0);
+        let turn = match large {
+            Some(target) => Some(session.turn_to_write(sender, &target).await),
+            None => None,
+        };
+        let (send, recv) = session.link.open_stream(call, StreamFor::Call).await?;
+        Ok(Self { send, recv, turn })
     }
 }
 
@@ -294,12 +320,12 @@ impl Drop for Open<'_> {
 }
 
 /// A call whose frame is in the lane's buffer.
-struct Announced {
+struct Announced<'a> {
     ticket: Ticket,
     /// The encoded arguments, when they are too long for the lane.
     apart: Option<Encoded>,
     /// The stream for them, when it was opened first.
-    stream: Option<(SendStream, RecvStream)>,
+    stream: Option<OpenStream<'a>>,
 }
 
 /// Where a call goes, and its number there.
@@ -341,13 +367,13 @@ fn announce_at_once<M: Method>(
 /// where all calls of the node for a target are one pair, the wait for a stream comes before the
 /// frame. An actor's call waits after it: it holds up nobody but its own actor, whose calls
 /// arrive in the order made even when there is no stream for one.
-async fn announce<M: Method>(
-    open: &mut Open<'_>,
+async fn announce<'a, M: Method>(
+    open: &mut Open<'a>,
     plan: &Plan<'_>,
     target: Target<'_>,
     args: &mut M::Args,
     streamed: bool,
-) -> Result<Announced, CallError> {
+) -> Result<Announced<'a>, CallError> {
     let session = open.session;
     let link = &session.link;
     let mut frame = CallFrame {
@@ -395,7 +421,7 @@ async fn announce<M: Method>(
                 )?);
                 if frame.sender == 0 {
                     waits_for_room(false);
-                    stream = Some(stream_first(open, plan, &mut front).await?);
+                    stream = Some(stream_first(open, plan, target, &mut front).await?);
                 }
             }
             Err(error) => return Err(not_announced(plan, session, error)),
@@ -403,17 +429,18 @@ async fn announce<M: Method>(
     }
 }
 
-/// Opens the stream of a call before its frame. The front of the queue is kept if the stream is there
+/// Opens the stream of a call with large arguments before its frame. The front of the queue is kept if the stream is there
 /// at once, so that later calls of the same caller do not overtake this one, and is left if not, so
 /// that nobody waits behind this one for its stream.
-async fn stream_first(
-    open: &mut Open<'_>,
+async fn stream_first<'a>(
+    open: &mut Open<'a>,
     plan: &Plan<'_>,
+    target: Target<'_>,
     front: &mut Option<Turn<'_>>,
-) -> Result<(SendStream, RecvStream), CallError> {
+) -> Result<OpenStream<'a>, CallError> {
     open.known = true;
     let session = open.session;
-    let mut opening = pin!(session.link.open_stream(open.id, StreamFor::Call));
+    let mut opening = pin!(OpenStream::of(plan, session, open.id, Some(target)));
     let at_once = poll_fn(|cx| Poll::Ready(opening.as_mut().poll(cx))).await;
     let opened = match at_once {
         Poll::Ready(opened) => opened,
@@ -442,21 +469,28 @@ fn not_announced(
     }
 }
 
-/// Writes what goes with the call on its own stream; returns what keeps the items flowing.
+/// Writes what goes with the call on its own stream; returns where the peer writes, and what keeps the
+/// items flowing.
 async fn feed<M: Method>(
     plan: &Plan<'_>,
     session: &Session,
-    mut send: SendStream,
+    stream: OpenStream<'_>,
     apart: Option<Encoded>,
     items: Option<Items<M::Inbound>>,
-) -> Alive {
+) -> (Option<RecvStream>, Alive) {
+    let OpenStream {
+        mut send,
+        recv,
+        turn,
+    } = stream;
     if let Some(body) = apart {
         // A host that refuses the call stops reading; its reply says why.
         let _ = send.write_frame(body.into_frame()).await;
     }
+    drop(turn);
     let Some(items) = items else {
         send.finish();
-        return None;
+        return (Some(recv), None);
     };
     let (alive, broken) = oneshot::channel::<()>();
     let sink = RemoteSink::new(send, session.body_bytes_max(), plan.spec);
@@ -470,7 +504,7 @@ async fn feed<M: Method>(
             () = pump => {}
         }
     });
-    Some(alive)
+    (Some(recv), Some(alive))
 }
 
 fn target_of<'a, K>(

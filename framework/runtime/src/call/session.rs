@@ -19,7 +19,7 @@ use callboard_protocol::{
     time::Time,
     wire::{
         Limits,
-        header::{Down, encode_cancel},
+        header::{Down, Target, encode_cancel},
     },
 };
 
@@ -35,7 +35,7 @@ use super::{
     served::{NotEntered, ServedTable},
     server::Arrived,
     streams::Streams,
-    turnstile::Turnstile,
+    turnstile::{Turn, Turnstile},
     watch::Watches,
 };
 
@@ -58,6 +58,8 @@ pub(crate) struct Session {
     late_bytes: AtomicUsize,
     agreements: RwLock<BTreeMap<InterfaceId, Arc<Agreement>>>,
     turnstiles: Box<[Turnstile]>,
+    /// Where those wait who write large arguments.
+    writers: [Turnstile; WRITERS],
     /// Calls whose long replies are on their way.
     receiving: AtomicUsize,
     refused_until: AtomicU64,
@@ -84,6 +86,7 @@ impl Session {
             late_bytes: AtomicUsize::new(0),
             agreements: RwLock::default(),
             turnstiles: (0..lanes).map(|_| Turnstile::default()).collect(),
+            writers: Default::default(),
             receiving: AtomicUsize::new(0),
             refused_until: AtomicU64::new(0),
             replaced: AtomicBool::new(false),
@@ -171,6 +174,26 @@ impl Session {
     /// Returns the turnstile of a lane.
     pub(crate) fn turnstile(&self, lane: usize) -> &Turnstile {
         &self.turnstiles[lane % self.turnstiles.len()]
+    }
+
+    /// Waits for the turn to write large arguments of this sender for this target.
+    ///
+    /// The host reads those of a pair one after another. If all were written at once, those that are
+    /// not read yet could take up the peer's receive window, and the one that is read would never
+    /// end. A pair shares its turnstile with some others, which costs time and nothing else.
+    ///
+    /// # Cancel safety
+    /// Dropped, it leaves the queue.
+    pub(super) async fn turn_to_write(&self, sender: u64, target: &Target<'_>) -> Turn<'_> {
+        let target = match target {
+            Target::Service => 0,
+            Target::Keyed(key) => key.iter().fold(1, |sum: u64, byte| {
+                sum.wrapping_mul(31).wrapping_add(u64::from(*byte))
+            }),
+            Target::Spawned { actor, .. } => actor.0,
+        };
+        let mixed = (sender ^ target.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        self.writers[mixed as usize % WRITERS].enter().await
     }
 
     /// Counts a call whose long reply is on its way until the guard is dropped.
@@ -398,3 +421,7 @@ impl Drop for StopOnDrop<'_> {
 
 /// Without a call that waits, the table is looked at this often; it is told of one.
 const SWEEP_AFTER_MAX: Duration = Duration::from_secs(3600);
+
+/// Large arguments that may be written at once: many more than a connection needs, so that pairs
+/// seldom share a turnstile.
+const WRITERS: usize = 32;
