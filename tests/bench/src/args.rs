@@ -81,6 +81,8 @@ pub(crate) enum Group {
     Connect,
     /// Many slow consumers
     SlowConsumers,
+    /// More calls than a node can do
+    Overload,
     /// Within one process
     Local,
 }

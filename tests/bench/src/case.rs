@@ -74,6 +74,11 @@ pub(crate) const CASES: &[Case] = &[
         work: Work::SlowConsumers { consumers: 1000 },
         ..calls("slow-consumers", 0, 0, &[Ours])
     },
+    Case {
+        group: Group::Overload,
+        work: Work::Overload,
+        ..calls("overload", 0, 0, &[Ours])
+    },
     lossy("loss-0-64", 0),
     lossy("loss-1-64", 10),
     lossy("loss-2-64", 20),

@@ -77,6 +77,8 @@ pub(crate) enum Work {
     Connect,
     /// A producer at full speed and so many slow consumers.
     SlowConsumers { consumers: usize },
+    /// More calls than the server can do, up to ten times as many.
+    Overload,
     /// Messages within the process, from so many tasks to as many targets.
     LocalSend { pairs: usize },
     /// Calls within the process.
@@ -174,7 +176,11 @@ impl Work {
             | Self::LocalCall { in_flight } => in_flight,
             Self::LocalSend { pairs } => pairs,
             Self::SlowConsumers { consumers } => consumers,
-            Self::Send { .. } | Self::SendSlow { .. } | Self::Connect | Self::Spawn => 1,
+            Self::Send { .. }
+            | Self::SendSlow { .. }
+            | Self::Connect
+            | Self::Overload
+            | Self::Spawn => 1,
         }
     }
 
@@ -186,7 +192,7 @@ impl Work {
             | Self::Send { bytes }
             | Self::SendSlow { bytes }
             | Self::Beside { bytes, .. } => bytes,
-            Self::LocalSend { .. } | Self::LocalCall { .. } | Self::Spawn => 0,
+            Self::Overload | Self::LocalSend { .. } | Self::LocalCall { .. } | Self::Spawn => 0,
             Self::Connect | Self::SlowConsumers { .. } => SMALL_BYTES,
         }
     }

@@ -17,6 +17,7 @@ mod load;
 mod local;
 mod lossy;
 mod meter;
+mod overload;
 mod remote;
 mod report;
 mod run;

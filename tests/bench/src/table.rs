@@ -153,6 +153,17 @@ pub(crate) const BOUNDS: &[Bound] = &[
     loss("2 % loss, 64 in flight", "loss-2-64"),
     slow("grown_bytes", GROWN_BYTES_MAX),
     slow("uncounted", 0.0),
+    goodput("goodput_2x", 0.90),
+    goodput("goodput_5x", 0.85),
+    goodput("goodput_10x", 0.80),
+    overload("p99_2x_ratio", 5.0),
+    overload("p99_5x_ratio", 5.0),
+    overload("p99_10x_ratio", 5.0),
+    overload("refused_p99_2x_ns", REFUSED_NS_MAX),
+    overload("refused_p99_5x_ns", REFUSED_NS_MAX),
+    overload("refused_p99_10x_ns", REFUSED_NS_MAX),
+    overload("grown_bytes", GROWN_BYTES_MAX),
+    overload("abnormal_after_2s", 0.01),
 ];
 
 const fn bold(bound: Bound) -> Bound {
@@ -232,6 +243,18 @@ const fn slow(figure: &'static str, most: f64) -> Bound {
     at_most(row, "slow-consumers", figure, Nobody, most, None)
 }
 
+const fn overload(figure: &'static str, most: f64) -> Bound {
+    let row = "up to ten times the peak";
+    at_most(row, "overload", figure, Nobody, most, None)
+}
+
+const fn goodput(figure: &'static str, least: f64) -> Bound {
+    Bound {
+        must: AtLeast(least),
+        ..overload(figure, 0.0)
+    }
+}
+
 const fn at_most(
     row: &'static str,
     case: &'static str,
@@ -283,6 +306,9 @@ const fn spawn(
         ..sends(figure, against, must, moonshot)
     }
 }
+
+/// Whoever is refused has to know within 100 ms.
+const REFUSED_NS_MAX: f64 = 1e8;
 
 /// What both processes may grow by: the send buffers (8 MiB), the windows (8 MiB each way), a
 /// mailbox of 1024, and what the allocator keeps of them.

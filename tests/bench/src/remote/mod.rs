@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 
 use self::quinn::Quic;
 use crate::job::{Contender, Figures, Job, Ready, Work};
-use crate::{load, runtime, slow};
+use crate::{load, overload, runtime, slow};
 
 /// Runs a server until standard input ends.
 pub(crate) fn serve(
@@ -87,6 +87,9 @@ async fn start(
 pub(crate) async fn measure(job: &Job) -> Result<Figures, Box<dyn Error>> {
     if let Work::SlowConsumers { consumers } = job.work {
         return slow::measure(job, consumers).await;
+    }
+    if job.work == Work::Overload {
+        return overload::measure(job).await;
     }
     match job.contender {
         Contender::Ours

@@ -112,6 +112,19 @@ impl Slow {
     }
 }
 
+/// Eight turns of 20 ms beside each other: 400 calls a second.
+#[derive(Debug, Default, Service)]
+#[service(concurrency = 8, wait = "40ms")]
+pub(crate) struct Desk;
+
+#[handlers]
+impl Desk {
+    /// Takes its time.
+    pub async fn work(&self) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// A client and the actor that was spawned for it.
 pub(crate) struct Connected {
     pub(crate) client: Client,
@@ -211,6 +224,7 @@ pub(crate) async fn serve(
         .host_with(move |_: &Ctx<Answers>| Answers {
             node: Arc::clone(&own),
         })
+        .host::<Desk>()
         .start()
         .await?;
     let ready = Ready::here(node.local_addr());
