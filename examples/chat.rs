@@ -14,6 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use callboard::prelude::*;
+use callboard_examples::flags;
 use clap::Parser;
 use futures_util::{StreamExt, stream};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -24,10 +25,10 @@ use tokio::sync::{broadcast, mpsc};
 #[command(name = "chat")]
 struct Args {
     /// Host the chat here until Ctrl-C
-    #[arg(long, value_name = "ADDR", conflicts_with = "join")]
+    #[arg(long, value_name = "ADDR", conflicts_with = "join", value_parser = flags::address)]
     listen: Option<SocketAddr>,
     /// Be a guest of the host there: what you type is said, the end of the input leaves
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = flags::address)]
     join: Option<SocketAddr>,
     /// Your name as a guest
     #[arg(long, default_value = "Ada")]

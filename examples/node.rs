@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use callboard::{net::Identity, prelude::*};
+use callboard_examples::flags;
 use clap::Parser;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
@@ -28,10 +29,10 @@ struct Args {
     #[arg(long)]
     name: Option<String>,
     /// Where to listen; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", value_parser = flags::address)]
     listen: SocketAddr,
     /// A node that is already there; it tells of all others. May be repeated
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = flags::address)]
     join: Vec<SocketAddr>,
     /// A directory that is this node's own, so that it knows itself again after a restart
     #[arg(long, value_name = "DIR")]

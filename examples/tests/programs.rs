@@ -34,6 +34,23 @@ fn every_example_answers_help_and_refuses_what_it_does_not_know() {
 }
 
 #[test]
+fn what_cannot_be_done_is_refused_with_what_to_do() {
+    let state = state();
+    let said = |command: &mut Command| {
+        let output = command.output().expect("it can be started");
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    for (name, flag) in [("node", "--listen"), ("node", "--join"), ("chat", "--join")] {
+        let said = said(command(&state, name).args([flag, "localhost:4001"]));
+        assert!(said.contains("such as 127.0.0.1:4001"), "{name}: {said}");
+    }
+    let mut homeless = command(&state, "greeter");
+    let said = said(homeless.env_remove("XDG_STATE_HOME").env_remove("HOME"));
+    assert!(said.contains("; set one of them to a folder"), "{said}");
+}
+
+#[test]
 fn supervision_breaks_restarts_and_gives_up() {
     let state = state();
     let said = output(&state, "supervision", &[]);

@@ -64,9 +64,9 @@ impl Client {
     #[must_use]
     pub fn actor<T: Definition<Addressing: ReachedByKey<T>>>(
         &self,
-        key: impl Into<T::Key>,
+        key: impl Into<<T::Addressing as ReachedByKey<T>>::Key>,
     ) -> T::Ref {
-        hosting::keyed_ref::<T>(&self.hub, key.into())
+        hosting::keyed_ref::<T>(&self.hub, key.into().into())
     }
 
     /// Attaches a ref that was decoded outside a call to this client.

@@ -102,9 +102,9 @@ impl Node {
     #[must_use]
     pub fn actor<T: Definition<Addressing: ReachedByKey<T>>>(
         &self,
-        key: impl Into<T::Key>,
+        key: impl Into<<T::Addressing as ReachedByKey<T>>::Key>,
     ) -> T::Ref {
-        hosting::keyed_ref::<T>(&self.hub, key.into())
+        hosting::keyed_ref::<T>(&self.hub, key.into().into())
     }
 
     /// Spawns an actor that starts from `Default`. A panic restarts it, by its settings; it lives

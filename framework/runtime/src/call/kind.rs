@@ -2,7 +2,9 @@
 //! checks before there is a value.
 //!
 //! Each trait below says what can be done with one kind, for a definition `T`, so that a mistake is
-//! told about `T`. What is done is in `service`. Depends on nothing.
+//! told about `T`. What is done is in `service`. Depends on `interface`.
+
+use super::interface::Definition;
 
 /// Says how the instances of an interface are addressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,9 +67,15 @@ impl<T> ReachedByType<T> for IsService {}
     note = "an actor without a key is reached by the ref that `spawn::<{T}>()` returned: keep it, or \
             hand it on in a message or a reply; for a key, write `#[actor(key = String)]`"
 )]
-pub trait ReachedByKey<T>: Addressing {}
+pub trait ReachedByKey<T: Definition>: Addressing {
+    /// The key. It is named here so that what has none gives one error, and not another one about the
+    /// key that was handed over.
+    type Key: From<T::Key> + Into<T::Key>;
+}
 
-impl<T> ReachedByKey<T> for IsKeyed {}
+impl<T: Definition> ReachedByKey<T> for IsKeyed {
+    type Key = T::Key;
+}
 
 /// The kind of what a node hosts: services, and actors with keys.
 #[diagnostic::on_unimplemented(

@@ -73,6 +73,7 @@ impl Authority {
             .ok_or_else(|| {
                 StartError::new(Code::Io, "development authority")
                     .with_detail("neither XDG_STATE_HOME nor HOME is set")
+                    .with_advice("set one of them to a folder that this user may write to")
             })?;
         Self::development_in(&*env.files, &state.join("callboard/dev"))
     }

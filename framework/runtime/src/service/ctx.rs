@@ -113,9 +113,9 @@ impl<A: Definition> Ctx<A> {
     #[must_use]
     pub fn actor<T: Definition<Addressing: ReachedByKey<T>>>(
         &self,
-        key: impl Into<T::Key>,
+        key: impl Into<<T::Addressing as ReachedByKey<T>>::Key>,
     ) -> T::Ref {
-        hosting::keyed_ref::<T>(self.world("actor").hub(), key.into())
+        hosting::keyed_ref::<T>(self.world("actor").hub(), key.into().into())
     }
 
     /// Spawns a child that starts from `Default`. It is restarted by its own settings and stopped
