@@ -40,7 +40,7 @@ impl<T: Wire + Clone + Eq + Hash + fmt::Debug + Sync> Key for T {}
     message = "CB0060: `{Self}` is neither a service nor an actor",
     note = "add `#[derive(Service)]` or `#[derive(Actor)]` to it"
 )]
-pub trait Definition: Sized + Send + 'static {
+pub trait Definition: Sized + 'static {
     /// The name on the wire, in logs and in metrics.
     const NAME: &'static str;
     /// How its instances are addressed, as a type.
