@@ -20,7 +20,9 @@ use std::num::{
 use std::ops::{Range, RangeInclusive};
 use std::time::{Duration, SystemTime};
 
-use super::lend::{LONG_BYTES_MIN, Lender, Shared};
+use super::lend::Lender;
+#[cfg(feature = "bytes")]
+use super::lend::{LONG_BYTES_MIN, Shared};
 use super::shape::{Shape, Wire};
 use crate::code::{CallError, Code};
 use crate::id::{
