@@ -57,6 +57,9 @@ pub enum Seen {
     Alert(u8),
     /// The port has no room.
     Refused,
+    /// The node closed before it had seen the end of the handshake: then no reason is told (RFC 9000,
+    /// section 10.2.3).
+    Early,
     /// Nothing came any more.
     Silent,
     /// The node knows the connection no more. One that still sends when the node is done with it is told
@@ -388,6 +391,11 @@ pub fn seen(error: &ConnectionError) -> Seen {
             if close.error_code == quinn::TransportErrorCode::CONNECTION_REFUSED =>
         {
             Seen::Refused
+        }
+        ConnectionError::ConnectionClosed(close)
+            if close.error_code == quinn::TransportErrorCode::APPLICATION_ERROR =>
+        {
+            Seen::Early
         }
         ConnectionError::ConnectionClosed(close) => alert(close.error_code, error),
         ConnectionError::TimedOut => Seen::Silent,
