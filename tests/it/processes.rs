@@ -3,10 +3,8 @@
 //! A test runs its own executable again as the node, by the test named in `CHILD`.
 
 use std::{
-    fs,
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader},
     net::SocketAddr,
-    os::unix::fs::OpenOptionsExt,
     path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -19,6 +17,8 @@ use callboard::{
 };
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+
+use crate::support::{eventually, write_private};
 
 /// The default time to notice a peer that says nothing, as `net::Config::peer_timeout` documents
 /// it, and what a loaded machine may take on top.
@@ -79,7 +79,7 @@ impl Process {
     async fn freeze(&self) {
         self.signal(Signal::STOP);
         let threads = format!("/proc/{}/task", self.child.id());
-        crate::support::eventually("every thread stands", || {
+        eventually("every thread stands", || {
             let stands = |thread: std::io::Result<std::fs::DirEntry>| {
                 let stat = std::fs::read_to_string(thread.expect("listed").path().join("stat"));
                 let stat = stat.expect("the thread is there");
@@ -100,16 +100,6 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn write_private(path: &Path, text: &str) {
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .expect("made");
-    file.write_all(text.as_bytes()).expect("written");
 }
 
 /// A folder with the certificate of a node, and the identity of a client.
@@ -217,7 +207,7 @@ async fn calls_to_a_killed_peer_end_and_its_next_life_answers() {
         let worker = worker.clone();
         async move { worker.hang().timeout(DEADLINE).await }
     });
-    crate::support::eventually("the call is in flight", || {
+    eventually("the call is in flight", || {
         client
             .metrics()
             .contains("callboard_calls_in_flight{method=\"Worker/hang\"} 1")

@@ -1,8 +1,12 @@
 //! What the topics share: clusters in one process, under an authority of their own.
 
 use std::{
+    fs,
     future::IntoFuture,
+    io::Write,
     net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -62,6 +66,17 @@ pub async fn connect(identity: Identity, seed: SocketAddr) -> Client {
         .seed(seed)
         .connect();
     connecting.await.expect("connects")
+}
+
+/// Writes a new file that nobody else may read.
+pub fn write_private(path: &Path, text: &str) {
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .expect("made");
+    file.write_all(text.as_bytes()).expect("written");
 }
 
 /// Link settings that notice a lost peer within a second.

@@ -4,10 +4,8 @@
 //! metrics when it is asked to on its standard input.
 
 use std::{
-    fs,
     io::{BufRead, BufReader, Lines, Write},
     net::SocketAddr,
-    os::unix::fs::OpenOptionsExt,
     path::Path,
     process::{Child, ChildStdout, Stdio},
     sync::Mutex,
@@ -21,6 +19,8 @@ use callboard::{
 };
 use tempfile::TempDir;
 use tokio::sync::MutexGuard;
+
+use crate::support::{eventually, write_private};
 
 use super::{
     forge::{Forge, Shown},
@@ -145,9 +145,9 @@ impl Target {
         let forge = Forge::new("the authority of the bank");
         let folder = tempfile::tempdir().expect("a folder");
         let shown = forge.issue(&format!("spiffe://{CLUSTER}/node/teller"));
-        write(&folder.path().join("ca.pem"), &forge.certificate_pem);
-        write(&folder.path().join("cert.pem"), &shown.certificate_pem);
-        write(&folder.path().join("key.pem"), &shown.key_pem);
+        write_private(&folder.path().join("ca.pem"), &forge.certificate_pem);
+        write_private(&folder.path().join("cert.pem"), &shown.certificate_pem);
+        write_private(&folder.path().join("key.pem"), &shown.key_pem);
         let bound = Bound::new();
         let mut child = bound
             .command(&std::env::current_exe().expect("an executable"))
@@ -227,7 +227,7 @@ impl Target {
 
     /// Waits until a series has at least this value.
     pub async fn counts(&self, series: &str, least: u64) {
-        crate::support::eventually(&format!("{series} {least}"), || {
+        eventually(&format!("{series} {least}"), || {
             self.counted(series) >= least
         })
         .await;
@@ -239,16 +239,6 @@ impl Drop for Target {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn write(path: &Path, text: &str) {
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .expect("made");
-    file.write_all(text.as_bytes()).expect("written");
 }
 
 /// Not a test of its own: with the environment of these tests it is their node.
