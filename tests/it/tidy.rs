@@ -20,9 +20,16 @@ const RUNTIME_LAYERS: &[(&str, &[&str])] = &[
     ("net", &["env", "task"]),
     ("data_dir", &["env", "net"]),
     ("control", &["env"]),
+    ("cluster", &["env", "task", "telemetry", "net", "control"]),
     ("fuzzing", &["net", "data_dir"]),
-    ("call", &["env", "task", "telemetry", "actor", "net"]),
-    ("service", &["env", "task", "telemetry", "actor", "call"]),
+    (
+        "call",
+        &["env", "task", "telemetry", "actor", "net", "cluster"],
+    ),
+    (
+        "service",
+        &["env", "task", "telemetry", "actor", "cluster", "call"],
+    ),
     ("settings", &["env", "task", "net", "data_dir", "call"]),
     ("usage", &["telemetry", "net", "call"]),
     (
@@ -34,6 +41,8 @@ const RUNTIME_LAYERS: &[(&str, &[&str])] = &[
             "actor",
             "net",
             "data_dir",
+            "control",
+            "cluster",
             "call",
             "service",
             "settings",
@@ -43,7 +52,7 @@ const RUNTIME_LAYERS: &[(&str, &[&str])] = &[
     (
         "client",
         &[
-            "env", "task", "net", "call", "service", "settings", "usage", "node",
+            "env", "task", "net", "cluster", "call", "service", "settings", "usage", "node",
         ],
     ),
 ];

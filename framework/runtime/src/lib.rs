@@ -10,6 +10,7 @@
 mod actor;
 mod call;
 mod client;
+pub mod cluster;
 pub mod control;
 mod data_dir;
 mod derived;

@@ -373,6 +373,17 @@ impl View {
         Some((member, *standing))
     }
 
+    /// Returns the members in the order of their ids, those whose lease has ended included.
+    pub fn members(&self) -> impl Iterator<Item = (&Member, Standing)> {
+        let members = self.members.values();
+        members.map(|(member, standing)| (member, *standing))
+    }
+
+    /// Returns the placement groups with their tables, in the order of their ids.
+    pub fn groups(&self) -> impl Iterator<Item = (&Group, &Table)> {
+        self.groups.values().map(|(group, table)| (group, table))
+    }
+
     /// Returns the version that the view has.
     #[must_use]
     pub const fn version(&self) -> Version {

@@ -1,0 +1,203 @@
+//! What this node knows of who owns which slot, and until when it may act on its own.
+//!
+//! The view follows the control group by deltas and may be old; the lease makes that harmless.
+//! Whoever starts a turn asks [`Ownership::may_start`], whoever lets something of it out asks
+//! [`Ownership::may_answer`]: both look at the view and the lease together. Reads no clock: moments
+//! are given from outside, all by one clock of the node. Fed by what drives the control group;
+//! depends on the pure parts of `slots` only.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use callboard_protocol::{
+    slots::{
+        Delta, DeltaError, Entry, Epoch, GroupId, Member, Owner, SlotId, Standing, Version, View,
+    },
+    time::Time,
+};
+use tokio::sync::watch;
+
+/// What a node knows of all slots, and its right to act on its own. Shared by everything in it.
+#[derive(Debug)]
+pub struct Ownership {
+    seen: RwLock<Seen>,
+    /// Until when turns may start, and until when what they make may leave: moments in
+    /// nanoseconds, 0 without a lease.
+    starts_until: AtomicU64,
+    answers_until: AtomicU64,
+    changed: watch::Sender<Version>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    me: Owner,
+    view: View,
+    /// The newest epoch that an answer has come under, where that is ahead of the view.
+    answered: BTreeMap<SlotId, Epoch>,
+}
+
+impl Ownership {
+    /// Makes what this life of a node knows at first: nothing. It has no lease.
+    #[must_use]
+    pub fn new(me: Owner) -> Self {
+        let seen = Seen {
+            me,
+            view: View::new(),
+            answered: BTreeMap::new(),
+        };
+        Self {
+            seen: RwLock::new(seen),
+            starts_until: AtomicU64::new(0),
+            answers_until: AtomicU64::new(0),
+            changed: watch::Sender::new(Version::default()),
+        }
+    }
+
+    /// The control group has changed; returns the slots whose entries have.
+    ///
+    /// # Errors
+    /// [`DeltaError`]: the delta does not fit. The view is as it was.
+    pub fn handle_delta(&self, delta: &Delta) -> Result<Vec<SlotId>, DeltaError> {
+        let (changed, version) = {
+            let mut seen = self.write();
+            let changed = seen.view.handle_delta(delta)?;
+            let Seen { view, answered, .. } = &mut *seen;
+            answered.retain(|id, epoch| view.entry(*id).is_none_or(|it| it.epoch < *epoch));
+            (changed, view.version())
+        };
+        // AFTER the lock is released: whoever wakes asks at once.
+        self.changed.send_if_modified(|seen| {
+            let newer = *seen < version;
+            *seen = version;
+            newer
+        });
+        Ok(changed)
+    }
+
+    /// The lease is held: turns may start until the first moment, and what they make may leave
+    /// until the second. Moments that have passed take the lease away.
+    pub fn handle_lease(&self, starts_until: Time, answers_until: Time) {
+        let nanos = [starts_until, answers_until.max(starts_until)].map(Time::as_nanos);
+        self.answers_until.store(nanos[1], Ordering::SeqCst);
+        self.starts_until.store(nanos[0], Ordering::SeqCst);
+    }
+
+    /// The node has joined again, in another life. That has no lease yet.
+    pub fn handle_life(&self, me: Owner) {
+        let mut seen = self.write();
+        self.handle_lease(Time::ZERO, Time::ZERO);
+        seen.me = me;
+        drop(seen);
+        self.changed.send_modify(|_| {});
+    }
+
+    /// An answer has come under this epoch of a slot. Returns whether it is to be believed: one of
+    /// an older epoch than was seen is not, as the slot has had another owner since.
+    pub fn handle_answer(&self, id: SlotId, epoch: Epoch) -> bool {
+        let known = {
+            let seen = self.read();
+            let viewed = seen.view.entry(id).map_or(Epoch(0), |entry| entry.epoch);
+            seen.answered.get(&id).copied().max(Some(viewed))
+        };
+        if known.is_some_and(|known| epoch <= known) {
+            return known == Some(epoch);
+        }
+        let mut seen = self.write();
+        if seen.answered.len() >= AHEAD_MAX {
+            // The view is far behind. It catches up, or the oldest of what is ahead is forgotten.
+            seen.answered.pop_first();
+        }
+        let newest = seen.answered.entry(id).or_default();
+        *newest = (*newest).max(epoch);
+        true
+    }
+
+    /// Returns who acts on a key's slot, or is about to: where a call goes. Nothing while nobody
+    /// has the slot, or while the group is not known here.
+    #[must_use]
+    pub fn locate(&self, group: GroupId, key: &[u8]) -> Option<(SlotId, Owner, Epoch)> {
+        let seen = self.read();
+        let (slot, entry) = seen.view.locate(group, key)?;
+        let owner = entry.moving.or(entry.owner)?;
+        Some((SlotId { group, slot }, owner, entry.epoch))
+    }
+
+    /// Returns the epoch under which a turn may start now, if one may.
+    #[must_use]
+    pub fn may_start(&self, id: SlotId, now: Time) -> Option<Epoch> {
+        // BEFORE the view is read: a new life takes the lease away before it changes who acts.
+        if now.as_nanos() >= self.starts_until.load(Ordering::SeqCst) {
+            return None;
+        }
+        let seen = self.read();
+        seen.view.may_act(seen.me, id)
+    }
+
+    /// Returns whether what a turn has made, which began under this epoch, may leave now. A slot
+    /// that is on its way from here is still this node's, and so is one that came back at once.
+    #[must_use]
+    pub fn may_answer(&self, id: SlotId, epoch: Epoch, now: Time) -> bool {
+        if now.as_nanos() >= self.answers_until.load(Ordering::SeqCst) {
+            return false;
+        }
+        let seen = self.read();
+        let entry = seen.view.entry(id);
+        entry.is_some_and(|entry| {
+            let direct = entry.epoch == epoch || entry.epoch.0 == epoch.0 + 1;
+            entry.owner == Some(seen.me) && direct
+        })
+    }
+
+    /// Returns this life of the node.
+    #[must_use]
+    pub fn me(&self) -> Owner {
+        self.read().me
+    }
+
+    /// Returns the entry of a slot, as far as it is known here.
+    #[must_use]
+    pub fn entry(&self, id: SlotId) -> Option<Entry> {
+        self.read().view.entry(id).copied()
+    }
+
+    /// Returns the version of the control group's state that is known here.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.read().view.version()
+    }
+
+    /// Returns the members in the order of their ids, those whose lease has ended included.
+    #[must_use]
+    pub fn members(&self) -> Vec<(Member, Standing)> {
+        let seen = self.read();
+        let members = seen.view.members();
+        members
+            .map(|(member, standing)| (member.clone(), standing))
+            .collect()
+    }
+
+    /// Returns what tells of each change of the view, and of a new life, from now on.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<Version> {
+        self.changed.subscribe()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Seen> {
+        self.seen.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Seen> {
+        self.seen.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How many slots may be known to be ahead of the view: more than move while a delta is on its way.
+const AHEAD_MAX: usize = 4096;
+
+#[cfg(test)]
+pub(crate) mod tests;
