@@ -3,5 +3,7 @@
 //! It may depend on `control`, `net`, `telemetry`, `env` and `task`. Calls and actors are above it.
 
 mod ownership;
+mod placing;
 
 pub use ownership::Ownership;
+pub use placing::{Placing, group_of};

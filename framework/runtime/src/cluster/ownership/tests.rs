@@ -14,8 +14,8 @@ const CART: InterfaceId = InterfaceId(0xca47);
 pub(crate) const SLOTS: u32 = 4;
 
 impl Control {
-    /// Forms a cluster of these first lives, with one group of one type.
-    pub(crate) fn of(names: &[&str], kind: InterfaceId) -> Self {
+    /// Forms a cluster without members.
+    pub(crate) fn formed() -> Self {
         let mut control = Self(State::new());
         let (cluster, slots) = (ClusterId(7), SlotCount::new(SLOTS).expect("a power of two"));
         let settings = Settings::default();
@@ -24,6 +24,12 @@ impl Control {
             slots,
             settings,
         });
+        control
+    }
+
+    /// Forms a cluster of these first lives, with one group of one type.
+    pub(crate) fn of(names: &[&str], kind: InterfaceId) -> Self {
+        let mut control = Self::formed();
         for name in names {
             control.join(name, 1, kind);
         }
