@@ -38,6 +38,8 @@ pub(crate) struct Definition {
     pub(crate) generics: Generics,
     /// The `enum` or `union` keyword, if it is not a struct.
     pub(crate) not_struct: Option<TokenStream>,
+    /// The types of the fields.
+    pub(crate) fields: Vec<Type>,
     pub(crate) settings: DefinitionSettings,
 }
 

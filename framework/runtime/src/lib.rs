@@ -76,7 +76,10 @@ pub mod __private {
         },
         derived::{Field, Names, field},
         kind::{IsKeyed, IsService, IsSpawned},
-        service::{Ctx, Handlers},
+        service::{
+            Ctx, Handlers,
+            state::{Answered, Asserted, MayMove, Otherwise, Probe},
+        },
     };
 
     /// Returns a duration of whole milliseconds.

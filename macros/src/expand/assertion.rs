@@ -3,13 +3,33 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::{Path, ReceiverKind, spanned::Spanned};
+use syn::{Ident, Path, ReceiverKind, Type, spanned::Spanned};
 
+use super::{under, without_self};
 use crate::{
     code::Code,
     model::{Flavor, Handler},
     problem::said,
 };
+
+/// Asserts of each field that it may be on any thread, under the field's type. Nothing for a type
+/// without fields, or one of which its author has said that it may.
+pub(super) fn state(owner: &Ident, fields: &[Type], p: &TokenStream) -> Option<TokenStream> {
+    let owner = Path::from(owner.clone());
+    let asserted = fields.iter().map(|ty| {
+        let ty = without_self(ty, &owner);
+        let probe = quote!({ <#p::Probe<#ty>>::FITS || <#p::Probe<#owner>>::FITS });
+        let asserted = under(ty.span(), quote!(#p::Asserted<#ty, #p::Answered<#probe>>));
+        quote!(const _: ::core::option::Option<#asserted> = ::core::option::Option::None;)
+    });
+    (!fields.is_empty()).then(|| {
+        quote! {
+            #[allow(unused_imports)]
+            use #p::Otherwise as _;
+            #(#asserted)*
+        }
+    })
+}
 
 /// Asserts that an `&mut self` handler is not on a service.
 pub(super) fn stateful(owner: &Path, handler: &Handler<'_>, p: &TokenStream) -> TokenStream {

@@ -15,13 +15,16 @@ pub(crate) fn definition(definition: &Definition) -> TokenStream {
     let settings = &definition.settings;
     let p = private(settings.callboard.as_ref());
     let flavor = definition.flavor;
+    let state = assertion::state(&definition.ident, &definition.fields, &p);
+    let state = state.map(|state| hidden(&state));
     if let Some(contract) = &settings.contract {
-        return implementation(&definition.ident, flavor, &contract.value, settings, &p);
+        let own = implementation(&definition.ident, flavor, &contract.value, settings, &p);
+        return quote!(#state #own);
     }
     let kind = check::kind(Some(flavor), settings);
     let reference = reference::reference(&definition.vis, &definition.ident, &p);
     let own = own(&definition.ident, kind, settings, &p);
-    quote!(#reference #own)
+    quote!(#state #reference #own)
 }
 
 /// Emits `Definition` for a type with a ref of its own.

@@ -2,13 +2,13 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
-use syn::{Ident, Path};
+use syn::{Ident, Path, spanned::Spanned};
 
 use super::{
     assertion, hidden,
     implementation::{self, Same},
     interface::{self, plain},
-    marker, message, private, ref_ident,
+    marker, message, private, ref_path, under, with_ref,
 };
 use crate::{
     check::Target,
@@ -44,15 +44,6 @@ pub(crate) fn handlers(
     hidden(&quote!(#interface #ref_methods #turns #(#stateful)* #(#persists)*))
 }
 
-/// Returns the path of the ref beside the type: `a::GreeterRef` for `a::Greeter`.
-fn ref_path(target: &Target) -> Path {
-    let mut path = target.path.clone();
-    if let Some(last) = path.segments.last_mut() {
-        last.ident = ref_ident(&target.ident);
-    }
-    path
-}
-
 /// Emits `Handlers`.
 fn turns(target: &Target, handlers: &[Handler<'_>], p: &TokenStream) -> TokenStream {
     let path = &target.path;
@@ -78,24 +69,31 @@ fn turns(target: &Target, handlers: &[Handler<'_>], p: &TokenStream) -> TokenStr
             }
         }
     };
-    handlers_impl(path, path, &run(false), &run(true), p)
+    let with_ref = with_ref(target);
+    handlers_impl(path, path, Some(&with_ref), &run(false), &run(true), p)
 }
 
 /// Emits the frame of `Handlers` around the code of the two kinds of turns.
+///
+/// A type that may not be on any thread is refused by its derive, under the field. So the impl
+/// supposes that it may: `for<'__any>` has the bound checked where the impl is used, and not here.
 pub(super) fn handlers_impl(
     owner: &Path,
     interface: &Path,
+    with_ref: Option<&TokenStream>,
     shared: &TokenStream,
     exclusive: &TokenStream,
     p: &TokenStream,
 ) -> TokenStream {
     let message = quote!(<#interface as #p::Interface>::Msg);
+    // A forgotten derive is told here alone, so the error belongs under the type's name.
+    let ctx = under(owner.span(), quote!(#p::Ctx<Self>));
     let function = |name: &str, receiver: TokenStream, body: &TokenStream| {
         let name = Ident::new(name, Span::call_site());
         quote! {
             fn #name<'a>(
                 #receiver,
-                ctx: &'a #p::Ctx<Self>,
+                ctx: &'a #ctx,
                 message: #message,
             ) -> impl ::core::future::Future<Output = #p::TurnEnd> + ::core::marker::Send + 'a {
                 async move { #body }
@@ -106,7 +104,11 @@ pub(super) fn handlers_impl(
     let run_exclusive = function("run_exclusive", quote!(&'a mut self), exclusive);
     quote! {
         #[automatically_derived]
-        impl #p::Handlers for #owner {
+        impl #p::Handlers for #owner
+        where
+            for<'__any> #owner: ::core::marker::Send + ::core::marker::Sync,
+            #with_ref
+        {
             type Interface = #interface;
             #run_shared
             #run_exclusive

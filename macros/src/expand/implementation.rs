@@ -60,7 +60,7 @@ pub(super) fn implementation(
             #p::TurnEnd::Done
         }
     };
-    let turns = handlers::handlers_impl(&target.path, contract, &run(false), &run(true), p);
+    let turns = handlers::handlers_impl(&target.path, contract, None, &run(false), &run(true), p);
     let receivers = handlers.iter().zip(&methods).map(|(handler, method)| {
         let cfgs = &handler.method.kept.cfgs;
         let assertion = assertion::same_receiver(method, contract, handler, p);

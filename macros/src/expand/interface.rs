@@ -5,7 +5,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::{Ident, Path, Type, Visibility, ext::IdentExt, spanned::Spanned};
 
-use super::{marker, marker_ident, message, travel, without_self};
+use super::{marker, marker_ident, message, travel, with_ref, without_self};
 use crate::{
     check::Target,
     model::{ArgRole, Handler, Millis, Reply},
@@ -62,9 +62,10 @@ fn interface_impl(target: &Target, handlers: &[Handler<'_>], p: &TokenStream) ->
     let index =
         arms(&|ident, marker| quote!(#name::#ident(_) => <#marker as #p::MethodSignature>::INDEX,));
     let abandoned = arms(&|ident, _| quote!(#name::#ident(ref envelope) => envelope.abandoned(),));
+    let with_ref = with_ref(target);
     quote! {
         #[automatically_derived]
-        impl #p::Interface for #path {
+        impl #p::Interface for #path where #with_ref {
             type Msg = #name;
             const METHODS: &'static [#p::MethodSpec] = &[#(#specs,)*];
             fn open(
@@ -160,6 +161,7 @@ fn method(target: &Target, handler: &Handler<'_>, p: &TokenStream) -> TokenStrea
             quote!(result),
         ),
     };
+    let with_ref = with_ref(target);
     let checked = travel::under_type(handler, quote!(#p::Method));
     quote! {
         #(#cfgs)*
@@ -167,11 +169,11 @@ fn method(target: &Target, handler: &Handler<'_>, p: &TokenStream) -> TokenStrea
 
         #(#cfgs)*
         #[automatically_derived]
-        impl #checked for #marker {}
+        impl #checked for #marker where #with_ref {}
 
         #(#cfgs)*
         #[automatically_derived]
-        impl #p::MethodSignature for #marker {
+        impl #p::MethodSignature for #marker where #with_ref {
             type Interface = #path;
             type Args = #args;
             type Inbound = #inbound;

@@ -43,6 +43,15 @@ fn ref_ident(ident: &Ident) -> Ident {
     format_ident!("{}Ref", ident.unraw(), span = ident.span())
 }
 
+/// Returns the path of the ref beside the type: `a::GreeterRef` for `a::Greeter`.
+fn ref_path(target: &Target) -> Path {
+    let mut path = target.path.clone();
+    if let Some(last) = path.segments.last_mut() {
+        last.ident = ref_ident(&target.ident);
+    }
+    path
+}
+
 /// Returns the name of a handler's marker type, without its parameter.
 fn marker_ident(handler: &Handler<'_>) -> Ident {
     format_ident!("__{}", handler.ident.unraw(), span = Span::call_site())
@@ -100,6 +109,14 @@ fn under(span: Span, tokens: TokenStream) -> TokenStream {
             }
         })
         .collect()
+}
+
+/// Returns a bound that holds whenever the derive has made the ref. Where it was forgotten, the
+/// compiler says once that there is no such type, and nothing of an impl with this bound: without it
+/// each emitted impl repeats the error.
+fn with_ref(target: &Target) -> TokenStream {
+    let reference = ref_path(target);
+    quote!(for<'__any> #reference: ::core::marker::Sized)
 }
 
 /// Puts items into a block of their own. The lints are about items that users neither see nor

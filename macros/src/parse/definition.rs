@@ -24,6 +24,10 @@ pub(crate) fn definition(
         Data::Enum(data) => Some(data.enum_token.to_token_stream()),
         Data::Union(data) => Some(data.union_token.to_token_stream()),
     };
+    let fields = match &item.data {
+        Data::Struct(data) => data.fields.iter().map(|field| field.ty.clone()).collect(),
+        Data::Enum(_) | Data::Union(_) => Vec::new(),
+    };
     Ok(Definition {
         flavor,
         settings: settings(flavor, &item.attrs, problems),
@@ -31,6 +35,7 @@ pub(crate) fn definition(
         ident: item.ident,
         generics: item.generics,
         not_struct,
+        fields,
     })
 }
 

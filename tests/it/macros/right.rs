@@ -81,6 +81,8 @@ mod not_wire;
 mod number_out_of_range;
 #[path = "../../ui/right/once-needs-persist.rs"]
 mod once_needs_persist;
+#[path = "../../ui/right/one-thread.rs"]
+mod one_thread;
 #[path = "../../ui/right/opaque-conflict.rs"]
 mod opaque_conflict;
 #[path = "../../ui/right/opaque-name.rs"]

@@ -8,6 +8,7 @@
 //! | `instance` | a user's type as an actor |
 //! | `hosting`, `keyed` | services, spawned actors, keyed actors of a node |
 //! | `supervisor` | groups with a strategy |
+//! | `state` | what the fields of a definition have to be |
 //!
 //! Knows nothing of sockets. Depends on `call`, `actor` and `protocol`.
 
@@ -16,6 +17,7 @@ mod handlers;
 pub(crate) mod hosting;
 mod instance;
 pub(crate) mod keyed;
+pub(crate) mod state;
 mod supervisor;
 mod surroundings;
 
