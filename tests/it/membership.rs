@@ -95,6 +95,21 @@ async fn two_processes_of_one_name_are_told_on_every_side_and_the_older_comes_ba
 }
 
 #[tokio::test]
+async fn a_node_whose_seed_has_its_own_name_is_told_on_its_side_too() {
+    let (log, _guard) = Log::begin();
+    let town = Town::new();
+    let first = town.node("n1").start().await.expect("starts");
+    let seed = first.local_addr();
+    let second = town.node("n1").seed(seed).start().await.expect("starts");
+    for addr in [seed, second.local_addr()] {
+        let met = format!("at {addr}) was met; give every node a name of its own (CB2006)");
+        eventually(&met, || !log.with(Level::WARN, &met).is_empty()).await;
+    }
+    second.stop().await;
+    first.stop().await;
+}
+
+#[tokio::test]
 async fn a_seed_that_does_not_answer_is_told_once_and_so_is_that_it_does_at_last() {
     let (log, _guard) = Log::begin();
     let town = Town::new();

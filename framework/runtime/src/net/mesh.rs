@@ -329,7 +329,7 @@ impl Mesh {
         };
         // A hello that is cut off by the stop loses a connection that is closed here anyway.
         let met = stop
-            .run_until_cancelled(self.greet_and_admit(&connection, dialled))
+            .run_until_cancelled(self.introduce(&connection, dialled))
             .await;
         met.unwrap_or_else(|| Err(stopping().into()))
             .map_err(|mut refused| {
@@ -355,6 +355,25 @@ impl Mesh {
             detail.push_str(&hint);
         }
         LinkDown::new(Code::PeerTimeout, detail)
+    }
+
+    /// Makes the connection a link, or says why not once the other side can know it too.
+    async fn introduce(
+        self: &Arc<Self>,
+        connection: &quinn::Connection,
+        dialled: bool,
+    ) -> Result<NodeId, Refused> {
+        let refused = match self.greet_and_admit(connection, dialled).await {
+            Ok(peer) => return Ok(peer),
+            Err(refused) => refused,
+        };
+        let me = self.hello.about.id;
+        if !dialled && refused.peer.as_ref().is_some_and(|peer| peer.id == me) {
+            // A close would overtake our hello, by which the dialler tells itself from a namesake.
+            // It comes to the same end as this side, and closes then.
+            let _ = timeout(VERDICT_MAX, connection.closed()).await;
+        }
+        Err(refused)
     }
 
     async fn greet_and_admit(
@@ -534,6 +553,9 @@ impl Drop for Pending<'_> {
         self.0.pending.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+/// How long a dialler that has this node's name may take to see it: some round trips of a slow network.
+const VERDICT_MAX: Duration = Duration::from_secs(1);
 
 /// TLS wants a name. Nodes are known by their certificate's URI name, so it is the same for all.
 const SERVER_NAME: &str = "callboard";
