@@ -15,7 +15,7 @@ use callboard::{
     net::{Config, PeerKind},
     prelude::*,
 };
-use futures_util::stream;
+use futures_util::{StreamExt, poll, stream};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::support::{DEADLINE, SOON, Town, eventually, quick, soon};
@@ -42,6 +42,15 @@ impl Store {
 
     pub fn large(&self, bytes: u32) -> Vec<u8> {
         vec![7; bytes as usize]
+    }
+
+    pub fn pours(&self, bytes: u32) -> impl Stream<Item = Vec<u8>> + use<> {
+        stream::repeat(vec![7; bytes as usize])
+    }
+
+    pub async fn drinks(&self, items: Inbound<Vec<u8>>) -> usize {
+        let lens = items.map(|item| item.map_or(0, |item| item.len()));
+        lens.fold(0, async |sum, len| sum + len).await
     }
 
     pub fn touchy(&self) -> Touchy {
@@ -427,5 +436,107 @@ async fn replies_that_wait_for_a_slow_reader_are_bounded_in_bytes() {
     node.stop().await;
 }
 
+/// A MiB of room, and streams of which little is read at once.
+fn narrow() -> (Config, CallLimits) {
+    let mut config = quick();
+    config.stream_window_bytes = 16 << 10;
+    let mut limits = CallLimits::default();
+    limits.bodies_bytes_max = 1 << 20;
+    (config, limits)
+}
+
+/// Returns how many bytes of large bodies and items a node or a client says that it holds.
+fn coming(usage: &[callboard::Held]) -> u64 {
+    let comes = usage.iter().find(|held| held.what == COMING);
+    let comes = comes.expect("it is counted");
+    assert!(comes.now <= comes.most, "{comes:?}");
+    comes.now
+}
+
+async fn within<T>(awaited: impl IntoFuture<Output = T>) -> T {
+    let ended = tokio::time::timeout(SOON, awaited.into_future()).await;
+    ended.expect("it does not hang")
+}
+
+/// Polls until a large body or item of the client has its room, of which the rest is not there yet.
+async fn begun<F: Future + Unpin>(client: &Client, large: &mut F) {
+    while coming(&client.usage()) == 0 {
+        assert!(poll!(&mut *large).is_pending(), "it came at once");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replies_and_items_that_come_wait_for_room_and_short_items_do_not() {
+    let town = Town::new();
+    let (config, limits) = narrow();
+    let node = host(&town, quick()).grace(SOON / 10).start().await;
+    let node = node.expect("starts");
+    let connecting = Client::builder()
+        .identity(town.identity("client", PeerKind::Client))
+        .config(config)
+        .call_limits(limits)
+        .seed(node.local_addr())
+        .connect();
+    let client = connecting.await.expect("connects");
+    let store = client.service::<Store>();
+    let large = || store.large(800 << 10).timeout(DEADLINE).into_future();
+    let pours = |bytes, timeout| store.pours(bytes).timeout(timeout);
+    let [mut one, mut other] = [large(), large()].map(Box::pin);
+    within(begun(&client, &mut one)).await;
+    let mut short = within(pours(60 << 10, DEADLINE)).await.expect("a stream");
+    let mut long = within(pours(800 << 10, DEADLINE)).await.expect("a stream");
+    let item = within(short.next()).await.expect("goes on");
+    assert_eq!(item.map(|item| item.len()), Ok(60 << 10));
+    let waits = tokio::time::timeout(SOON / 10, &mut other).await;
+    assert!(waits.is_err(), "there is no room");
+    assert_eq!(within(one).await.map(|body| body.len()), Ok(800 << 10));
+    assert_eq!(within(other).await.map(|body| body.len()), Ok(800 << 10));
+    let item = within(long.next()).await.expect("goes on");
+    assert_eq!(item.map(|item| item.len()), Ok(800 << 10));
+    drop((short, long));
+    eventually("all of it is given back", || coming(&client.usage()) == 0).await;
+    // What waits for room hears when its writer is gone; nobody else makes room for it.
+    let mut one = Box::pin(large());
+    within(begun(&client, &mut one)).await;
+    let mut lost = within(pours(800 << 10, DEADLINE)).await.expect("a stream");
+    let waits = tokio::time::timeout(SOON / 10, lost.next()).await;
+    assert!(waits.is_err(), "there is no room");
+    node.stop().await;
+    let broken = within(lost.next()).await.expect("an error, and the end");
+    let broken = broken.map(|_| ()).expect_err("no room");
+    assert_eq!(broken.code(), Code::StreamBroken, "{broken}");
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn items_of_arguments_count_for_the_room_of_their_peer() {
+    let town = Town::new();
+    let (config, limits) = narrow();
+    let node = host(&town, config).call_limits(limits).start().await;
+    let node = node.expect("starts");
+    let client = client(&town, &node, quick()).await;
+    let store = client.service::<Store>();
+    let drunk = futures_util::future::join_all((0..4).map(|_| {
+        let items = stream::iter(0..3).map(|_| vec![7; 800 << 10]);
+        store.drinks(items).timeout(DEADLINE).into_future()
+    }));
+    let mut drunk = std::pin::pin!(drunk);
+    let mut most = 0;
+    let drunk = loop {
+        most = most.max(coming(&node.usage()));
+        let look = tokio::time::timeout(Duration::from_millis(1), &mut drunk);
+        if let Ok(drunk) = look.await {
+            break drunk;
+        }
+    };
+    assert_eq!(drunk, vec![Ok(3 * (800 << 10)); 4]);
+    assert!(most >= 800 << 10, "{most} bytes were counted");
+    assert_eq!(coming(&node.usage()), 0);
+    client.close().await;
+    node.stop().await;
+}
+
 const CALLS: &str = "calls that wait for a peer";
 const REPLIES: &str = "bytes of replies that wait";
+const COMING: &str = "bytes of large bodies and items that come";

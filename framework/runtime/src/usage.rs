@@ -75,7 +75,7 @@ pub(crate) fn usage(hub: &Hub, net: &Net) -> Vec<Held> {
                 .max(hub.limits().body_bytes_max as usize) as u64,
         ),
         held(
-            "bytes of large arguments that come",
+            "bytes of large bodies and items that come",
             sessions
                 .iter()
                 .map(|session| session.bodies().taken_bytes().0)

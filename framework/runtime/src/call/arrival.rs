@@ -30,15 +30,15 @@ use futures_util::task::AtomicWaker;
 use tokio::sync::oneshot;
 
 use crate::actor::MessageKey;
-use crate::net::{AppendError, RecvStream, SendStream, StreamError, StreamFor};
+use crate::net::{AppendError, RecvStream, SendStream, StreamFor};
 
 use super::{
     codec::{self, Encoded, Encoding},
     face::FaceMethod,
     hub::Hub,
+    inflow::{Inflow, read_body},
     interface::MethodSpec,
     port::panic_text,
-    room::Taken,
     served::Entry,
     session::{Late, Session},
     stream::{Inbound, RemoteSink, pump},
@@ -166,7 +166,10 @@ impl Arrival {
     /// Returns the streamed argument.
     pub(crate) fn inbound<T: Wire>(&self, method: &FaceMethod) -> Inbound<T> {
         let arrival = self.clone();
-        let frames = async move { arrival.take_recv().await };
+        let frames = async move {
+            let recv = arrival.take_recv().await?;
+            Some(Inflow::new(recv, arrival.0.session.bodies()))
+        };
         Inbound::remote(frames, self.0.session.hub.clone(), method)
     }
 
@@ -352,26 +355,20 @@ impl Arrival {
     ///
     /// # Errors
     /// Why there are none.
-    pub(super) async fn read_body(&self) -> Result<(Encoding<'static>, Taken), String> {
-        let early = || "the arguments' stream ended early, or did not come".to_owned();
-        let failed = |error: StreamError| format!("the arguments' stream: {error}");
+    pub(super) async fn read_body(&self) -> Result<Encoding<'static>, String> {
         // A caller whose bodies find no free stream may wait a while before it opens one.
         let recv = tokio::time::timeout(STREAM_WAIT_MAX, self.take_recv()).await;
-        let mut recv = recv.ok().flatten().ok_or_else(early)?;
-        let most = codec::stream_frame_bytes_max(self.hub());
-        let length = recv.announced(most).await.map_err(failed)?;
-        let length = length.ok_or_else(early)?;
-        // BEFORE more than the length is read: what waits stays in the network.
-        let taken = self.0.session.bodies().take(length).await;
-        let bytes_max = self.hub().limits().body_bytes_max as usize;
-        let body = codec::read_body(&mut recv, length, bytes_max).await;
+        let recv = recv.ok().flatten();
+        let mut recv = recv.ok_or_else(|| "the arguments' stream did not come".to_owned())?;
+        let body = read_body(&mut recv, self.0.session.bodies(), self.hub()).await;
+        let body = body.map_err(|error| format!("the arguments' stream: {error}"))?;
         let no_body = || "the arguments' stream does not begin with a body".to_owned();
-        let body = body.map_err(failed)?.ok_or_else(no_body)?;
+        let body = body.ok_or_else(no_body)?;
         // The items of a streamed argument follow on the same stream.
         let (again, place) = oneshot::channel();
         let _ = again.send(recv);
         *self.0.recv.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
-        Ok((body, taken))
+        Ok(body)
     }
 
     async fn take_send(&self) -> Option<SendStream> {

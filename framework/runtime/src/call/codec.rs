@@ -18,9 +18,7 @@ use callboard_protocol::{
 };
 use serde::Serialize;
 
-use crate::net::{RecvStream, StreamError};
-
-use super::{face::FaceMethod, hub::Hub, interface::MethodSpec};
+use super::{face::FaceMethod, hub::Hub, interface::MethodSpec, room::Taken};
 
 thread_local! {
     /// The node whose bytes are being decoded on this thread. Decoding does not await, so the value
@@ -92,7 +90,13 @@ fn decode_within<T: Wire>(
     match body {
         Encoding::Lent(bytes) => decode(bytes, &limits),
         Encoding::Frame(bytes) => decode(&bytes, &limits),
-        Encoding::Parts(parts) => decode_parts(parts, &limits),
+        Encoding::Apart(body) => {
+            let Large { parts, room } = *body;
+            let decoded = decode_parts(parts, &limits);
+            // AFTER it was decoded: until then both are there.
+            drop(room);
+            decoded
+        }
     }
 }
 
@@ -103,8 +107,16 @@ pub(crate) enum Encoding<'a> {
     Lent(&'a [u8]),
     /// In a frame, whose memory it shares.
     Frame(Bytes),
-    /// On a stream, in parts: every second one is a long text or byte string.
-    Parts(Vec<Vec<u8>>),
+    /// On a stream of its own.
+    Apart(Box<Large>),
+}
+
+/// An encoding that came on a stream of its own, and the room that it takes up.
+#[derive(Debug)]
+pub(crate) struct Large {
+    /// Every second one is a long text or byte string.
+    pub(super) parts: Vec<Vec<u8>>,
+    pub(super) room: Taken,
 }
 
 impl Encoding<'_> {
@@ -113,7 +125,7 @@ impl Encoding<'_> {
         match self {
             Self::Lent(bytes) => bytes.len(),
             Self::Frame(bytes) => bytes.len(),
-            Self::Parts(parts) => parts.iter().map(Vec::len).sum(),
+            Self::Apart(body) => body.parts.iter().map(Vec::len).sum(),
         }
     }
 }
@@ -259,59 +271,6 @@ pub(crate) fn encode_reply<T: Wire>(
     spec: &'static MethodSpec,
 ) -> Result<Encoded, CallError> {
     Encoded::of(value, bytes_max).map_err(|error| reply_encode_failed(spec, &error))
-}
-
-/// Reads the body whose frame of `len` bytes was announced on the stream. Returns nothing if the frame
-/// is none of a body.
-///
-/// # Errors
-/// As [`RecvStream::read_piece`].
-pub(crate) async fn read_body(
-    recv: &mut RecvStream,
-    len: usize,
-    bytes_max: usize,
-) -> Result<Option<Encoding<'static>>, StreamError> {
-    recv.enter_frame();
-    let mut left = len;
-    let Some(kind) = next_byte(recv, &mut left).await? else {
-        return Ok(None);
-    };
-    let lens = match BodyHead::of(kind) {
-        Some(BodyHead::Whole) => vec![left],
-        Some(BodyHead::Parts) => {
-            let count = next_byte(recv, &mut left).await?.unwrap_or_default();
-            let table_bytes = BodyHead::table_bytes(count).unwrap_or(usize::MAX);
-            let Some(rest) = left.checked_sub(table_bytes) else {
-                return Ok(None);
-            };
-            left = rest;
-            let table = recv.read_piece(table_bytes).await?;
-            let Ok(lens) = BodyHead::part_lens(&table, left) else {
-                return Ok(None);
-            };
-            lens
-        }
-        None => return Ok(None),
-    };
-    if left > bytes_max {
-        return Err(StreamError::TooLarge {
-            len: left,
-            max: bytes_max,
-        });
-    }
-    let mut parts = Vec::with_capacity(lens.len());
-    for len in lens {
-        parts.push(recv.read_piece(len).await?);
-    }
-    Ok(Some(Encoding::Parts(parts)))
-}
-
-async fn next_byte(recv: &mut RecvStream, left: &mut usize) -> Result<Option<u8>, StreamError> {
-    let Some(rest) = left.checked_sub(1) else {
-        return Ok(None);
-    };
-    *left = rest;
-    Ok(recv.read_piece(1).await?.first().copied())
 }
 
 /// Appends an item to its frame.

@@ -19,7 +19,6 @@ use super::{
     deadline::Alarm,
     envelope::Incoming,
     hub::Hub,
-    room::Taken,
     server::{Arrived, ArrivedCall, HeldTarget, Hosted, node_error},
     session::Session,
 };
@@ -32,17 +31,14 @@ pub(super) async fn receive_bodies(session: Arc<Session>, first: Arrived) {
     let mut next = Some(first);
     while let Some(Arrived { mut call, body }) = next {
         let received = match body {
-            Some(body) => Ok((body, None)),
-            None => receive_body(&session.hub, &call)
-                .await
-                .map(|(body, taken)| (body, Some(taken))),
+            Some(body) => Ok(body),
+            None => receive_body(&session.hub, &call).await,
         };
         // It waits for its turn from now on; until now it was on its way.
         call.meta.queued_at = session.hub.now();
         match received {
-            Ok((body, None)) => dispatch_with_room(&session, call, body).await,
             // A large body does not wait for room in a mailbox: it would keep that of all others.
-            Ok((mut body, Some(taken))) => {
+            Ok(mut body @ Encoding::Apart(_)) => {
                 let targets = &mut Targets::default();
                 if let Some(call) = dispatch(&session.hub, targets, call, &mut body) {
                     let error = node_error(&session.hub, Code::MailboxFull);
@@ -55,9 +51,8 @@ pub(super) async fn receive_bodies(session: Arc<Session>, first: Arrived) {
                         error,
                     );
                 }
-                // AFTER it was decoded: until then both are there.
-                drop(taken);
             }
+            Ok(body) => dispatch_with_room(&session, call, body).await,
             Err(error) => refuse(
                 &session.hub,
                 call.interface,
@@ -106,10 +101,7 @@ async fn dispatch_with_room(session: &Session, call: ArrivedCall, mut body: Enco
 /// Reads a body from its stream, unless its caller may not make the call. It is waited for up to the
 /// call's deadline: a stream that was lost before it came, or that the caller of a send left open,
 /// must not hold up the pair for as long as the session lasts.
-async fn receive_body(
-    hub: &Hub,
-    arrived: &ArrivedCall,
-) -> Result<(Encoding<'static>, Taken), CallError> {
+async fn receive_body(hub: &Hub, arrived: &ArrivedCall) -> Result<Encoding<'static>, CallError> {
     hub.permits(arrived.interface, arrived.method, &arrived.meta.caller)?;
     let deadline = pin!(Alarm::new(hub.deadlines(), arrived.meta.deadline));
     let body = match select(pin!(arrived.arrival.read_body()), deadline).await {

@@ -14,13 +14,14 @@ use callboard_protocol::{
 
 use tokio::sync::oneshot;
 
-use crate::{actor::Settings, net::RecvStream};
+use crate::actor::Settings;
 
 use super::{
     codec::{self, Encoding},
     envelope::{Envelope, Incoming},
     face::FaceMethod,
     hub::Hub,
+    inflow::Inflow,
     kind::{Addressing, Kind},
     reference::Ref,
     stream::Streaming,
@@ -178,7 +179,7 @@ pub trait Shape: super::sealed::Sealed + Send + 'static {
 pub struct WireAnswer<'a> {
     pub(crate) body: Encoding<'a>,
     /// The call's own stream, of a streamed call.
-    pub(crate) frames: Option<RecvStream>,
+    pub(crate) frames: Option<Inflow>,
     pub(crate) hub: &'a Arc<Hub>,
     pub(crate) method: &'a FaceMethod,
 }

@@ -25,9 +25,11 @@ pub struct CallLimits {
     /// they are made; a frame over it is refused with `MailboxFull`. With 0 nothing waits, and no lane
     /// pauses.
     pub held_bytes_max: usize,
-    /// Bytes of large arguments of one peer that are being received. Default 64 MiB; one may come
-    /// whatever its length. More are left in the network until there is room, or until their
-    /// deadline. It costs this much memory for each peer.
+    /// Bytes of large arguments and replies, and of streams' items over 64 KiB, that are being received
+    /// from one peer. Default 64 MiB; one may come whatever its length. More are left in the network,
+    /// first come, first served, until there is room, their deadline comes or their writer gives up. It
+    /// costs this much memory for each peer, and 64 KiB for each stream. A call or a stream of which a
+    /// part has come keeps its room until somebody awaits the rest or drops it.
     pub bodies_bytes_max: usize,
     /// Arguments and replies up to this many encoded bytes travel on a lane, larger ones on a
     /// stream of their own. Default 64 KiB. Larger values let one body delay its neighbours.

@@ -18,6 +18,7 @@
 //! | `outgoing`, `settle` | the frame of a call, and what is left to do for what came back |
 //! | `server`, `dispatch`, `arrival` | frames to messages, replies to frames |
 //! | `envelope`, `port`, `stream` | arguments, the way back, streams |
+//! | `inflow`, `room` | what comes on streams of its own, and the room for it |
 //! | `hub`, `session`, `face` | what a node, a link and an interface keep for all calls |
 //! | `names` | nodes that were met, as errors tell of them |
 //! | `pending`, `served`, `streams`, `hold`, `turnstile` | tables and queues of a session |
@@ -38,6 +39,7 @@ mod envelope;
 mod face;
 mod hold;
 mod hub;
+mod inflow;
 mod interface;
 pub mod kind;
 mod limits;

@@ -33,6 +33,7 @@ use super::{
     client::{Answered, Items, Plan, Watch},
     codec::{self, Encoded, Encoding},
     face::FaceMethod,
+    inflow::Inflow,
     interface::{Alive, Definition, Method, Shape, WireAnswer},
     outgoing::{self, AnnounceError, append, header},
     pending::{NO_CALL, NotOpened, Returned},
@@ -192,7 +193,7 @@ struct Begun {
     ticket: Ticket,
     /// What came back before the call's stream was open.
     early: Option<Returned>,
-    frames: Option<RecvStream>,
+    frames: Option<Inflow>,
     alive: Alive,
 }
 
@@ -477,7 +478,7 @@ async fn feed<M: Method>(
     stream: OpenStream<'_>,
     apart: Option<Encoded>,
     items: Option<Items<M::Inbound>>,
-) -> (Option<RecvStream>, Alive) {
+) -> (Option<Inflow>, Alive) {
     let OpenStream {
         mut send,
         recv,
@@ -488,9 +489,10 @@ async fn feed<M: Method>(
         let _ = send.write_frame(body.into_frame()).await;
     }
     drop(turn);
+    let frames = Some(Inflow::new(recv, session.bodies()));
     let Some(items) = items else {
         send.finish();
-        return (Some(recv), None);
+        return (frames, None);
     };
     let (alive, broken) = oneshot::channel::<()>();
     let sink = RemoteSink::new(send, session.body_bytes_max(), plan.spec);
@@ -504,7 +506,7 @@ async fn feed<M: Method>(
             () = pump => {}
         }
     });
-    (Some(recv), Some(alive))
+    (frames, Some(alive))
 }
 
 fn target_of<'a, K>(

@@ -1,4 +1,4 @@
-//! Room for large bodies while they are received: who finds none waits, first come, first served.
+//! Room for large bodies and items while they are received: who finds none waits, first come, first served.
 //!
 //! It knows lengths and nothing of what they are of.
 
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Room for so many bytes, given out in pieces of a KiB.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Room {
     pieces: Arc<Semaphore>,
     most: u32,

@@ -8,13 +8,8 @@ use callboard_protocol::code::{CallError, Code};
 use crate::net::{Link, Ticket};
 
 use super::{
-    client::ran_out,
-    codec::{self, Encoding},
-    hub::Hub,
-    interface::MethodSpec,
-    pending::Returned,
-    session::Session,
-    streams::Halves,
+    client::ran_out, codec::Encoding, hub::Hub, inflow::read_body, interface::MethodSpec,
+    pending::Returned, session::Session, streams::Halves,
 };
 
 /// Turns what came back into the reply's bytes, and notes what it says of the peer. `within` is how
@@ -31,7 +26,7 @@ pub(super) async fn settle(
         Returned::Body(body, _) => Ok(body.into()),
         Returned::OnStream(halves) => {
             let _receiving = session.receiving();
-            on_stream(hub, spec, halves).await
+            on_stream(hub, spec, session, halves).await
         }
         Returned::Failed(error) => {
             let now = hub.now();
@@ -64,6 +59,7 @@ fn named(spec: &MethodSpec, session: &Session, error: CallError) -> CallError {
 async fn on_stream(
     hub: &Hub,
     spec: &'static MethodSpec,
+    session: &Session,
     halves: Halves,
 ) -> Result<Encoding<'static>, CallError> {
     let lost = || {
@@ -71,10 +67,7 @@ async fn on_stream(
             .with_detail("the reply's stream was lost")
     };
     let mut recv = halves.recv.await.map_err(|_| lost())?;
-    let announced = recv.announced(codec::stream_frame_bytes_max(hub)).await;
-    let len = announced.ok().flatten().ok_or_else(lost)?;
-    let bytes_max = hub.limits().body_bytes_max as usize;
-    let body = codec::read_body(&mut recv, len, bytes_max).await;
+    let body = read_body(&mut recv, session.bodies(), hub).await;
     body.map_err(|_| lost())?.ok_or_else(|| {
         spec.error(Code::ReplyUndecodable)
             .with_detail("not a body on its stream")

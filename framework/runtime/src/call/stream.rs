@@ -26,12 +26,13 @@ use futures_util::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use crate::net::{RecvStream, SendStream};
+use crate::net::SendStream;
 
 use super::{
     codec::{self, Encoding},
     face::FaceMethod,
     hub::Hub,
+    inflow::Inflow,
     interface::MethodSpec,
     port::panic_text,
 };
@@ -129,7 +130,7 @@ impl<T: Send + 'static> Inbound<T> {
 impl<T: Wire> Inbound<T> {
     pub(crate) fn remote<F>(frames: F, hub: Arc<Hub>, method: &FaceMethod) -> Self
     where
-        F: Future<Output = Option<RecvStream>> + Send + 'static,
+        F: Future<Output = Option<Inflow>> + Send + 'static,
     {
         Self(remote_items(
             frames,
@@ -141,7 +142,7 @@ impl<T: Wire> Inbound<T> {
 }
 
 impl<T: Wire> Streaming<T> {
-    pub(crate) fn remote(frames: RecvStream, hub: Arc<Hub>, method: &FaceMethod) -> Self {
+    pub(crate) fn remote(frames: Inflow, hub: Arc<Hub>, method: &FaceMethod) -> Self {
         let shape = method.shapes.reply;
         let items = remote_items(async move { Some(frames) }, shape, hub, method.spec);
         Self { items, alive: None }
@@ -320,7 +321,7 @@ fn remote_items<T, F>(
 ) -> Items<T>
 where
     T: Wire,
-    F: Future<Output = Option<RecvStream>> + Send + 'static,
+    F: Future<Output = Option<Inflow>> + Send + 'static,
 {
     let pieces = stream::once(frames)
         .filter_map(std::future::ready)
@@ -329,11 +330,10 @@ where
             stream::unfold(frames, move |mut frames| {
                 let hub = hub.clone();
                 async move {
-                    let most = codec::stream_frame_bytes_max(&hub);
-                    let bytes = frames.read_frame(most).await.ok()??;
+                    let item = frames.item(&hub).await.ok()??;
                     let decode =
                         |body: &[u8]| codec::decode_item(Encoding::Lent(body), shape, &hub, spec);
-                    Some((read_piece(&bytes, decode, spec), frames))
+                    Some((read_piece(&item.frame, decode, spec), frames))
                 }
             })
         });

@@ -4,6 +4,7 @@
 //! but by the reader's. What they say is not known here. Flow control is QUIC's: a slow reader
 //! stops the writer.
 
+use std::future::pending;
 use std::mem;
 use std::pin::{Pin, pin};
 use std::time::Duration;
@@ -201,15 +202,48 @@ impl RecvStream {
         &mut self,
         bytes_max: usize,
     ) -> Result<Option<usize>, StreamError> {
+        self.length(bytes_max, true).await
+    }
+
+    /// Reads the length of the next frame as [`announced`](Self::announced) does, whenever it begins.
+    ///
+    /// # Errors
+    /// As [`read_frame`](Self::read_frame).
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing: what was read is kept for the next call.
+    pub(crate) async fn next_length(
+        &mut self,
+        bytes_max: usize,
+    ) -> Result<Option<usize>, StreamError> {
+        self.length(bytes_max, false).await
+    }
+
+    async fn length(&mut self, bytes_max: usize, due: bool) -> Result<Option<usize>, StreamError> {
         let alarm = pin!(sleep(self.stall));
         let mut pace = self.pace(alarm);
         loop {
             if let Some(len) = split::announced(&self.pending) {
                 return fitting(len, bytes_max).map(Some);
             }
-            if !self.read_more(&mut pace, true).await? {
+            let due = due || !self.pending.is_empty();
+            if !self.read_more(&mut pace, due).await? {
                 return Ok(None);
             }
+        }
+    }
+
+    /// Ends when the writer gave up or the link is down, with which of the two. What was not read then
+    /// is lost. A stream that is there up to its end cannot be given up any more.
+    ///
+    /// # Cancel safety
+    /// Dropping it loses nothing.
+    pub(crate) async fn given_up(&mut self) -> StreamError {
+        match self.inner.received_reset().await {
+            Ok(Some(number)) => StreamError::Reset(code_or_broken(number)),
+            Ok(None) => pending().await,
+            Err(quinn::ResetError::ConnectionLost(error)) => down(&error),
+            Err(quinn::ResetError::ZeroRttRejected) => StreamError::Truncated,
         }
     }
 
