@@ -212,6 +212,10 @@ async fn a_node_that_is_gone_is_named() {
     eventually("the link is down", || client.members().is_empty()).await;
     let error = till.ring(2).await.expect_err("no link");
     assert_eq!(error.code(), Code::PeerUnreachable);
+    assert!(
+        error.to_string().contains("another ref is needed"),
+        "{error}"
+    );
     assert_eq!(error.subject(), "method Till/ring on node n1");
     client.close().await;
 }

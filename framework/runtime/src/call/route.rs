@@ -168,7 +168,10 @@ fn not_linked(hub: &Hub, spec: &'static MethodSpec, addr: &ActorAddr) -> CallErr
         Some(denial) => spec.error_on(Code::PeerDenied, &node).with_detail(denial),
         None => spec
             .error_on(Code::PeerUnreachable, &node)
-            .with_detail(format!("no link to it is up; actor {addr}")),
+            .with_detail(format!(
+                "no link to it is up; if its process has ended, so has actor {addr}, and another \
+                 ref is needed"
+            )),
     }
 }
 
