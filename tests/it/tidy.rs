@@ -20,7 +20,10 @@ const RUNTIME_LAYERS: &[(&str, &[&str])] = &[
     ("net", &["env", "task"]),
     ("data_dir", &["env", "net"]),
     ("control", &["env"]),
-    ("cluster", &["env", "task", "telemetry", "net", "control"]),
+    (
+        "cluster",
+        &["env", "task", "telemetry", "net", "data_dir", "control"],
+    ),
     ("fuzzing", &["net", "data_dir"]),
     (
         "call",
@@ -30,7 +33,10 @@ const RUNTIME_LAYERS: &[(&str, &[&str])] = &[
         "service",
         &["env", "task", "telemetry", "actor", "cluster", "call"],
     ),
-    ("settings", &["env", "task", "net", "data_dir", "call"]),
+    (
+        "settings",
+        &["env", "task", "net", "data_dir", "cluster", "call"],
+    ),
     ("usage", &["telemetry", "net", "call"]),
     (
         "node",
@@ -71,6 +77,7 @@ const PROTOCOL_LAYERS: &[(&str, &[&str])] = &[
     ("membership", &["id", "time", "plant"]),
     ("slots", &["id", "time", "plant", "wire"]),
     ("placement", &["id", "slots"]),
+    ("cluster", &["id", "membership", "slots", "wire"]),
 ];
 
 /// The modules of `callboard-macros`: parse, model, check, expand, in the order of the work.
@@ -106,6 +113,7 @@ const HOMES: &[(&str, &[&str])] = &[
         "xxhash_rust",
         &[
             "framework/protocol/src/id.rs",
+            "framework/protocol/src/cluster/",
             "framework/protocol/src/wire/shape.rs",
             "framework/protocol/src/slots/",
             "framework/protocol/src/placement/",

@@ -18,6 +18,7 @@
 //! | [`supervision`] | what to restart after a failure, and when to give up |
 //! | [`wire`] | what bytes mean, and which bytes are refused |
 
+pub mod cluster;
 pub mod code;
 pub mod id;
 pub mod membership;

@@ -287,4 +287,7 @@ codes! {
     LogUnreadable = 3012 "log-unreadable", Us, NotSent, Never,
         "the log of the control group cannot be read",
         "let the node join with an empty data directory, under another name if it held a voter's seat";
+    NotJoined = 3013 "not-joined", Network, NotSent, Elsewhere,
+        "the node is not a member of a cluster yet, for the reason in the detail",
+        "start the nodes that are to form the cluster, and look at what the detail names";
 }

@@ -14,6 +14,7 @@
 //! systems", 1978, section 5.8.3.3.) Does not send, and stores nothing itself. Depends on `id` and
 //! `time`.
 
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use crate::id::{ClusterId, Incarnation, NodeId};
 use crate::time::Time;
 
 /// What a node has to remember of forming, on its disk.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct FormingMemory {
     /// The cluster that it belongs to, for good.
     pub cluster: Option<ClusterId>,
@@ -32,7 +33,7 @@ pub struct FormingMemory {
 }
 
 /// What the node that asked has decided.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Decision {
     /// In which of its rounds.
     pub round: Round,
@@ -41,7 +42,7 @@ pub struct Decision {
 }
 
 /// A node's word to form a cluster with another one and with nobody else.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Promise {
     /// Who asked.
     pub to: NodeId,
@@ -50,7 +51,7 @@ pub struct Promise {
 }
 
 /// Tells one attempt of a node to form a cluster from its others. A later one is greater.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Round {
     /// The life of the node that makes it.
     pub life: Incarnation,
@@ -70,7 +71,7 @@ pub struct Sighting {
 }
 
 /// What the nodes that form a cluster say to each other.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum FormingMessage {
     /// Asks for a promise to form a cluster of these nodes.
     Ask {

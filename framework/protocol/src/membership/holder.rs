@@ -208,6 +208,13 @@ impl Holder {
         self.incarnation
     }
 
+    /// Returns until when turns may start, and until when what they make may leave; nothing without
+    /// a lease.
+    #[must_use]
+    pub fn lease(&self) -> Option<(Time, Time)> {
+        Some((self.fences_at()?, self.ends?))
+    }
+
     fn fences_at(&self) -> Option<Time> {
         Some(self.ends? - self.profile.fence_lead())
     }

@@ -37,5 +37,7 @@ pub use profile::Profile;
 pub use voters::{GONE_MAX, SeatChange, Seated, VoterCandidate, plan_voters, voters_wanted};
 
 /// Numbers the renewals of one incarnation of a node. Numbers are not used again.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize,
+)]
 pub struct RenewalNumber(pub u64);

@@ -73,6 +73,28 @@ impl Profile {
         }
     }
 
+    /// Returns the number of a preset, which stands for it in the settings of the cluster: 0 `lan`,
+    /// 1 `fast`, 2 `wan`.
+    #[must_use]
+    pub fn number(&self) -> Option<u32> {
+        let presets = (0..).map_while(Self::from_number);
+        let mut numbered = (0..).zip(presets);
+        numbered
+            .find(|(_, preset)| preset == self)
+            .map(|(it, _)| it)
+    }
+
+    /// Returns the preset with this number, if there is one.
+    #[must_use]
+    pub const fn from_number(number: u32) -> Option<Self> {
+        match number {
+            0 => Some(Self::lan()),
+            1 => Some(Self::fast()),
+            2 => Some(Self::wan()),
+            _ => None,
+        }
+    }
+
     /// Returns how long the leader waits after the receipt of a renewal before it takes the lease
     /// for ended: the lease × 1.03 + 50 ms.
     ///
@@ -231,6 +253,18 @@ mod tests {
             assert!(profile.recovery_worst(false) <= owner, "{name}");
             assert!(profile.recovery_worst(true) <= leader_too, "{name}");
         }
+    }
+
+    #[test]
+    fn a_preset_is_known_by_its_number() {
+        for (number, (name, profile)) in (0..).zip(presets()) {
+            assert_eq!(profile.number(), Some(number), "{name}");
+            assert_eq!(Profile::from_number(number), Some(profile));
+        }
+        assert_eq!(Profile::from_number(3), None);
+        let mut other = Profile::lan();
+        other.batch += Duration::from_millis(1);
+        assert_eq!(other.number(), None);
     }
 
     #[test]

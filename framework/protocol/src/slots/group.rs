@@ -3,6 +3,7 @@
 //! Says who may own a group's slots; whom of them to choose is the business of `placement`.
 //! Depends on `id`, `member` and `record`.
 
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -11,7 +12,7 @@ use super::record::{Fields, RecordError, Writer};
 use crate::id::{InterfaceId, RoleName};
 
 /// Identifies a placement group within its cluster.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct GroupId(pub u32);
 
 impl fmt::Display for GroupId {

@@ -3,12 +3,13 @@
 //! The number of slots is fixed when the cluster is formed and is a power of two, so that a slot is
 //! the low bits of the key's hash. Depends on the hash function only.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 use xxhash_rust::xxh3::xxh3_64;
 
 /// A bucket of a group's keys, the unit of ownership and of moving: 0 up to the number of slots.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Slot(pub u32);
 
 impl fmt::Display for Slot {

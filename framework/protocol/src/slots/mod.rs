@@ -52,7 +52,9 @@ pub use state::{BATCH_MAX, GROUPS_MAX, MEMBERS_MAX, Standing, State};
 pub use table::{Entry, Epoch, Table, Version};
 
 /// The slot of a group: what is owned and moved.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize,
+)]
 pub struct SlotId {
     /// The group.
     pub group: GroupId,

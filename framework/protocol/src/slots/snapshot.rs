@@ -3,12 +3,13 @@
 //! A chunk says of which whole it is a part, so that the chunks of two snapshots do not mix.
 //! Nothing is allocated by what a chunk claims. Depends on the hash function only.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use xxhash_rust::xxh3::xxh3_64;
 
 /// A part of a snapshot.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Chunk {
     /// The hash of the whole snapshot.
     pub whole: u64,

@@ -2,6 +2,7 @@
 //!
 //! The one place where an epoch is given out. Depends on `key` and `member`.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 use super::key::{Slot, SlotCount};
@@ -13,7 +14,9 @@ use crate::plant::{Mistake, Plant};
 ///
 /// (Kleppmann, "How to do distributed locking", 2016; the sequencer of Burrows, "The Chubby lock
 /// service for loosely-coupled distributed systems", 2006, section 2.4.)
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize,
+)]
 pub struct Epoch(pub u64);
 
 impl fmt::Display for Epoch {
@@ -23,7 +26,9 @@ impl fmt::Display for Epoch {
 }
 
 /// Numbers the states of the control group: each accepted command makes the next.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize,
+)]
 pub struct Version(pub u64);
 
 /// Who owns a slot.

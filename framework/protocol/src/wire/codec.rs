@@ -115,7 +115,7 @@ pub fn decode_parts<T: Wire>(
 
 /// Decodes like [`decode`], for types of the protocol itself, which need no description.
 #[inline]
-pub(super) fn decode_plain<T: DeserializeOwned>(
+pub(crate) fn decode_plain<T: DeserializeOwned>(
     bytes: &[u8],
     limits: &DecodeLimits,
 ) -> Result<T, DecodeError> {

@@ -10,6 +10,7 @@
 //! | 34 | leaving | none |
 //! | 35 | ping | number u64 |
 //! | 36 | pong | the ping's number u64 |
+//! | 37 | cluster | a [message of the cluster](crate::cluster), to the end; only with `FEATURE_CLUSTER` |
 
 use std::net::SocketAddr;
 
@@ -37,6 +38,9 @@ pub enum Control {
     Ping(u64),
     /// Answers a [`Ping`](Self::Ping).
     Pong(u64),
+    /// What nodes say to each other about the cluster, see [`cluster`](crate::cluster). Sent only
+    /// where both sides have [`FEATURE_CLUSTER`](super::hello::FEATURE_CLUSTER).
+    Cluster(Vec<u8>),
 }
 
 /// A node of the cluster, as another one knows it.
@@ -92,6 +96,7 @@ impl Control {
                 out.push(KIND_PONG);
                 out.extend_from_slice(&number.to_le_bytes());
             }
+            Self::Cluster(message) => encode_cluster(message, out),
         }
         Ok(())
     }
@@ -129,9 +134,16 @@ impl Control {
                     Self::Pong(number)
                 })
             }
+            KIND_CLUSTER => Ok(Self::Cluster(reader.take_rest().to_vec())),
             kind => Err(FrameError::UnknownKind { kind }),
         }
     }
+}
+
+/// Appends the fields of a [`Control::Cluster`], without the frame's length.
+pub fn encode_cluster(message: &[u8], out: &mut Vec<u8>) {
+    out.push(KIND_CLUSTER);
+    out.extend_from_slice(message);
 }
 
 fn decode_hello(mut reader: Reader<'_>, limits: &Limits) -> Result<Control, FrameError> {
@@ -162,6 +174,7 @@ const KIND_MEMBERS: u8 = 33;
 const KIND_LEAVING: u8 = 34;
 const KIND_PING: u8 = 35;
 const KIND_PONG: u8 = 36;
+const KIND_CLUSTER: u8 = 37;
 
 #[cfg(test)]
 mod tests;

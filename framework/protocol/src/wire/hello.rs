@@ -315,6 +315,9 @@ impl About {
     }
 }
 
+/// The feature of a side that understands what nodes say to each other about the cluster.
+pub const FEATURE_CLUSTER: u64 = 1;
+
 /// The most lanes of a link in each direction.
 pub const LANES_MAX: u8 = 16;
 

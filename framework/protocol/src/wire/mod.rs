@@ -27,6 +27,7 @@ pub(crate) mod reader;
 mod shape;
 mod std_impls;
 
+pub(crate) use codec::decode_plain;
 pub use codec::{
     DecodeError, DecodeLimits, EncodeError, Parts, decode, decode_parts, encode_into, encode_parts,
     lend,

@@ -39,6 +39,8 @@ struct Buffer {
     frames: usize,
     /// The bytes that the writer has ever taken: where `bytes` starts.
     taken: u64,
+    /// Somebody waits until the writer takes what is here.
+    awaited: bool,
     state: State,
 }
 
@@ -180,6 +182,24 @@ impl Lane {
         }
     }
 
+    /// Waits until the writer has taken the frame that ended at `end`, or never will.
+    pub(super) async fn taken(&self, end: u64) {
+        loop {
+            let room = self.room.notified();
+            tokio::pin!(room);
+            // Registered BEFORE looking, so that a change after the look is not missed.
+            room.as_mut().enable();
+            {
+                let mut buffer = self.lock();
+                if end <= buffer.taken || buffer.state == State::Down {
+                    return;
+                }
+                buffer.awaited = true;
+            }
+            room.await;
+        }
+    }
+
     /// Writes what is appended, until the lane is finished or down, or the stream fails.
     ///
     /// With more than one frame waiting, now or the last time, it lets other tasks run once before
@@ -231,12 +251,12 @@ impl Lane {
     /// Swaps the buffer with the empty `batch` and returns the frames in it.
     fn take(&self, batch: &mut Vec<u8>) -> usize {
         let mut buffer = self.lock();
-        let was_full = buffer.is_full(self.bytes_max);
+        let wakes = buffer.is_full(self.bytes_max) | mem::take(&mut buffer.awaited);
         mem::swap(&mut buffer.bytes, batch);
         buffer.taken += batch.len() as u64;
         let frames = mem::take(&mut buffer.frames);
         drop(buffer);
-        if was_full {
+        if wakes {
             self.room.notify_waiters();
         }
         frames
@@ -319,6 +339,27 @@ mod tests {
             "what was not taken before the end never is"
         );
         assert_eq!(put(&lane, b"e"), Err(AppendError::Down));
+    }
+
+    #[tokio::test]
+    async fn one_can_wait_until_a_frame_was_taken() {
+        let lane = Lane::new(1000, 100);
+        let first = put(&lane, b"ab").expect("room");
+        let mut taken = Box::pin(lane.taken(first));
+        assert!(
+            futures_util::poll!(&mut taken).is_pending(),
+            "it is still here"
+        );
+        lane.take(&mut Vec::new());
+        assert!(futures_util::poll!(&mut taken).is_ready());
+        let second = put(&lane, b"cd").expect("room");
+        let mut never = Box::pin(lane.taken(second));
+        assert!(futures_util::poll!(&mut never).is_pending());
+        lane.shut();
+        assert!(
+            futures_util::poll!(&mut never).is_ready(),
+            "it never will be"
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! here. Which links exist is decided in `peers`, and `session` runs their tasks.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -15,7 +16,10 @@ use callboard_protocol::code::Code;
 use callboard_protocol::id::{CallId, Incarnation, InterfaceId, NodeId, NodeName};
 use callboard_protocol::rights::Roles;
 use callboard_protocol::time::Time;
-use callboard_protocol::wire::hello::{About, Accepted, HostedInterface, PeerKind};
+use callboard_protocol::wire::control::encode_cluster;
+use callboard_protocol::wire::hello::{
+    About, Accepted, FEATURE_CLUSTER, HostedInterface, PeerKind,
+};
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +50,9 @@ pub(crate) trait Frames: Send + Sync + 'static {
 
     /// Returns what takes in the frames of a link that is up; each of its lanes asks once.
     fn intake(&self, link: &Arc<Link>) -> Option<Box<dyn Intake>>;
+
+    /// The peer said something about the cluster, on the control lane.
+    fn heard(&self, link: &Arc<Link>, message: Vec<u8>);
 
     /// The peer opened a stream.
     fn stream(
@@ -124,6 +131,10 @@ pub(crate) struct Ticket {
     end: u64,
 }
 
+/// Proof that something was said on the control lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Told(u64);
+
 impl Link {
     pub(super) fn new(
         session: u64,
@@ -188,6 +199,29 @@ impl Link {
             .map(|lane| lane.held_bytes())
             .max()
             .unwrap_or((0, 0))
+    }
+
+    /// Says something about the cluster, on the control lane. Returns proof of it, or nothing if it
+    /// was not taken: the peer does not understand it, the link is down, or too much waits. What the
+    /// link itself has to say keeps its room.
+    pub(crate) fn tell(&self, message: &[u8]) -> Option<Told> {
+        let understood = self.accepted.features & FEATURE_CLUSTER != 0;
+        if !understood || self.control.held_bytes().0 > CLUSTER_BUFFER_BYTES_MAX {
+            return None;
+        }
+        let appended = self.control.append(|out| {
+            encode_cluster(message, out);
+            Ok::<_, Infallible>(())
+        });
+        appended.ok().map(Told)
+    }
+
+    /// Waits until the writer has taken what was said, or the link is down.
+    ///
+    /// # Cancel safety
+    /// Dropping it loses nothing.
+    pub(crate) async fn told(&self, what: Told) {
+        self.control.taken(what.0).await;
     }
 
     /// Waits until a lane's buffer is below its bound, or the link is down. The lane is taken
@@ -394,3 +428,6 @@ impl Hosts {
 
 /// Room for some lists of members; a peer that does not read its control lane is lost.
 const CONTROL_BUFFER_BYTES_MAX: usize = 4 << 20;
+
+/// A quarter of it. What is dropped then is said again.
+const CLUSTER_BUFFER_BYTES_MAX: u64 = 1 << 20;

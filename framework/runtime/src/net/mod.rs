@@ -20,7 +20,7 @@
 //!
 //! | stream | preface | carries |
 //! | --- | --- | --- |
-//! | one way, the first | 0 | control: hello, members, leaving |
+//! | one way, the first | 0 | control: hello, members, leaving, what concerns the cluster |
 //! | one way, one a lane | 1, lane number | frames, in order |
 //! | both ways, one a call | 0 or 1 (whose call), call number | large bodies, streamed items |
 //!

@@ -163,6 +163,10 @@ impl Session {
                 Ok(())
             }
             Control::Pong(_) => Ok(()),
+            Control::Cluster(message) => {
+                self.mesh.frames.heard(&self.link, message);
+                Ok(())
+            }
             _ => Err(LinkDown::new(Code::FrameMalformed, "a second hello")),
         }
     }

@@ -145,6 +145,8 @@ impl Intake for Recording {
 }
 
 impl Frames for Recorder {
+    fn heard(&self, _: &Arc<Link>, _: Vec<u8>) {}
+
     fn link_up(&self, link: &Arc<Link>) {
         let (session, peer) = (link.session(), link.peer().name.to_string());
         self.note(|seen| {
