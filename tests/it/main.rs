@@ -13,6 +13,7 @@ mod corpora;
 mod coverage;
 mod encodings;
 mod errors;
+mod forming;
 mod leaks;
 mod macros;
 mod membership;

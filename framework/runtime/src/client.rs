@@ -215,7 +215,7 @@ impl ClientBuilder {
                 .with_advice("name the address of a node: `.seed(address)`"));
         }
         let made = new_hub(&settings, PeerKind::Client)?;
-        let net = open(made.identity, settings, &made.hub).inspect_err(|_| made.hub.end())?;
+        let net = open(made.identity, settings, &made.hub, None).inspect_err(|_| made.hub.end())?;
         let client = Client { hub: made.hub, net };
         match client.net.first_link(wait).await {
             Ok(()) => Ok(client),

@@ -70,13 +70,18 @@ impl DataDir {
         })
     }
 
+    /// Returns the last life that was begun with this folder, if there was one.
+    pub(crate) fn last(&self) -> Option<Incarnation> {
+        self.name.is_some().then_some(self.last)
+    }
+
     /// Begins the next life: returns its incarnation, which is on the disk by then.
     ///
     /// # Errors
     /// `Io`, or `ConfigInvalid` when the folder is another node's: its lives would be counted on, and
     /// it would start under this one's name.
     pub(crate) fn begin(
-        &self,
+        &mut self,
         env: &Env,
         folder: &Path,
         name: &str,
@@ -103,6 +108,8 @@ impl DataDir {
             env.files.sync_dir(folder)
         };
         write().map_err(|error| failed(folder, &error))?;
+        self.name = Some(name.to_owned());
+        self.last = next;
         Ok(next)
     }
 }

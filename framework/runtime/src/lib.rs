@@ -35,7 +35,8 @@ pub use call::{
 pub use callboard_macros::{Actor, Service, Wire, contract, handler, handlers};
 pub use callboard_protocol::{
     code::{CallError, Code, Fault, HandlerError, Ran, Retry},
-    id::{ActorAddr, ClusterName, Incarnation, NodeId, NodeName, RoleName},
+    id::{ActorAddr, ClusterId, ClusterName, Incarnation, NodeId, NodeName, RoleName},
+    membership::Profile,
     rights::{Policy, Roles},
     supervision::Strategy,
     wire::{Limits, Wire, header::DownReason},

@@ -3,12 +3,21 @@
 //! [`Node::builder`] takes what a node is made of; [`Builder::start`] opens its port, starts what it
 //! hosts and joins its seeds. A node is a value: several can live in one process.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use callboard_protocol::{
     code::{CallError, Code},
-    id::{Incarnation, NodeId},
+    id::{ClusterId, Incarnation, NodeId},
+    membership::Profile,
     rights::Policy,
+    slots::Owner,
     supervision::Strategy,
     wire::hello::PeerKind,
 };
@@ -19,11 +28,13 @@ use crate::{
         CallLimits, Definition, Hub, Kind, Reference,
         kind::{CanBeHosted, CanBeSpawned, ReachedByKey, ReachedByType},
     },
+    cluster::{About, Cluster, Data, Inbox, Ownership, Parts},
     data_dir::DataDir,
     env::Env,
     net::{self, DenyList, Identity, Net, StartError},
     service::{Ctx, Handlers, Supervisor, hosting, keyed},
-    settings::{Identified, Settings, new_hub, open},
+    settings::{Settings, new_hub, open},
+    telemetry::ControlSample,
 };
 
 type Hosting = Box<dyn FnOnce(&Arc<Hub>, &Guardian) -> Result<(), CallError> + Send>;
@@ -37,7 +48,8 @@ pub struct Node {
     net: Arc<Net>,
     guardian: Guardian,
     grace: Duration,
-    _data_dir: Option<DataDir>,
+    cluster: Cluster,
+    _data_dir: Option<Arc<Mutex<DataDir>>>,
 }
 
 /// What a node is made of. Made by [`Node::builder`].
@@ -46,6 +58,8 @@ pub struct Builder {
     settings: Settings,
     hosting: Vec<Hosting>,
     grace: Duration,
+    expect: Option<u32>,
+    profile: Profile,
 }
 
 /// A member of the cluster as another sees it.
@@ -70,6 +84,8 @@ impl Node {
             settings: Settings::default(),
             hosting: Vec::new(),
             grace: GRACE,
+            expect: None,
+            profile: Profile::lan(),
         }
     }
 
@@ -155,6 +171,35 @@ impl Node {
         members(&self.net)
     }
 
+    /// Returns which cluster this node belongs to, for good. Nothing for one that has neither formed a
+    /// cluster nor met one that was formed.
+    #[must_use]
+    pub fn cluster_id(&self) -> Option<ClusterId> {
+        self.cluster.status().cluster
+    }
+
+    /// Returns which node leads the control group of the cluster, as far as this node knows. It may
+    /// have been lost since.
+    #[must_use]
+    pub fn leader(&self) -> Option<NodeId> {
+        self.cluster.status().leader
+    }
+
+    /// Waits until this node is a member of the cluster and holds a lease. A node that neither forms
+    /// a cluster nor meets one that was formed never is.
+    ///
+    /// # Errors
+    /// After `within`, [`StartError`] by the code of what keeps it: `NotJoined`; `ClusterMismatch` if
+    /// it belongs to another cluster than the nodes that it is linked with; `ConfigInvalid` if they
+    /// expect another number of nodes to form one; `Io` or `LogUnreadable` for its data folder. The
+    /// node tries on.
+    ///
+    /// # Cancel safety
+    /// Dropping it loses nothing.
+    pub async fn joined(&self, within: Duration) -> Result<(), StartError> {
+        self.cluster.joined(within).await
+    }
+
     /// Shows another identity in the handshakes that begin from now on, and trusts whom it trusts:
     /// for a new key, a new certificate or a new authority. Links that are up stay, with the roles
     /// that they began with.
@@ -176,6 +221,15 @@ impl Node {
     /// Returns the metrics in the OpenMetrics text format.
     #[must_use]
     pub fn metrics(&self) -> String {
+        let status = self.cluster.status();
+        self.hub.metrics().set_control(&ControlSample {
+            term: status.term,
+            is_leader: status.is_leader,
+            applied: status.applied,
+            voters: status.voters as u64,
+            sync: status.sync,
+            lease_left: status.lease_left.unwrap_or_default(),
+        });
         crate::usage::metrics(&self.hub, &self.net)
     }
 
@@ -254,10 +308,30 @@ impl Builder {
         self
     }
 
-    /// Sets the folder for what the node keeps across restarts: its incarnation. The folder is
-    /// locked, so that two processes cannot be one node.
+    /// Sets the folder for what the node keeps across restarts: its incarnation, the cluster that it
+    /// belongs to, and the log of the control group. The folder is locked, so that two processes cannot
+    /// be one node.
     pub fn data_dir(mut self, folder: impl Into<PathBuf>) -> Self {
         self.settings.data_dir = Some(folder.into());
+        self
+    }
+
+    /// Forms a cluster together with others: so many nodes, this one included, 1 to 5, each with this
+    /// setting and a [data folder](Self::data_dir). They find each other through their seeds. The
+    /// cluster is formed once, when all are there; from then on the setting has no effect. Default: the
+    /// node forms none, and joins one that it meets.
+    ///
+    /// The nodes that form the cluster vote in its control group first: 1 or 3 are usual.
+    pub fn bootstrap_expect(mut self, nodes: u32) -> Self {
+        self.expect = Some(nodes);
+        self
+    }
+
+    /// Sets the times that leases and elections of the cluster go by, if this node forms it: one of
+    /// the presets [`Profile::lan`] (the default), [`Profile::fast`] and [`Profile::wan`]. A node that
+    /// joins goes by the cluster's.
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
         self
     }
 
@@ -341,29 +415,40 @@ impl Builder {
     /// Dropped before it is ready, nothing of the node is left.
     pub async fn start(self) -> Result<Node, StartError> {
         let Self {
-            settings,
+            mut settings,
             hosting,
             grace,
+            expect,
+            profile,
         } = self;
-        let Identified {
-            hub,
-            identity,
-            data_dir,
-        } = new_hub(&settings, PeerKind::Node)?;
+        check_profile(&profile)?;
+        let made = new_hub(&settings, PeerKind::Node)?;
+        let (hub, identity) = (made.hub, made.identity);
+        let data_dir = made.data_dir.map(|dir| Arc::new(Mutex::new(dir)));
+        let folder = settings.data_dir.take();
+        let data = data_dir.as_ref().zip(folder.as_deref());
+        let membership = Membership {
+            expect,
+            profile,
+            data: data.map(|(dir, folder)| Data::new(dir, folder)),
+            heir_of: made.last_life,
+            advertise: settings.advertise,
+        };
         let guardian = hosting::guardian(&hub, Strategy::OneForOne);
         let hosted = hosting
             .into_iter()
             .try_for_each(|host| host(&hub, &guardian));
         let opened = match hosted {
-            Ok(()) => open(identity, settings, &hub),
+            Ok(()) => membership.open(&hub, &identity, settings),
             Err(error) => Err(start_error(error)),
         };
         match opened {
-            Ok(net) => Ok(Node {
+            Ok((net, cluster)) => Ok(Node {
                 hub,
                 net,
                 guardian,
                 grace,
+                cluster,
                 _data_dir: data_dir,
             }),
             Err(error) => {
@@ -372,6 +457,63 @@ impl Builder {
                 Err(error)
             }
         }
+    }
+}
+
+/// How a node takes part in a cluster.
+struct Membership {
+    expect: Option<u32>,
+    profile: Profile,
+    data: Option<Data>,
+    heir_of: Option<Incarnation>,
+    advertise: Option<SocketAddr>,
+}
+
+impl Membership {
+    /// Opens the node's port, and starts its part in the cluster.
+    fn open(
+        self,
+        hub: &Arc<Hub>,
+        identity: &Identity,
+        settings: Settings,
+    ) -> Result<(Arc<Net>, Cluster), StartError> {
+        let (inbox, queue) = Inbox::new();
+        let net = open(identity.clone(), settings, hub, Some(inbox))?;
+        let owner = Owner {
+            node: hub.me().id,
+            incarnation: hub.me().incarnation,
+        };
+        let timed = Arc::clone(hub);
+        let parts = Parts {
+            owner,
+            heir_of: self.heir_of,
+            clock: Arc::new(move || timed.now()),
+            expect: self.expect,
+            profile: self.profile,
+            data: self.data,
+            about: About {
+                name: identity.name().clone(),
+                addr: self.advertise.unwrap_or(net.local_addr()),
+                zone: String::new(),
+                roles: identity.roles().iter().cloned().collect(),
+                labels: BTreeMap::new(),
+                hosts: BTreeSet::new(),
+                weight: WEIGHT,
+            },
+        };
+        let ownership = Arc::new(Ownership::new(owner));
+        let cluster = Cluster::start(hub.env(), hub.tasks(), parts, ownership, queue)?;
+        Ok((net, cluster))
+    }
+}
+
+/// The cluster's settings name a preset.
+fn check_profile(profile: &Profile) -> Result<(), StartError> {
+    match profile.number() {
+        Some(_) => Ok(()),
+        None => Err(StartError::new(Code::ConfigInvalid, "profile")
+            .with_detail("it is none of the presets")
+            .with_advice("take `Profile::lan()`, `Profile::fast()` or `Profile::wan()`")),
     }
 }
 
@@ -425,6 +567,9 @@ impl fmt::Debug for Builder {
             .finish_non_exhaustive()
     }
 }
+
+/// A member's share of the load beside others'.
+const WEIGHT: u32 = 100;
 
 /// Long enough for ordinary calls, short enough for a supervisor outside that kills after 30 s.
 const GRACE: Duration = Duration::from_secs(10);

@@ -1,7 +1,8 @@
 //! What nodes and clients have in common: their settings, and the first steps of starting either.
 //!
 //! [`new_hub`] finds out who it is, [`open`] opens its port; what a node does between and after is
-//! in `node`. It may depend on `env`, `task`, `net`, `data_dir` and `call`.
+//! in `node`. It may depend on `env`, `task`, `net`, `data_dir`, `cluster` and
+//! `call`.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -11,13 +12,14 @@ use std::{
 
 use callboard_protocol::{
     code::Code,
-    id::{NodeId, NodeName},
+    id::{Incarnation, NodeId, NodeName},
     rights::Policy,
-    wire::hello::PeerKind,
+    wire::hello::{FEATURE_CLUSTER, PeerKind},
 };
 
 use crate::{
     call::{CallLimits, Gate, Hub, Me},
+    cluster::Inbox,
     data_dir::{DataDir, incarnation_by_clock},
     env::Env,
     net::{self, Authority, DenyList, Identity, Net, StartError},
@@ -66,6 +68,8 @@ pub(crate) struct Identified {
     pub(crate) identity: Identity,
     /// Keeps the data folder locked.
     pub(crate) data_dir: Option<DataDir>,
+    /// The life before this one, in the data folder.
+    pub(crate) last_life: Option<Incarnation>,
 }
 
 /// Makes the hub of a node or a client.
@@ -77,7 +81,7 @@ pub(crate) fn new_hub(settings: &Settings, kind: PeerKind) -> Result<Identified,
         StartError::new(Code::ConfigInvalid, "policy").with_detail(error.to_string())
     })?;
     let folder = settings.data_dir.as_deref();
-    let data_dir = folder
+    let mut data_dir = folder
         .map(|folder| DataDir::open(&settings.env, folder))
         .transpose()?;
     let identity = match &settings.identity {
@@ -87,7 +91,8 @@ pub(crate) fn new_hub(settings: &Settings, kind: PeerKind) -> Result<Identified,
     check_kind(&identity, kind)?;
     check_name(settings, &identity)?;
     let name = identity.name().to_string();
-    let incarnation = match (&data_dir, folder) {
+    let last_life = data_dir.as_ref().and_then(DataDir::last);
+    let incarnation = match (&mut data_dir, folder) {
         (Some(data_dir), Some(folder)) => data_dir.begin(&settings.env, folder, &name)?,
         _ => incarnation_by_clock(&settings.env),
     };
@@ -114,6 +119,7 @@ pub(crate) fn new_hub(settings: &Settings, kind: PeerKind) -> Result<Identified,
         hub,
         identity,
         data_dir,
+        last_life,
     })
 }
 
@@ -146,6 +152,7 @@ pub(crate) fn open(
     identity: Identity,
     settings: Settings,
     hub: &Arc<Hub>,
+    inbox: Option<Arc<Inbox>>,
 ) -> Result<Arc<Net>, StartError> {
     let local = net::Local {
         listen: settings
@@ -154,11 +161,11 @@ pub(crate) fn open(
         advertise: settings.advertise,
         seeds: settings.seeds,
         incarnation: hub.me().incarnation,
-        features: 0,
+        features: if inbox.is_some() { FEATURE_CLUSTER } else { 0 },
         hosts: hub.hosted(),
         denied: settings.denied,
     };
-    let gate = Arc::new(Gate::new(hub.clone()));
+    let gate = Arc::new(Gate::new(hub.clone(), inbox));
     Net::start(
         settings.config,
         settings.env,

@@ -21,6 +21,7 @@ use futures_util::future::BoxFuture;
 
 use crate::{
     actor::{Cell, Child, Ended, Guardian, MessageKey},
+    cluster::Inbox,
     env::Bug,
     net::{Frames, Intake, Link, LinkDown, RecvStream, SendStream, StreamFor},
 };
@@ -150,13 +151,16 @@ impl Ordered for Arrived {
 #[derive(Debug)]
 pub(crate) struct Gate {
     hub: Arc<Hub>,
+    /// Nothing for a client, which is told nothing of the cluster yet.
+    inbox: Option<Arc<Inbox>>,
     sessions: RwLock<BTreeMap<u64, Arc<Session>>>,
 }
 
 impl Gate {
-    pub(crate) fn new(hub: Arc<Hub>) -> Self {
+    pub(crate) fn new(hub: Arc<Hub>, inbox: Option<Arc<Inbox>>) -> Self {
         Self {
             hub,
+            inbox,
             sessions: RwLock::default(),
         }
     }
@@ -175,6 +179,9 @@ impl Frames for Gate {
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         sessions.insert(link.session(), session);
+        if let Some(inbox) = &self.inbox {
+            inbox.link_up(link);
+        }
     }
 
     fn link_down(&self, link: &Arc<Link>, why: &LinkDown) {
@@ -187,6 +194,15 @@ impl Frames for Gate {
         };
         if let Some(session) = session {
             self.hub.session_down(&session, why);
+        }
+        if let Some(inbox) = &self.inbox {
+            inbox.link_down(link);
+        }
+    }
+
+    fn heard(&self, link: &Arc<Link>, message: Vec<u8>) {
+        if let Some(inbox) = &self.inbox {
+            inbox.heard(link, message);
         }
     }
 

@@ -51,6 +51,8 @@ enum Event {
 struct Ear(mpsc::UnboundedSender<Event>);
 
 impl Frames for Ear {
+    fn heard(&self, _: &Arc<Link>, _: Vec<u8>) {}
+
     fn link_up(&self, link: &Arc<Link>) {
         let _ = self.0.send(Event::Up(link.clone()));
     }

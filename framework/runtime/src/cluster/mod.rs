@@ -1,9 +1,24 @@
 //! Drives the control group's decisions: who owns which slot, and what this node may do by it.
 //!
-//! It may depend on `control`, `net`, `telemetry`, `env` and `task`. Calls and actors are above it.
+//! It may depend on `control`, `data_dir`, `net`, `telemetry`, `env` and `task`. Calls and actors are above it.
 
+mod driver;
+mod forming;
+mod handle;
+mod holding;
+mod inbox;
+mod joining;
+mod leading;
 mod ownership;
+mod parts;
+mod peers;
 mod placing;
+mod seat;
+mod voting;
 
 pub use ownership::Ownership;
 pub use placing::{Placing, group_of};
+
+pub(crate) use handle::Cluster;
+pub(crate) use inbox::Inbox;
+pub(crate) use parts::{About, Data, Parts};

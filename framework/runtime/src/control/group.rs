@@ -334,6 +334,13 @@ impl Group {
         self.node.raft.state == StateRole::Leader
     }
 
+    /// Returns whether this member leads, and has committed an entry of its term: it knows all that
+    /// was committed before it was elected.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.is_leader() && self.node.raft.commit_to_current_term()
+    }
+
     /// Returns the term.
     #[must_use]
     pub fn term(&self) -> u64 {

@@ -18,6 +18,7 @@ use prometheus_client::{
 };
 
 use super::{
+    control::{ControlGauges, ControlSample},
     durations::Durations,
     reckoned::{Ends, InFlight},
     shards::Sharded,
@@ -97,6 +98,7 @@ pub(crate) struct Metrics {
     links_refused: Family<CodeLabels, Gauge>,
     links_asked: Gauge,
     streams_given_up: Gauge,
+    control: ControlGauges,
     /// How many of 2³² calls are traced.
     sampled: AtomicU32,
 }
@@ -131,6 +133,7 @@ impl Metrics {
             links_refused: Family::default(),
             links_asked: Gauge::default(),
             streams_given_up: Gauge::default(),
+            control: ControlGauges::default(),
             sampled: AtomicU32::new(0),
         };
         metrics.register();
@@ -214,6 +217,7 @@ impl Metrics {
         r.register("links_asked_for_proof", help, self.links_asked.clone());
         let help = "Streams that peers gave up before they said what they are for";
         r.register("streams_given_up", help, self.streams_given_up.clone());
+        self.control.register(r);
     }
 
     /// Returns the handles of a method.
@@ -249,6 +253,11 @@ impl Metrics {
             actor: actor.to_string(),
         };
         Waits(self.waits.get_or_create(&labels).clone())
+    }
+
+    /// Takes in how the node stands in its cluster.
+    pub(crate) fn set_control(&self, sample: &ControlSample) {
+        self.control.set(sample);
     }
 
     pub(crate) fn restarted(&self, actor: &str) {

@@ -4,10 +4,12 @@
 //! Labels are bounded: methods and actors are names from definitions, codes come from the error
 //! table, peers are those linked at the moment of a scrape.
 
+mod control;
 mod durations;
 mod metrics;
 mod reckoned;
 mod shards;
 
+pub(crate) use control::ControlSample;
 pub(crate) use metrics::{LinkSample, MethodMetrics, Metrics, PortSample, Waits};
 pub(crate) use shards::shard;

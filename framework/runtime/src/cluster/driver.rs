@@ -1,0 +1,428 @@
+//! The task that owns this node's part in the cluster.
+//!
+//! ```text
+//!  links, messages ─▶ inbox ─▶ driver ─▶ forming, joining, holding          decide what this node does
+//!                                │  ├──▶ leading: leases, placing, seats    while it leads
+//!                                │  └──▶ seat ── flush ──▶ disk             what was told is synced
+//!                                ▼            ◀── actions ──┘               BEFORE it has an effect
+//!                              peers ─▶ control lane
+//! ```
+//!
+//! It decides nothing itself: each part is a state machine of the protocol, or a thin one beside it
+//! in a file of its own. Depends on the other files of this module.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use callboard_protocol::{
+    cluster::{Leading as Leader, Message, Seen, decode_message},
+    code::Code,
+    id::{DiskId, Incarnation, NodeId},
+    membership::{ProbeNumber, Profile},
+    slots::{Delta, Owner},
+    time::Time,
+};
+use tokio::sync::{mpsc, watch};
+
+use super::{
+    forming::{Forming, Stored},
+    handle::{Status, Trouble},
+    holding::Holding,
+    inbox::{Heard, Queue},
+    joining::Joining,
+    leading::Leading,
+    ownership::Ownership,
+    parts::Parts,
+    peers::Peers,
+    seat::{Lost, Returned, Seat},
+};
+use crate::{control, env::Env, task::Tasks};
+
+/// Everything that this node does for the cluster, in one place.
+pub(super) struct Driver {
+    pub(super) env: Env,
+    pub(super) tasks: Tasks,
+    pub(super) parts: Parts,
+    pub(super) owner: Owner,
+    pub(super) ownership: Arc<Ownership>,
+    pub(super) peers: Peers,
+    pub(super) seat: Option<Seat>,
+    /// The disk of this node's log, for as long as it can be used.
+    pub(super) disk: Option<DiskId>,
+    pub(super) forming: Forming,
+    pub(super) joining: Joining,
+    pub(super) holding: Holding,
+    pub(super) leading: Leading,
+    /// Who leads, as far as this node knows.
+    pub(super) leader: Option<Leader>,
+    /// What this node says to itself.
+    pub(super) own: VecDeque<Message>,
+    pub(super) events: mpsc::Sender<Event>,
+    pub(super) status: watch::Sender<Status>,
+    /// What the others know of this node.
+    said: Option<Seen>,
+}
+
+/// What comes back from work elsewhere.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// A probe has run in the actors' pool.
+    Probed(Incarnation, ProbeNumber),
+    /// What is remembered of forming is on the disk, or never will be.
+    Stored(Stored),
+    /// The group's files are open.
+    Opened(Result<Box<control::Group>, control::Error>),
+    /// The next life has begun, on the disk too.
+    Life(Result<Incarnation, String>),
+}
+
+impl Driver {
+    pub(super) fn new(
+        env: Env,
+        tasks: Tasks,
+        parts: Parts,
+        ownership: Arc<Ownership>,
+        forming: Forming,
+        events: mpsc::Sender<Event>,
+        status: watch::Sender<Status>,
+    ) -> Self {
+        let owner = parts.owner;
+        let joining = Joining::new(parts.heir_of);
+        Self {
+            env,
+            tasks,
+            owner,
+            ownership,
+            peers: Peers::default(),
+            seat: None,
+            disk: None,
+            forming,
+            joining,
+            holding: Holding::default(),
+            leading: Leading::new(parts.profile),
+            leader: None,
+            own: VecDeque::new(),
+            events,
+            status,
+            said: None,
+            parts,
+        }
+    }
+
+    /// Runs until the node stops.
+    pub(super) async fn run(mut self, mut queue: Queue, mut events: mpsc::Receiver<Event>) {
+        let token = self.tasks.token().clone();
+        let inbox = Arc::clone(queue.inbox());
+        loop {
+            self.step(self.now());
+            let deadline = self.next_deadline();
+            let returned = async {
+                match &mut self.seat {
+                    Some(seat) => seat.returned().await,
+                    None => std::future::pending().await,
+                }
+            };
+            // All branches are cancel safe: what is not taken stays where it is.
+            tokio::select! {
+                biased;
+                () = token.cancelled() => break,
+                returned = returned => self.handle_returned(returned),
+                () = Queue::links_changed(&inbox) => self.handle_links(&queue),
+                Some(event) = events.recv() => self.handle_event(event),
+                Some(heard) = queue.next() => self.handle_heard(heard, &queue),
+                () = sleep(deadline.map(|it| it - self.parts.now())) => {}
+            }
+        }
+        // The log's lock is given back BEFORE the node has ended: it may start again at once.
+        if let Some(seat) = &mut self.seat {
+            seat.stay().await;
+        }
+    }
+
+    pub(super) fn now(&self) -> Time {
+        self.parts.now()
+    }
+
+    /// Takes a seat: this node has a log.
+    pub(super) fn set_seat(&mut self, seat: Seat) {
+        self.disk = Some(seat.id());
+        self.seat = Some(seat);
+    }
+
+    /// Sends a message, to this node too.
+    pub(super) fn send(&mut self, to: NodeId, message: Message) {
+        if to == self.owner.node {
+            self.own.push_back(message);
+        } else {
+            self.peers.send(to, &message, &self.tasks);
+        }
+    }
+
+    /// Sends a message to whoever leads, if that is known.
+    pub(super) fn send_to_leader(&mut self, message: Message) {
+        if let Some(leader) = self.leader {
+            self.send(leader.node, message);
+        }
+    }
+
+    /// Takes in who leads. A later term is right.
+    pub(super) fn handle_leader(&mut self, leader: Leader, now: Time) {
+        if self.leader.is_none_or(|known| leader > known) {
+            self.leader = Some(leader);
+            self.holding.handle_leader(now);
+            self.joining.handle_leader(now);
+        }
+    }
+
+    /// Takes in a trouble that the node's owner should know of.
+    pub(super) fn set_trouble(&mut self, code: Code, detail: String) {
+        let trouble = Trouble { code, detail };
+        if self.status.borrow().trouble.as_ref() != Some(&trouble) {
+            tracing::warn!(code = code.text(), detail = %trouble.detail, "not a member of a cluster");
+            self.status.send_modify(|it| it.trouble = Some(trouble));
+        }
+    }
+
+    /// Goes by the times of the cluster, which may not be those that this node was given.
+    pub(super) fn set_profile(&mut self, profile: Profile) {
+        if profile != self.parts.profile {
+            tracing::info!(
+                ?profile,
+                "the cluster goes by another profile than this node's setting"
+            );
+            self.parts.profile = profile;
+        }
+        if let Some(seat) = &mut self.seat {
+            seat.set_profile(&profile);
+        }
+    }
+
+    /// Lets every part do what is due.
+    fn step(&mut self, now: Time) {
+        self.step_forming(now);
+        self.step_joining(now);
+        self.step_holding(now);
+        // A part may say something to another one of this node, whose answer is due at once.
+        for _ in 0..ROUNDS_MAX {
+            self.step_seat(now);
+            let Some(message) = self.own.pop_front() else {
+                break;
+            };
+            self.handle_message(self.owner.node, message, now);
+        }
+        self.say_what_is_new();
+        self.publish(now);
+    }
+
+    fn step_seat(&mut self, now: Time) {
+        let Some(mut seat) = self.seat.take() else {
+            return;
+        };
+        if let Some(mut group) = seat.take(now) {
+            if let Some(first) = self.forming.take_first_command() {
+                seat.form(group, first, &self.env);
+            } else {
+                let was_told = self.lead(&mut group, now);
+                seat.give(group, was_told, &self.env);
+            }
+        }
+        self.seat = Some(seat);
+    }
+
+    fn handle_returned(&mut self, returned: Result<Returned, Lost>) {
+        let now = self.now();
+        let lost = match returned {
+            Ok(Returned {
+                mut group,
+                outcome,
+                took,
+            }) => match outcome {
+                Ok(()) => {
+                    self.handle_actions(&mut group, now);
+                    let (term, voters) = (group.term(), group.voters().len());
+                    let (is_leader, applied) = (group.is_leader(), group.applied());
+                    self.status.send_if_modified(|it| {
+                        it.control((term, applied), is_leader, voters, took);
+                        false
+                    });
+                    if let Some(seat) = &mut self.seat {
+                        seat.come_home(group);
+                    }
+                    return;
+                }
+                Err(error) => Lost::Stopped(error),
+            },
+            Err(lost) => lost,
+        };
+        // It acts no more; the other voters replace it. The node's lease goes on by itself.
+        tracing::error!(%lost, "this node's part of the control group has stopped");
+        self.leading.handle_deposed();
+        self.seat = None;
+        self.disk = None;
+        self.set_trouble(lost.code(), lost.to_string());
+    }
+
+    fn handle_links(&mut self, queue: &Queue) {
+        let changes = self.peers.handle_links(queue.links());
+        let now = self.now();
+        for node in changes.gone {
+            self.forming.handle_lost(node);
+            if self.leader.is_some_and(|it| it.node == node) {
+                tracing::debug!(%node, "the link with the leader is down");
+            }
+        }
+        for node in changes.came {
+            if let Some(said) = self.said {
+                self.send(node, Message::Seen(said));
+            }
+        }
+        self.joining.handle_leader(now);
+    }
+
+    fn handle_event(&mut self, event: Event) {
+        let now = self.now();
+        match event {
+            Event::Probed(incarnation, number) => {
+                self.holding.handle_probed(incarnation, number, now);
+            }
+            Event::Stored(stored) => self.handle_stored(stored),
+            Event::Opened(opened) => self.handle_opened(opened, now),
+            Event::Life(life) => self.handle_life(life, now),
+        }
+    }
+
+    fn handle_heard(&mut self, heard: Heard, queue: &Queue) {
+        let Heard { link, message } = heard;
+        let (from, now) = (link.peer().id, self.now());
+        if !self.peers.has(from) {
+            self.handle_links(queue);
+        }
+        // What came on a link that is no more was said to a life of the link that has ended.
+        if self.peers.link(from) != Some(&link) {
+            return;
+        }
+        match decode_message(&message) {
+            Ok(message) => self.handle_message(from, message, now),
+            Err(why) => tracing::debug!(%from, %why, "a message of the cluster"),
+        }
+    }
+
+    fn handle_message(&mut self, from: NodeId, message: Message, now: Time) {
+        match message {
+            Message::Seen(seen) => self.handle_seen(from, seen, now),
+            Message::Forming(message) => self.forming.handle_message(from, message, now),
+            Message::Group(bytes) => {
+                let disk = self.peers.disk(from);
+                if let (Some(seat), Some(disk)) = (&mut self.seat, disk) {
+                    seat.handle_message(disk, bytes);
+                }
+            }
+            Message::Part(part) => {
+                if let Some(message) = self.peers.handle_part(from, part) {
+                    self.handle_message(from, message, now);
+                }
+            }
+            Message::Join { number, command } => self.handle_join(from, number, &command),
+            Message::Joined { number, profile } => self.handle_joined(number, profile, now),
+            Message::NotJoined {
+                number,
+                later,
+                foreign,
+                detail,
+            } => self.handle_not_joined(number, later, foreign, detail),
+            Message::Renew {
+                incarnation,
+                number,
+                version,
+            } => self.handle_renew(from, incarnation, number, version, now),
+            Message::Granted {
+                incarnation,
+                number,
+            } => self.handle_granted(incarnation, number, now),
+            Message::NotGranted { incarnation, why } => {
+                self.handle_not_granted(from, incarnation, why);
+            }
+            Message::Delta(bytes) => self.handle_delta(from, &bytes),
+            Message::Word { incarnation, word } => {
+                let by = Owner {
+                    node: from,
+                    incarnation,
+                };
+                self.leading.handle_word(by, word, now);
+            }
+            _ => tracing::debug!(%from, "a message of the cluster of an unknown kind"),
+        }
+    }
+
+    fn handle_seen(&mut self, from: NodeId, seen: Seen, now: Time) {
+        if let (Some(ours), Some(theirs)) = (self.forming.cluster(), seen.cluster)
+            && ours != theirs
+        {
+            return self.refuse_foreign(from, ours, theirs);
+        }
+        self.peers.handle_seen(from, seen);
+        self.forming.handle_seen(from, &seen, now);
+        if let Some(leader) = seen.leading {
+            self.handle_leader(leader, now);
+        }
+    }
+
+    fn handle_delta(&mut self, from: NodeId, bytes: &[u8]) {
+        let taken = match Delta::decode(bytes) {
+            Ok(delta) => self
+                .ownership
+                .handle_delta(&delta)
+                .map_err(|it| it.to_string()),
+            Err(why) => Err(why.to_string()),
+        };
+        if let Err(why) = taken {
+            // The next renewal says what is known here, and the leader goes on from there.
+            tracing::debug!(%from, %why, "a delta");
+        }
+    }
+
+    /// Tells the others what this node is, if it is something else than they know.
+    fn say_what_is_new(&mut self) {
+        let seen = Seen {
+            cluster: self.forming.cluster(),
+            expects: self.forming.expects(),
+            disk: self.disk,
+            leading: self.leader,
+        };
+        let has_something = seen.cluster.is_some() || seen.expects.is_some();
+        if !has_something || self.said == Some(seen) {
+            return;
+        }
+        self.said = Some(seen);
+        for node in self.peers.nodes() {
+            self.send(node, Message::Seen(seen));
+        }
+    }
+
+    fn publish(&self, now: Time) {
+        let (cluster, leader) = (self.forming.cluster(), self.leader.map(|it| it.node));
+        let lease = self.holding.lease_left(now);
+        self.status
+            .send_if_modified(|it| it.node(cluster, leader, lease));
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        let parts = [
+            self.forming.next_deadline(),
+            self.joining_deadline(),
+            self.holding.next_deadline(self.now()),
+            self.seat.as_ref().and_then(Seat::next_deadline),
+            self.leading_deadline(),
+        ];
+        parts.into_iter().flatten().min()
+    }
+}
+
+async fn sleep(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// How often parts of this node answer each other in one step. What is left is done in the next.
+const ROUNDS_MAX: usize = 16;

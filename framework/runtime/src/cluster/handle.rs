@@ -1,0 +1,195 @@
+//! What the rest of the node sees of its part in the cluster.
+//!
+//! Depends on the driver, which it starts.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use callboard_protocol::{
+    code::Code,
+    id::{ClusterId, NodeId},
+    membership::{Former, FormingMemory},
+};
+use tokio::sync::{mpsc, watch};
+
+use super::{
+    driver::Driver,
+    forming::Forming,
+    inbox::Queue,
+    ownership::Ownership,
+    parts::Parts,
+    seat::{self, Seat},
+};
+use crate::{env::Env, net::StartError, task::Tasks};
+
+/// This node's part in the cluster. Its task ends with the node's.
+pub(crate) struct Cluster {
+    status: watch::Receiver<Status>,
+}
+
+/// How this node stands in the cluster.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Status {
+    /// The cluster that it belongs to.
+    pub(crate) cluster: Option<ClusterId>,
+    /// Who leads, as far as is known here.
+    pub(crate) leader: Option<NodeId>,
+    /// How long its lease lasts from when this was looked at last; nothing without one.
+    pub(crate) lease_left: Option<Duration>,
+    /// Why it is no member.
+    pub(crate) trouble: Option<Trouble>,
+    pub(crate) term: u64,
+    pub(crate) is_leader: bool,
+    pub(crate) applied: u64,
+    pub(crate) voters: usize,
+    /// How long the disk has taken last.
+    pub(crate) sync: Duration,
+}
+
+/// Why a node is no member.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Trouble {
+    pub(crate) code: Code,
+    pub(crate) detail: String,
+}
+
+impl Cluster {
+    /// Starts a node's part in the cluster. Reads the data folder, and blocks for that.
+    ///
+    /// # Errors
+    /// `ConfigInvalid` when `bootstrap_expect` is out of range or has no data folder, or the file of
+    /// the cluster is damaged; `LogUnreadable`, `DataDirLocked` and `Io` for the control group's
+    /// files.
+    pub(crate) fn start(
+        env: &Env,
+        tasks: &Tasks,
+        parts: Parts,
+        ownership: Arc<Ownership>,
+        queue: Queue,
+    ) -> Result<Self, StartError> {
+        let memory = match &parts.data {
+            Some(data) => data.memory(env)?,
+            None => FormingMemory::default(),
+        };
+        let now = parts.now();
+        let seat = open(env, &parts, &memory)?.map(|it| Seat::new(it, &parts.profile, now));
+        let former = Former::new(
+            parts.owner.node,
+            parts.owner.incarnation,
+            parts.expect,
+            memory.clone(),
+            FORMING_RETRY,
+            now,
+        );
+        let former = former.map_err(|error| {
+            StartError::new(Code::ConfigInvalid, "bootstrap_expect").with_detail(error.to_string())
+        })?;
+        let forming = Forming::new(former, memory, parts.expect);
+        let (events, coming) = mpsc::channel(EVENTS_MAX);
+        let (told, status) = watch::channel(Status::default());
+        let tasks = tasks.child("cluster");
+        let mut driver = Driver::new(
+            env.clone(),
+            tasks.clone(),
+            parts,
+            ownership,
+            forming,
+            events,
+            told,
+        );
+        if let Some(seat) = seat {
+            driver.set_seat(seat);
+        }
+        tasks.spawn("cluster", driver.run(queue, coming));
+        Ok(Self { status })
+    }
+
+    /// Returns how this node stands.
+    pub(crate) fn status(&self) -> Status {
+        self.status.borrow().clone()
+    }
+
+    /// Waits until this node is a member and holds a lease.
+    ///
+    /// # Errors
+    /// The code of what keeps it from that, when that is for good, or when it takes longer than
+    /// `within`: `ClusterMismatch`, `ConfigInvalid`, `NotJoined`, `Io`, `LogUnreadable`.
+    pub(crate) async fn joined(&self, within: Duration) -> Result<(), StartError> {
+        let mut status = self.status.clone();
+        let held = status.wait_for(|it| it.lease_left.is_some());
+        if matches!(tokio::time::timeout(within, held).await, Ok(Ok(_))) {
+            return Ok(());
+        }
+        let trouble = self.status().trouble.unwrap_or_else(|| Trouble {
+            code: Code::NotJoined,
+            detail: format!("no lease within {within:?}"),
+        });
+        Err(StartError::new(trouble.code, "cluster").with_detail(trouble.detail))
+    }
+}
+
+impl Status {
+    /// Takes in where the control group is on this node.
+    pub(super) fn control(
+        &mut self,
+        (term, applied): (u64, u64),
+        is_leader: bool,
+        voters: usize,
+        sync: Duration,
+    ) {
+        (self.term, self.applied) = (term, applied);
+        (self.is_leader, self.voters, self.sync) = (is_leader, voters, sync);
+    }
+
+    /// Takes in where the node is; returns whether it is something else than before, the length of
+    /// its lease aside.
+    pub(super) fn node(
+        &mut self,
+        cluster: Option<ClusterId>,
+        leader: Option<NodeId>,
+        lease_left: Option<Duration>,
+    ) -> bool {
+        let differs = self.cluster != cluster
+            || self.leader != leader
+            || self.lease_left.is_some() != lease_left.is_some();
+        (self.cluster, self.leader, self.lease_left) = (cluster, leader, lease_left);
+        differs
+    }
+}
+
+/// Opens the control group's files of a node that forms a cluster, or belongs to one.
+fn open(
+    env: &Env,
+    parts: &Parts,
+    memory: &FormingMemory,
+) -> Result<Option<crate::control::Group>, StartError> {
+    let takes_part = parts.expect.is_some() || memory.cluster.is_some();
+    match &parts.data {
+        Some(data) if takes_part => {
+            let opened = seat::open(env, &data.control());
+            opened.map(Some).map_err(|error| {
+                StartError::new(error.code(), "control group").with_detail(error.to_string())
+            })
+        }
+        None if parts.expect.is_some() => {
+            let detail = "a node that forms a cluster keeps its promises on its disk";
+            Err(StartError::new(Code::ConfigInvalid, "bootstrap_expect")
+                .with_detail(detail)
+                .with_advice("give it a data folder with `data_dir`"))
+        }
+        _ => Ok(None),
+    }
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster")
+            .field("status", &self.status())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How often nodes that form a cluster say again what had no answer.
+const FORMING_RETRY: Duration = Duration::from_millis(200);
+
+/// How many events wait for the driver: a probe, and a file or two.
+const EVENTS_MAX: usize = 16;

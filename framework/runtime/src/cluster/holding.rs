@@ -1,0 +1,130 @@
+//! This node's lease: drives [`Holder`].
+//!
+//! Depends on `driver`.
+
+use callboard_protocol::{
+    cluster::{Message, NotGranted},
+    id::{Incarnation, NodeId},
+    membership::{Holder, HolderAction, ProbeNumber, Profile, RenewalNumber},
+    time::Time,
+};
+use std::time::Duration;
+
+use super::driver::{Driver, Event};
+
+/// This node's lease, if it is a member.
+#[derive(Debug, Default)]
+pub(super) struct Holding {
+    holder: Option<Holder>,
+}
+
+impl Holding {
+    /// This life is a member from now on.
+    pub(super) fn begin(&mut self, profile: Profile, incarnation: Incarnation, now: Time) {
+        self.holder = Some(Holder::new(profile, incarnation, now));
+    }
+
+    pub(super) fn handle_leader(&mut self, now: Time) {
+        if let Some(holder) = &mut self.holder {
+            holder.handle_leader(now);
+        }
+    }
+
+    pub(super) fn handle_probed(
+        &mut self,
+        incarnation: Incarnation,
+        number: ProbeNumber,
+        now: Time,
+    ) {
+        if let Some(holder) = self.of(incarnation) {
+            holder.handle_probe_returned(number, now);
+        }
+    }
+
+    pub(super) fn next_deadline(&self, now: Time) -> Option<Time> {
+        self.holder.as_ref()?.next_deadline(now)
+    }
+
+    /// Returns how long the lease lasts from now, if it is held.
+    pub(super) fn lease_left(&self, now: Time) -> Option<Duration> {
+        let (_, ends) = self.holder.as_ref()?.lease()?;
+        (ends > now).then(|| ends - now)
+    }
+
+    fn of(&mut self, incarnation: Incarnation) -> Option<&mut Holder> {
+        let holder = self.holder.as_mut();
+        holder.filter(|it| it.incarnation() == incarnation)
+    }
+}
+
+impl Driver {
+    pub(super) fn step_holding(&mut self, now: Time) {
+        while let Some(action) = self
+            .holding
+            .holder
+            .as_mut()
+            .and_then(|it| it.poll_action(now))
+        {
+            match action {
+                HolderAction::Probe(number) => self.probe(number),
+                HolderAction::Renew(number) => {
+                    let incarnation = self.owner.incarnation;
+                    let version = self.ownership.version();
+                    self.send_to_leader(Message::Renew {
+                        incarnation,
+                        number,
+                        version,
+                    });
+                }
+                HolderAction::Hold => tracing::info!(me = %self.owner, "holds a lease"),
+                HolderAction::Fence => {
+                    tracing::warn!(me = %self.owner, "holds no lease: starts no turns");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn handle_granted(
+        &mut self,
+        incarnation: Incarnation,
+        number: RenewalNumber,
+        now: Time,
+    ) {
+        let Some(holder) = self.holding.of(incarnation) else {
+            return;
+        };
+        holder.handle_granted(incarnation, number, now);
+        if let Some((starts_until, answers_until)) = holder.lease() {
+            self.ownership.handle_lease(starts_until, answers_until);
+        }
+    }
+
+    pub(super) fn handle_not_granted(
+        &mut self,
+        from: NodeId,
+        incarnation: Incarnation,
+        why: NotGranted,
+    ) {
+        match why {
+            NotGranted::NotLeader => {
+                self.leader = self.leader.filter(|it| it.node != from);
+            }
+            NotGranted::Over if self.holding.of(incarnation).is_some() => {
+                // BEFORE anything else: nothing starts and nothing leaves any more.
+                self.ownership.handle_lease(Time::ZERO, Time::ZERO);
+                self.holding.holder = None;
+                self.begin_next_life();
+            }
+            _ => {}
+        }
+    }
+
+    /// Sends a task through the pool that runs the actors.
+    fn probe(&self, number: ProbeNumber) {
+        let (events, incarnation) = (self.events.clone(), self.owner.incarnation);
+        self.tasks.spawn("probe", async move {
+            drop(events.send(Event::Probed(incarnation, number)).await);
+        });
+    }
+}

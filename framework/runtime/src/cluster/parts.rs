@@ -1,0 +1,159 @@
+//! What a node brings into a cluster: who it is, its data folder, its settings.
+//!
+//! Holds values. Depends on `data_dir` and `env`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use callboard_protocol::{
+    cluster::{MEMORY_BYTES_MAX, decode_memory, encode_memory},
+    code::Code,
+    id::{DiskId, Incarnation, InterfaceId, NodeName, RoleName},
+    membership::{FormingMemory, Profile},
+    slots::{Member, Owner},
+    time::Time,
+    wire::hello::ProtocolRange,
+};
+
+use crate::{data_dir::DataDir, env::Env, net::StartError};
+
+/// What a node brings into a cluster.
+pub(crate) struct Parts {
+    /// This life of it.
+    pub(crate) owner: Owner,
+    /// The life before it, which the lock of the data folder proves to be over.
+    pub(crate) heir_of: Option<Incarnation>,
+    /// The time that leases go by, which is the calls'.
+    pub(crate) clock: Arc<dyn Fn() -> Time + Send + Sync>,
+    /// `bootstrap_expect`.
+    pub(crate) expect: Option<u32>,
+    pub(crate) profile: Profile,
+    pub(crate) data: Option<Data>,
+    pub(crate) about: About,
+}
+
+/// What a node says of itself when it joins.
+#[derive(Clone, Debug)]
+pub(crate) struct About {
+    pub(crate) name: NodeName,
+    pub(crate) addr: SocketAddr,
+    pub(crate) zone: String,
+    pub(crate) roles: BTreeSet<RoleName>,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) hosts: BTreeSet<InterfaceId>,
+    pub(crate) weight: u32,
+}
+
+/// The data folder, as forming and joining use it. The node keeps it locked.
+#[derive(Clone, Debug)]
+pub(crate) struct Data {
+    dir: Weak<Mutex<DataDir>>,
+    folder: PathBuf,
+}
+
+impl Parts {
+    pub(super) fn now(&self) -> Time {
+        (self.clock)()
+    }
+
+    /// Returns what joins a cluster: this life of the node, with this disk.
+    pub(super) fn member(&self, owner: Owner, disk: Option<DiskId>) -> Member {
+        let About {
+            name,
+            addr,
+            zone,
+            roles,
+            labels,
+            hosts,
+            weight,
+        } = self.about.clone();
+        Member {
+            name,
+            incarnation: owner.incarnation,
+            disk,
+            addr,
+            zone,
+            roles,
+            labels,
+            hosts,
+            version: u32::from(ProtocolRange::OURS.max),
+            weight,
+        }
+    }
+}
+
+impl Data {
+    /// Takes the folder of a node.
+    pub(crate) fn new(dir: &Arc<Mutex<DataDir>>, folder: &Path) -> Self {
+        Self {
+            dir: Arc::downgrade(dir),
+            folder: folder.to_owned(),
+        }
+    }
+
+    /// Returns the folder of the control group's files.
+    pub(super) fn control(&self) -> PathBuf {
+        self.folder.join("control")
+    }
+
+    /// Reads what the node remembers of forming. Blocks.
+    ///
+    /// # Errors
+    /// `Io`, or `ConfigInvalid` for contents that this did not write.
+    pub(super) fn memory(&self, env: &Env) -> Result<FormingMemory, StartError> {
+        let path = self.folder.join(MEMORY_FILE);
+        let subject = || format!("file {}", path.display());
+        let failed = |error: std::io::Error| {
+            StartError::new(Code::Io, subject()).with_detail(error.to_string())
+        };
+        if !env.files.exists(&path).map_err(failed)? {
+            return Ok(FormingMemory::default());
+        }
+        let bytes = env.files.read(&path, MEMORY_BYTES_MAX).map_err(failed)?;
+        decode_memory(&bytes).map_err(|why| {
+            StartError::new(Code::ConfigInvalid, subject())
+                .with_detail(why.to_string())
+                .with_advice("restore the file; without it the node could form a second cluster")
+        })
+    }
+
+    /// Writes what the node remembers of forming, which is on the disk when this returns. Blocks.
+    pub(super) fn store(&self, env: &Env, memory: &FormingMemory) -> std::io::Result<()> {
+        let (new, path) = (
+            self.folder.join(format!("{MEMORY_FILE}.new")),
+            self.folder.join(MEMORY_FILE),
+        );
+        if env.files.exists(&new)? {
+            env.files.remove(&new)?;
+        }
+        env.files.write_new(&new, &encode_memory(memory))?;
+        env.files.rename(&new, &path)?;
+        env.files.sync_dir(&self.folder)
+    }
+
+    /// Begins the next life, which is on the disk when this returns. Blocks.
+    pub(super) fn begin(&self, env: &Env, name: &str) -> Result<Incarnation, StartError> {
+        let Some(dir) = self.dir.upgrade() else {
+            return Err(StartError::new(Code::NodeStopping, "node"));
+        };
+        let mut dir = dir.lock().unwrap_or_else(PoisonError::into_inner);
+        dir.begin(env, &self.folder, name)
+    }
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts")
+            .field("owner", &self.owner)
+            .field("expect", &self.expect)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The file in the data folder.
+const MEMORY_FILE: &str = "cluster";

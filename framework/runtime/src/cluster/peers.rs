@@ -1,0 +1,147 @@
+//! The nodes that are linked, and what is said to them.
+//!
+//! A message that is too long for the control lane goes in parts, each of which is written before the
+//! next one waits, so that signs of life are never behind more than one. Nothing here waits, and what
+//! is not taken is dropped. Depends on `inbox` and `net`.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use callboard_protocol::{
+    cluster::{Message, PART_BYTES, Seen, decode_message, encode_message},
+    id::{DiskId, NodeId},
+    slots::{Assembly, Chunk, chunks},
+};
+
+use crate::{control::MESSAGE_BYTES_MAX, net::Link, task::Tasks};
+
+/// The nodes that are linked.
+#[derive(Debug, Default)]
+pub(super) struct Peers {
+    nodes: BTreeMap<NodeId, Peer>,
+}
+
+#[derive(Debug)]
+struct Peer {
+    link: Arc<Link>,
+    seen: Option<Seen>,
+    assembly: Assembly,
+    /// A long message is on its way.
+    long: Arc<AtomicBool>,
+}
+
+/// What has come and gone.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    pub(super) came: Vec<NodeId>,
+    pub(super) gone: Vec<NodeId>,
+}
+
+impl Peers {
+    /// Takes in which links there are.
+    pub(super) fn handle_links(&mut self, links: Vec<Arc<Link>>) -> Changes {
+        let mut changes = Changes::default();
+        let newest: BTreeMap<NodeId, Arc<Link>> =
+            links.into_iter().map(|it| (it.peer().id, it)).collect();
+        self.nodes.retain(|node, peer| {
+            let stays = newest.get(node).is_some_and(|link| *link == peer.link);
+            if !stays {
+                changes.gone.push(*node);
+            }
+            stays
+        });
+        for (node, link) in newest {
+            self.nodes.entry(node).or_insert_with(|| {
+                changes.came.push(node);
+                Peer {
+                    link,
+                    seen: None,
+                    assembly: Assembly::default(),
+                    long: Arc::default(),
+                }
+            });
+        }
+        changes
+    }
+
+    /// Takes in what a node says of itself.
+    pub(super) fn handle_seen(&mut self, node: NodeId, seen: Seen) {
+        if let Some(peer) = self.nodes.get_mut(&node) {
+            peer.seen = Some(seen);
+        }
+    }
+
+    /// Takes in a part of a long message; returns the message when it is whole.
+    pub(super) fn handle_part(&mut self, node: NodeId, part: Chunk) -> Option<Message> {
+        if part.total > LONG_BYTES_MAX as u64 {
+            return None;
+        }
+        let whole = self.nodes.get_mut(&node)?.assembly.handle_chunk(part);
+        let message = decode_message(&whole.ok()??).ok()?;
+        (!matches!(message, Message::Part(_))).then_some(message)
+    }
+
+    /// Says something to a node. It is dropped if the node is not linked, or does not read.
+    pub(super) fn send(&self, to: NodeId, message: &Message, tasks: &Tasks) {
+        let Some(peer) = self.nodes.get(&to) else {
+            return;
+        };
+        let Ok(bytes) = encode_message(message, LONG_BYTES_MAX) else {
+            return;
+        };
+        if bytes.len() <= PART_BYTES {
+            peer.link.tell(&bytes);
+        } else if !peer.long.swap(true, Ordering::AcqRel) {
+            let sending = send_parts(Arc::clone(&peer.link), bytes, Arc::clone(&peer.long));
+            tasks.spawn("long-message", sending);
+        }
+    }
+
+    /// Returns whether a node is linked.
+    pub(super) fn has(&self, node: NodeId) -> bool {
+        self.nodes.contains_key(&node)
+    }
+
+    /// Returns the link with a node.
+    pub(super) fn link(&self, node: NodeId) -> Option<&Arc<Link>> {
+        self.nodes.get(&node).map(|peer| &peer.link)
+    }
+
+    /// Returns all nodes that are linked.
+    pub(super) fn nodes(&self) -> Vec<NodeId> {
+        self.nodes.keys().copied().collect()
+    }
+
+    /// Returns the disk of a node's log, as it says.
+    pub(super) fn disk(&self, node: NodeId) -> Option<DiskId> {
+        self.nodes.get(&node)?.seen?.disk
+    }
+
+    /// Returns the node with this disk, as it says.
+    pub(super) fn node_with(&self, disk: DiskId) -> Option<NodeId> {
+        let mut nodes = self.nodes.iter();
+        let found = nodes.find(|(_, peer)| peer.seen.is_some_and(|it| it.disk == Some(disk)));
+        found.map(|(node, _)| *node)
+    }
+}
+
+async fn send_parts(link: Arc<Link>, bytes: Vec<u8>, long: Arc<AtomicBool>) {
+    for part in chunks(&bytes, PART_BYTES) {
+        let part = encode_message(&Message::Part(part), PART_BYTES * 2);
+        let told = part.ok().and_then(|part| link.tell(&part));
+        // A message with a hole is of no use: the receiver begins anew with the next one.
+        let Some(told) = told else {
+            break;
+        };
+        link.told(told).await;
+    }
+    long.store(false, Ordering::Release);
+}
+
+/// The longest message: one of the control group with a snapshot, and its head.
+const LONG_BYTES_MAX: usize = MESSAGE_BYTES_MAX + 1024;

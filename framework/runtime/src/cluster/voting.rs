@@ -1,0 +1,179 @@
+//! Who votes: carries out the plan of [`plan_voters`], a change at a time.
+//!
+//! The members of the control group are disks; the plan is about nodes. What the plan is made from is
+//! the state, the group, and who holds a lease. Depends on `driver` and `leading`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use callboard_protocol::{
+    id::{DiskId, NodeId},
+    membership::{GONE_MAX, SeatChange, Seated, VoterCandidate, plan_voters},
+    slots::{Command, Standing, State},
+    time::Time,
+};
+
+use super::driver::Driver;
+use crate::control::{Change, Group};
+
+/// What the leader keeps in mind of the voters.
+#[derive(Debug, Default)]
+pub(super) struct Voting {
+    plan_at: Time,
+    /// Since when members have been gone.
+    gone: BTreeMap<NodeId, Time>,
+    /// Since when disks of no member have had a seat.
+    strays: BTreeMap<DiskId, Time>,
+}
+
+impl Voting {
+    /// The members of the group have changed, or who leads it.
+    pub(super) fn handle_changed(&mut self, now: Time) {
+        self.plan_at = self.plan_at.min(now);
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        Some(self.plan_at)
+    }
+}
+
+impl Driver {
+    /// Makes the next change of the seats, if one is due; returns whether the group was told.
+    pub(super) fn seat_voters(&mut self, group: &mut Group, now: Time) -> bool {
+        if now < self.leading.voting.plan_at {
+            return false;
+        }
+        self.leading.voting.plan_at = now + PLAN_EVERY;
+        let disks = disks(group.state());
+        self.note_gone(group.state(), now);
+        let candidates = self.candidates(group, &disks);
+        let mut was_told = self.seat_state(group, &disks);
+        let change = match plan_voters(&candidates, now) {
+            Some(change) => self.change_for(change, &disks, group),
+            None => self.stray(group, &disks, now).map(Change::Removed),
+        };
+        if let Some(change) = change {
+            was_told |= group.change(change).is_ok();
+        }
+        was_told
+    }
+
+    /// Returns which node has a disk: by the state, or as the node itself says.
+    pub(super) fn node_of(&self, disk: DiskId, state: &State) -> Option<NodeId> {
+        if self.disk == Some(disk) {
+            return Some(self.owner.node);
+        }
+        let mut members = state.members();
+        let member = members.find(|(member, _)| member.disk == Some(disk));
+        let known = member.map(|(member, _)| member.id());
+        known.or_else(|| self.peers.node_with(disk))
+    }
+
+    fn note_gone(&mut self, state: &State, now: Time) {
+        let leading = &mut self.leading;
+        for (member, _) in state.members() {
+            let node = member.id();
+            if leading.leases.is_alive(node, member.incarnation) {
+                leading.voting.gone.remove(&node);
+            } else {
+                leading.voting.gone.entry(node).or_insert(now);
+            }
+        }
+    }
+
+    fn candidates(&self, group: &Group, disks: &BTreeMap<NodeId, DiskId>) -> Vec<VoterCandidate> {
+        let (voters, learners) = (group.voters(), group.learners());
+        let members = group.state().members();
+        let candidates = members.map(|(member, standing)| {
+            let node = member.id();
+            let disk = disks.get(&node).copied();
+            let seated = match disk {
+                Some(disk) if voters.contains(&disk) => Seated::Voter,
+                Some(disk) if learners.contains(&disk) => Seated::Learner {
+                    caught_up: group.has_caught_up(disk),
+                },
+                _ => Seated::No,
+            };
+            VoterCandidate {
+                node,
+                zone: member.zone.clone(),
+                seated,
+                gone_since: self.leading.voting.gone.get(&node).copied(),
+                eligible: disk.is_some() && standing != Standing::Draining,
+            }
+        });
+        candidates.collect()
+    }
+
+    fn change_for(
+        &self,
+        change: SeatChange,
+        disks: &BTreeMap<NodeId, DiskId>,
+        group: &mut Group,
+    ) -> Option<Change> {
+        let disk = |node| disks.get(&node).copied();
+        Some(match change {
+            SeatChange::AddLearner(node) => Change::Learner(disk(node)?),
+            SeatChange::DropLearner(node) => Change::Removed(disk(node)?),
+            // Who loses the seat is the plan's next change.
+            SeatChange::Seat(node) | SeatChange::Swap { into: node, .. } => {
+                Change::Voter(disk(node)?)
+            }
+            SeatChange::Unseat(node) if node == self.owner.node => {
+                // A leader is not taken out of its own group: another one does that.
+                let own = disk(node);
+                let mut others = group.voters().into_iter();
+                let next = others.find(|it| Some(*it) != own && group.has_caught_up(*it))?;
+                drop(group.hand_over(next));
+                return None;
+            }
+            SeatChange::Unseat(node) => Change::Removed(disk(node)?),
+            _ => return None,
+        })
+    }
+
+    /// Writes who votes into the state, where it follows the group.
+    fn seat_state(&self, group: &mut Group, disks: &BTreeMap<NodeId, DiskId>) -> bool {
+        let voters = group.voters();
+        let seats = disks.iter().filter(|(_, disk)| voters.contains(disk));
+        let seats: BTreeMap<NodeId, DiskId> = seats.map(|(node, disk)| (*node, *disk)).collect();
+        let differs = !seats.is_empty() && *group.state().seats() != seats;
+        differs && group.propose(&Command::Seats(seats)).is_ok()
+    }
+
+    /// Returns a disk that has had a seat for a minute and is no member's: the node that had it has
+    /// lost it.
+    fn stray(
+        &mut self,
+        group: &Group,
+        disks: &BTreeMap<NodeId, DiskId>,
+        now: Time,
+    ) -> Option<DiskId> {
+        let known: BTreeSet<DiskId> = disks.values().copied().collect();
+        let own = self.disk;
+        let seated = group.voters().into_iter().chain(group.learners());
+        let seen: BTreeSet<DiskId> = seated
+            .filter(|disk| !known.contains(disk) && Some(*disk) != own)
+            .collect();
+        let strays = &mut self.leading.voting.strays;
+        strays.retain(|disk, _| seen.contains(disk));
+        for disk in seen {
+            strays.entry(disk).or_insert(now);
+        }
+        let mut gone = strays.iter();
+        let gone = gone.find(|(_, since)| now.saturating_since(**since) >= GONE_MAX);
+        gone.map(|(disk, _)| *disk)
+    }
+}
+
+/// Returns the disks of the members that have one.
+fn disks(state: &State) -> BTreeMap<NodeId, DiskId> {
+    let members = state.members();
+    let with_disk = members.filter_map(|(member, _)| Some((member.id(), member.disk?)));
+    with_disk.collect()
+}
+
+/// How often the plan is made while nothing happens.
+const PLAN_EVERY: Duration = Duration::from_secs(1);

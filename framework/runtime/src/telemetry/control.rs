@@ -1,0 +1,59 @@
+//! What a node's part in the cluster looks like in the metrics.
+//!
+//! Depends on `prometheus_client`.
+
+use std::{sync::atomic::AtomicU64, time::Duration};
+
+use prometheus_client::{
+    metrics::gauge::Gauge,
+    registry::{Registry, Unit},
+};
+
+/// A node's part in the cluster at the moment of a scrape.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ControlSample {
+    pub(crate) term: u64,
+    pub(crate) is_leader: bool,
+    pub(crate) applied: u64,
+    pub(crate) voters: u64,
+    pub(crate) sync: Duration,
+    pub(crate) lease_left: Duration,
+}
+
+/// The gauges of a node's part in the cluster.
+#[derive(Debug, Default)]
+pub(super) struct ControlGauges {
+    term: Gauge,
+    is_leader: Gauge,
+    applied: Gauge,
+    voters: Gauge,
+    sync: Gauge<f64, AtomicU64>,
+    lease_left: Gauge<f64, AtomicU64>,
+}
+
+impl ControlGauges {
+    pub(super) fn register(&self, r: &mut Registry) {
+        let help = "The term of the control group, 0 on a node without a log of it";
+        r.register("control_term", help, self.term.clone());
+        let help = "Whether this node leads the control group";
+        r.register("control_is_leader", help, self.is_leader.clone());
+        let help = "The last entry of the control group that is applied here";
+        r.register("control_applied", help, self.applied.clone());
+        let help = "Nodes that vote in the control group, as known here";
+        r.register("control_voters", help, self.voters.clone());
+        let help = "How long the last write to the log of the control group took";
+        r.register_with_unit("control_sync", help, Unit::Seconds, self.sync.clone());
+        let help = "How long this node's lease lasts from its last renewal, 0 without one";
+        r.register_with_unit("lease_left", help, Unit::Seconds, self.lease_left.clone());
+    }
+
+    pub(super) fn set(&self, sample: &ControlSample) {
+        let count = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        self.term.set(count(sample.term));
+        self.is_leader.set(i64::from(sample.is_leader));
+        self.applied.set(count(sample.applied));
+        self.voters.set(count(sample.voters));
+        self.sync.set(sample.sync.as_secs_f64());
+        self.lease_left.set(sample.lease_left.as_secs_f64());
+    }
+}
