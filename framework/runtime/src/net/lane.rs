@@ -57,7 +57,7 @@ enum State {
 /// What the writer finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Work {
-    Frames(usize),
+    Frames { count: usize, bytes: usize },
     Finish,
     Stop,
 }
@@ -204,7 +204,8 @@ impl Lane {
     ///
     /// With more than one frame waiting, now or the last time, it lets other tasks run once before
     /// it takes the buffer, so that what they append leaves in the same packets. A single call in
-    /// flight is written at once.
+    /// flight is written at once, and so is what fills a packet anyway: the peer has work while the
+    /// other tasks run.
     pub(super) async fn write_to(
         &self,
         stream: &mut quinn::SendStream,
@@ -220,10 +221,10 @@ impl Lane {
                     let _ = stream.finish();
                     return Ok(());
                 }
-                Work::Frames(waiting) if waiting > 1 || last_frames > 1 => {
+                Work::Frames { count, bytes } if may_get_more(count.max(last_frames), bytes) => {
                     tokio::task::yield_now().await;
                 }
-                Work::Frames(_) => {}
+                Work::Frames { .. } => {}
             }
             last_frames = self.take(&mut batch);
             stream.write_all(&batch).await?;
@@ -239,7 +240,12 @@ impl Lane {
                 let buffer = self.lock();
                 match buffer.state {
                     State::Down => return Work::Stop,
-                    _ if buffer.frames > 0 => return Work::Frames(buffer.frames),
+                    _ if buffer.frames > 0 => {
+                        return Work::Frames {
+                            count: buffer.frames,
+                            bytes: buffer.bytes.len(),
+                        };
+                    }
                     State::Finishing => return Work::Finish,
                     State::Open => {}
                 }
@@ -293,6 +299,14 @@ impl Drop for Rollback<'_> {
         }
     }
 }
+
+/// Returns whether a wait for more frames is worth it, with so many waiting, now or the last time.
+fn may_get_more(frames: usize, bytes: usize) -> bool {
+    frames > 1 && bytes < PACKET_BYTES
+}
+
+/// So much fills most of a packet: more frames would hardly make it cheaper to send.
+const PACKET_BYTES: usize = 4 << 10;
 
 /// What an empty buffer keeps of its memory: a burst must not cost its peak for ever.
 const BUFFER_BYTES_KEPT: usize = 256 << 10;
@@ -407,13 +421,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_single_frame_and_a_full_packet_do_not_wait_for_more() {
+        assert!(!may_get_more(1, 100));
+        assert!(may_get_more(2, 200));
+        assert!(!may_get_more(40, PACKET_BYTES));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_finished_lane_is_written_to_its_end() {
         let lane = Lane::new(1000, 100);
         put(&lane, b"ab").expect("room");
         lane.finish();
         assert_eq!(put(&lane, b"c"), Err(AppendError::Down));
-        assert_eq!(lane.work().await, Work::Frames(1));
+        assert_eq!(lane.work().await, Work::Frames { count: 1, bytes: 6 });
         lane.take(&mut Vec::new());
         assert_eq!(lane.work().await, Work::Finish);
         lane.shut();

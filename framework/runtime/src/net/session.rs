@@ -241,7 +241,12 @@ impl Session {
             };
             let (mut frames, mut bytes) = (0, 0);
             let mut now = intake.now();
+            let mut shares = Shares::of(pieces[..count].iter().map(Bytes::len).sum());
             for piece in &mut pieces[..count] {
+                if shares.is_over(bytes) {
+                    tokio::task::yield_now().await;
+                    now = intake.now();
+                }
                 bytes += piece.len();
                 // QUIC may have put many packets together while the lane paused.
                 while !piece.is_empty() {
@@ -330,6 +335,44 @@ fn stalled(stall: Duration) -> LinkDown {
     LinkDown::new(Code::PeerAbuse, detail)
 }
 
+/// Shares of what was read together. Between two of them other tasks run, so that what the first one
+/// brings about leaves while the next one is read: the peer works on that meanwhile, where the two
+/// nodes would wait for each other in turn. Where much waits, neither of them waits for the other,
+/// and larger batches cost less.
+struct Shares {
+    bytes: usize,
+    /// Where the share began.
+    from: usize,
+}
+
+impl Shares {
+    fn of(all: usize) -> Self {
+        let bytes = match all {
+            0..SHARED_BYTES_MAX => (all / SHARES).max(SHARE_BYTES_MIN),
+            _ => usize::MAX,
+        };
+        Self { bytes, from: 0 }
+    }
+
+    /// Returns whether a share ends where so many bytes have been read.
+    fn is_over(&mut self, read: usize) -> bool {
+        let is_over = read - self.from >= self.bytes;
+        if is_over {
+            self.from = read;
+        }
+        is_over
+    }
+}
+
+/// Two at work at once need two shares; a third one bridges what they are uneven by.
+const SHARES: usize = 3;
+
+/// Less than this is not worth a packet of its own.
+const SHARE_BYTES_MIN: usize = 2 << 10;
+
+/// So much is not divided: it is what hundreds of small calls bring.
+const SHARED_BYTES_MAX: usize = 48 << 10;
+
 /// Packets taken at once: one lock for as many as a receive batch has.
 const PIECES: usize = 32;
 
@@ -371,3 +414,24 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// A quarter of what may wait by default: what is read between two pauses fits.
 const PATIENCE_BYTES: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns where shares end in pieces of one packet each.
+    fn ends(packets: usize) -> Vec<usize> {
+        let mut shares = Shares::of(packets * 6000);
+        let read = (0..packets).map(|packet| packet * 6000);
+        read.filter(|read| shares.is_over(*read)).collect()
+    }
+
+    #[test]
+    fn what_was_read_is_handed_on_in_shares_unless_it_is_much() {
+        assert_eq!(ends(1), []);
+        assert_eq!(ends(2), [6000]);
+        assert_eq!(ends(3), [6000, 12_000]);
+        assert_eq!(ends(6), [12_000, 24_000]);
+        assert_eq!(ends(30), []);
+    }
+}
