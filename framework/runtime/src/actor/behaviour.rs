@@ -40,9 +40,9 @@ pub(crate) trait Behaviour: Sized + Send + Sync + 'static {
     fn exclusive(item: &Self::Item) -> bool;
     /// Answers the message instead of running it.
     fn refuse(world: &Self::World, item: Self::Item, why: Unrun);
-    /// Returns the message if it is still worth running; otherwise answers it. `now` is nothing if
-    /// the time has to be asked for.
-    fn admit(world: &Self::World, item: Self::Item, now: Option<Time>) -> Option<Self::Item>;
+    /// Leaves the message in its place if it is still worth running; otherwise takes it out and
+    /// answers it. `now` is nothing if the time has to be asked for.
+    fn admit(world: &Self::World, place: &mut Option<Self::Item>, now: Option<Time>);
     /// Makes a seat, in which one turn runs at a time; `life` ends with the incarnation.
     fn seat(world: &Arc<Self::World>, life: &Arc<Life>) -> Self::Seat;
     /// Returns when the last turn in the seat ended, if it did.
@@ -53,11 +53,11 @@ pub(crate) trait Behaviour: Sized + Send + Sync + 'static {
         seat: Self::Seat,
         item: Self::Item,
     ) -> impl Future<Output = (TurnEnd, Self::Seat)> + Send;
-    /// Runs a turn alone.
+    /// Takes the message out of its place and runs its turn alone.
     fn run_exclusive(
         &mut self,
         seat: &mut Self::Seat,
-        item: Self::Item,
+        place: &mut Option<Self::Item>,
     ) -> impl Future<Output = TurnEnd> + Send;
     /// Is told that an incarnation ended: what it started ends too.
     fn incarnation_ended(world: &Self::World);

@@ -248,7 +248,7 @@ mod tests {
                     for message in 0..600 {
                         cell.mailbox.push(message).expect("there is room");
                     }
-                    while cell.mailbox.try_pop().is_some() {}
+                    while cell.mailbox.try_pop(&mut None) {}
                 }
                 over.store(true, Ordering::Relaxed);
             });

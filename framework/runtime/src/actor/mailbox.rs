@@ -38,9 +38,9 @@ pub(crate) enum Refusal {
 
 /// What a reader that asked for a message of a kind gets.
 #[derive(Debug)]
-pub(crate) enum Popped<T> {
-    /// The oldest message.
-    Message(T),
+pub(crate) enum Popped {
+    /// The oldest message, which is in its place now.
+    Message,
     /// The oldest message is not of the kind asked for; it stays.
     OtherKind,
     /// The queue is closed and empty.
@@ -155,12 +155,14 @@ impl<T> Mailbox<T> {
         message
     }
 
-    /// Takes the oldest message if `wanted` accepts it.
+    /// Takes the oldest message into `place` if `wanted` accepts it. Messages are large: one that is
+    /// returned from function to function is copied by each of them.
     pub(crate) fn poll_pop(
         &self,
         cx: &mut Context<'_>,
         wanted: impl FnOnce(&T) -> bool,
-    ) -> Poll<Popped<T>> {
+        place: &mut Option<T>,
+    ) -> Poll<Popped> {
         let mut outbox = self.outbox();
         if outbox.len == 0 {
             let mut inbox = self.inbox();
@@ -175,26 +177,24 @@ impl<T> Mailbox<T> {
             }
             self.refill(&mut outbox, &mut inbox);
         }
-        if outbox.front().is_some_and(wanted)
-            && let Some(message) = outbox.pop()
-        {
+        if outbox.front().is_some_and(wanted) && outbox.pop(place) {
             self.moved.store(outbox.len, Ordering::Release);
-            return Poll::Ready(Popped::Message(message));
+            return Poll::Ready(Popped::Message);
         }
         // Under the lock of the outbox, so that nobody takes the message out before this is noted.
         self.inbox().wake_later(cx);
         Poll::Ready(Popped::OtherKind)
     }
 
-    /// Takes the oldest message, if one waits.
-    pub(crate) fn try_pop(&self) -> Option<T> {
+    /// Takes the oldest message into `place`, if one waits.
+    pub(crate) fn try_pop(&self, place: &mut Option<T>) -> bool {
         let mut outbox = self.outbox();
         if outbox.len == 0 {
             self.refill(&mut outbox, &mut self.inbox());
         }
-        let message = outbox.pop();
+        let took_one = outbox.pop(place);
         self.moved.store(outbox.len, Ordering::Release);
-        message
+        took_one
     }
 
     /// Refuses further messages; the reader still gets those that wait.
@@ -317,14 +317,20 @@ impl<T> Messages<T> {
         self.entries.front()?.1.as_ref()
     }
 
-    fn pop(&mut self) -> Option<T> {
-        while let Some((_, message)) = self.entries.pop_front() {
-            if message.is_some() {
+    /// Takes the oldest message into `place`; returns whether there was one.
+    fn pop(&mut self, place: &mut Option<T>) -> bool {
+        while let Some((_, message)) = self.entries.front_mut() {
+            let is_message = message.is_some();
+            if is_message {
+                *place = message.take();
                 self.len -= 1;
-                return message;
+            }
+            self.entries.pop_front();
+            if is_message {
+                return true;
             }
         }
-        None
+        false
     }
 
     fn remove(&mut self, key: MessageKey) -> Option<T> {
@@ -393,24 +399,27 @@ mod tests {
         mailbox.push('r').expect("there is room");
         let reads = |oldest: &char| *oldest == 'r';
         assert!(matches!(
-            mailbox.poll_pop(&mut cx, reads),
+            mailbox.poll_pop(&mut cx, reads, &mut None),
             Poll::Ready(Popped::OtherKind)
         ));
         assert_eq!(mailbox.remove(writer), Some('w'));
         assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
+        let mut place = None;
         assert!(matches!(
-            mailbox.poll_pop(&mut cx, reads),
-            Poll::Ready(Popped::Message('r'))
+            mailbox.poll_pop(&mut cx, reads, &mut place),
+            Poll::Ready(Popped::Message)
         ));
+        assert_eq!(place, Some('r'));
     }
 
     #[test]
     fn messages_keep_their_order_and_their_room_while_some_are_taken_out() {
         let mailbox = Mailbox::new(100);
         let mut cx = Context::from_waker(Waker::noop());
-        let pop = |cx: &mut Context<'_>| match mailbox.poll_pop(cx, |_| true) {
-            Poll::Ready(Popped::Message(message)) => Some(message),
-            _ => None,
+        let pop = |cx: &mut Context<'_>| {
+            let mut place = None;
+            let _ = mailbox.poll_pop(cx, |_| true, &mut place);
+            place
         };
         let push = |message: u32| mailbox.push(message).expect("there is room");
         let early: Vec<_> = (0..60).map(push).collect();
@@ -446,8 +455,10 @@ mod tests {
             assert_eq!(messages.remove(MessageKey(2 * key + 1)), Some(key));
             assert!(messages.entries.len() <= 2 + HOLES);
         }
-        assert_eq!(messages.pop(), Some(0));
-        assert_eq!(messages.pop(), None);
+        let mut place = None;
+        assert!(messages.pop(&mut place));
+        assert_eq!(place, Some(0));
+        assert!(!messages.pop(&mut place));
     }
 
     #[test]
@@ -458,7 +469,7 @@ mod tests {
             for message in 0..if round == 0 { 1000 } else { 1 } {
                 mailbox.push(message).expect("there is room");
             }
-            while mailbox.poll_pop(&mut cx, |_| true).is_ready() {}
+            while mailbox.poll_pop(&mut cx, |_| true, &mut None).is_ready() {}
         }
         let room = mailbox.inbox().messages.entries.capacity();
         assert!(room + mailbox.outbox().entries.capacity() <= 2 * KEPT);

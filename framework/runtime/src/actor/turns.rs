@@ -34,8 +34,8 @@ pub(super) enum Exit {
     Aborted,
 }
 
-enum Step<T> {
-    Admitted(T),
+enum Step {
+    Admitted,
     Ended(TurnEnd),
     Over,
 }
@@ -49,6 +49,8 @@ pub(super) async fn run<B: Behaviour>(
     let life = cell.life();
     let mut seat = None;
     let mut now = None;
+    // Where the message of the next turn lies, until the turn takes it.
+    let mut place = None;
     loop {
         // Turns that never wait must let other tasks, and a kill, in between.
         let paused = waits(pin!(tokio::task::consume_budget())).await.1;
@@ -56,22 +58,21 @@ pub(super) async fn run<B: Behaviour>(
         if life.is_over() {
             return Exit::Drained;
         }
-        let (item, waited) = waits(pin!(next(cell))).await;
-        let Some(item) = item else {
+        let (took_one, waited) = waits(pin!(next(cell, &mut place))).await;
+        if !took_one {
             return Exit::Drained;
-        };
+        }
         // The end of one turn is the beginning of the next, if nothing was in between.
         let at = now.take().filter(|_| !paused && !waited);
-        let Some(item) = B::admit(world, item, at) else {
-            continue;
-        };
-        let end = if B::exclusive(&item) {
+        B::admit(world, &mut place, at);
+        let Some(item) = &place else { continue };
+        let end = if B::exclusive(item) {
             let seat = seat.get_or_insert_with(|| B::seat(world, &life));
-            let end = state.run_exclusive(seat, item).await;
+            let end = state.run_exclusive(seat, &mut place).await;
             now = B::ended_at(seat);
             end
         } else {
-            run_readers(state, cell, world, item, &life, &mut seat).await
+            run_readers(state, cell, world, &mut place, &life, &mut seat).await
         };
         if end == TurnEnd::Aborted {
             return Exit::Aborted;
@@ -87,13 +88,12 @@ async fn run_readers<B: Behaviour>(
     state: &B,
     cell: &Cell<B::Item>,
     world: &Arc<B::World>,
-    first: B::Item,
+    admitted: &mut Option<B::Item>,
     life: &Arc<Life>,
     spare: &mut Option<B::Seat>,
 ) -> TurnEnd {
     let mut waiting = Waiting::default();
     let mut place = Box::pin(None);
-    let mut admitted = Some(first);
     let mut now = None;
     loop {
         if let Some(item) = admitted.take() {
@@ -118,9 +118,10 @@ async fn run_readers<B: Behaviour>(
                 return Poll::Ready(Step::Ended(end));
             }
             if waiting.len() < cell.settings().readers && !life.is_over() {
-                let popped = cell.mailbox.poll_pop(cx, |item| !B::exclusive(item));
-                if let Poll::Ready(Popped::Message(item)) = popped {
-                    return Poll::Ready(Step::Admitted(item));
+                let wanted = |item: &B::Item| !B::exclusive(item);
+                let popped = cell.mailbox.poll_pop(cx, wanted, admitted);
+                if let Poll::Ready(Popped::Message) = popped {
+                    return Poll::Ready(Step::Admitted);
                 }
             }
             if waiting.len() == 0 {
@@ -132,7 +133,7 @@ async fn run_readers<B: Behaviour>(
         let (step, waited) = waits(pin!(step)).await;
         let at = now.take().filter(|_| !paused && !waited);
         match step {
-            Step::Admitted(item) => admitted = B::admit(world, item, at),
+            Step::Admitted => B::admit(world, admitted, at),
             Step::Ended(TurnEnd::Done) => {}
             Step::Ended(TurnEnd::Aborted) => return TurnEnd::Aborted,
             Step::Over => return TurnEnd::Done,
@@ -198,11 +199,11 @@ pub(super) async fn waits<F: Future>(mut future: Pin<&mut F>) -> (F::Output, boo
     (value.await, polls > 1)
 }
 
-/// Waits for the next message; nothing when the mailbox is closed and empty, or became so because
+/// Waits for the next message, which is put into `place`; returns whether one is there: not when the mailbox is closed and empty, or became so because
 /// no message came for the idle time and no stream was open at its end.
-pub(super) async fn next<T>(cell: &Cell<T>) -> Option<T> {
+pub(super) async fn next<T>(cell: &Cell<T>, place: &mut Option<T>) -> bool {
     loop {
-        let mut message = poll_fn(|cx| cell.mailbox.poll_pop(cx, |_| true));
+        let mut message = poll_fn(|cx| cell.mailbox.poll_pop(cx, |_| true, place));
         let popped = match cell.idle() {
             None => message.await,
             Some(idle) => match poll_once(pin!(&mut message)).await {
@@ -212,14 +213,14 @@ pub(super) async fn next<T>(cell: &Cell<T>) -> Option<T> {
                     Some(popped) => popped,
                     // Somebody reads from it: the streams end with the activation.
                     None if cell.is_streaming() => continue,
-                    None if cell.mailbox.close_if_empty() => return None,
+                    None if cell.mailbox.close_if_empty() => return false,
                     None => continue,
                 },
             },
         };
         return match popped {
-            Popped::Message(item) => Some(item),
-            Popped::Closed | Popped::OtherKind => None,
+            Popped::Message => true,
+            Popped::Closed | Popped::OtherKind => false,
         };
     }
 }

@@ -49,7 +49,10 @@ pub(super) async fn run<B: Behaviour>(
         let Ok(desk) = desks.clone().acquire_owned().await else {
             return;
         };
-        let Some(item) = next(cell).await else { break };
+        let mut item = None;
+        if !next(cell, &mut item).await {
+            break;
+        }
         let worker = Worker {
             state: state.clone(),
             cell: cell.clone(),
@@ -83,13 +86,13 @@ struct Worker<B: Behaviour> {
 }
 
 impl<B: Behaviour> Worker<B> {
-    async fn run(self, first: B::Item, desk: OwnedSemaphorePermit) {
-        let mut waiting = Some(first);
+    async fn run(self, mut waiting: Option<B::Item>, desk: OwnedSemaphorePermit) {
         let mut spare = None;
         // The end of one turn is the beginning of the next, if nothing was in between.
         let mut now = None;
-        while let Some(item) = waiting {
-            if let Some(item) = B::admit(&self.world, item, now.take()) {
+        while waiting.is_some() {
+            B::admit(&self.world, &mut waiting, now.take());
+            if let Some(item) = waiting.take() {
                 let seat = spare.take();
                 let seat = seat.unwrap_or_else(|| B::seat(&self.world, &self.life));
                 // The caller was answered before a panic comes here; the task must not die loudly.
@@ -113,7 +116,7 @@ impl<B: Behaviour> Worker<B> {
                 // What waits is left to the next incarnation.
                 return;
             }
-            waiting = self.cell.mailbox.try_pop();
+            self.cell.mailbox.try_pop(&mut waiting);
         }
     }
 }

@@ -168,7 +168,8 @@ impl<A: Handlers> Behaviour for Instance<A> {
         <A::Interface as Interface>::refuse(item.message, error);
     }
 
-    fn admit(world: &World<A>, mut item: Self::Item, now: Option<Time>) -> Option<Self::Item> {
+    fn admit(world: &World<A>, place: &mut Option<Self::Item>, now: Option<Time>) {
+        let Some(item) = place else { return };
         let now = now.unwrap_or_else(|| world.hub.now());
         let index = <A::Interface as Interface>::index(&item.message);
         let waited = now.saturating_since(item.meta.queued_at);
@@ -176,10 +177,15 @@ impl<A: Handlers> Behaviour for Instance<A> {
         world.cell.took_one(now);
         if <A::Interface as Interface>::abandoned(&item.message) {
             world.count_unrun(index, Code::ActorStopped);
-            return None;
+            *place = None;
+            return;
         }
-        if item.begins_by <= now {
-            let spec = <A::Interface as Interface>::METHODS.get(index)?;
+        if item.begins_by > now {
+            item.began = now;
+            return;
+        }
+        let spec = <A::Interface as Interface>::METHODS.get(index);
+        if let (Some(spec), Some(item)) = (spec, place.take()) {
             let error = if item.meta.deadline <= now {
                 let waited = format!("its turn did not come within {}", span(item.meta.allowed()));
                 spec.error(Code::ExpiredInQueue).with_detail(waited)
@@ -190,10 +196,7 @@ impl<A: Handlers> Behaviour for Instance<A> {
             };
             world.count_unrun(index, error.code());
             <A::Interface as Interface>::refuse(item.message, error);
-            return None;
         }
-        item.began = now;
-        Some(item)
     }
 
     fn seat(world: &Arc<World<A>>, life: &Arc<Life>) -> Seat<A> {
@@ -225,7 +228,14 @@ impl<A: Handlers> Behaviour for Instance<A> {
         (end, seat)
     }
 
-    async fn run_exclusive(&mut self, seat: &mut Seat<A>, item: Self::Item) -> TurnEnd {
+    async fn run_exclusive(
+        &mut self,
+        seat: &mut Seat<A>,
+        place: &mut Option<Self::Item>,
+    ) -> TurnEnd {
+        let Some(item) = place.take() else {
+            return TurnEnd::Done;
+        };
         let Occupied { ctx, turn } = &mut **seat;
         let message = prepare(ctx, turn, item);
         let handler = pin!(Some(self.0.run_exclusive(ctx, message)));
