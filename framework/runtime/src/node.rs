@@ -28,7 +28,7 @@ use crate::{
         CallLimits, Definition, Hub, Kind, Reference,
         kind::{CanBeHosted, CanBeSpawned, ReachedByKey, ReachedByType},
     },
-    cluster::{About, Cluster, Data, Inbox, Ownership, Parts},
+    cluster::{About, Cluster, Data, Inbox, Ownership, Parts, Position},
     data_dir::DataDir,
     env::Env,
     net::{self, DenyList, Identity, Net, StartError},
@@ -228,7 +228,9 @@ impl Node {
             applied: status.applied,
             voters: status.voters as u64,
             sync: status.sync,
-            lease_left: status.lease_left.unwrap_or_default(),
+            lease_left: status
+                .lease_until
+                .map_or(Duration::ZERO, |it| it - self.hub.now()),
         });
         crate::usage::metrics(&self.hub, &self.net)
     }
@@ -238,6 +240,13 @@ impl Node {
     #[must_use]
     pub fn usage(&self) -> Vec<crate::usage::Held> {
         crate::usage::usage(&self.hub, &self.net)
+    }
+
+    /// Returns how this node stands in its cluster. For the simulator.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.cluster.position(self.hub.now())
     }
 
     /// Returns how many messages wait in each mailbox. For the simulator.

@@ -400,7 +400,7 @@ impl Driver {
 
     fn publish(&self, now: Time) {
         let (cluster, leader) = (self.forming.cluster(), self.leader.map(|it| it.node));
-        let lease = self.holding.lease_left(now);
+        let lease = self.holding.lease_until(now);
         self.status
             .send_if_modified(|it| it.node(cluster, leader, lease));
     }

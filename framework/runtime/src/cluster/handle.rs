@@ -8,6 +8,8 @@ use callboard_protocol::{
     code::Code,
     id::{ClusterId, NodeId},
     membership::{Former, FormingMemory},
+    slots::{Owner, Standing, Version},
+    time::Time,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -23,7 +25,26 @@ use crate::{env::Env, net::StartError, task::Tasks};
 
 /// This node's part in the cluster. Its task ends with the node's.
 pub(crate) struct Cluster {
+    ownership: Arc<Ownership>,
     status: watch::Receiver<Status>,
+}
+
+/// How a node stands, for the simulator, which compares it with how the others do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Position {
+    /// The cluster that it belongs to.
+    pub cluster: Option<ClusterId>,
+    /// This life of it.
+    pub me: Owner,
+    /// The term in which it leads the control group, if it does as far as it knows.
+    pub leads: Option<u64>,
+    /// How long its lease lasts from now; nothing without one.
+    pub lease_left: Option<Duration>,
+    /// The version of the control group's state that it knows.
+    pub version: Version,
+    /// The members in that version, and whether they are live.
+    pub members: Vec<(Owner, bool)>,
 }
 
 /// How this node stands in the cluster.
@@ -33,8 +54,8 @@ pub(crate) struct Status {
     pub(crate) cluster: Option<ClusterId>,
     /// Who leads, as far as is known here.
     pub(crate) leader: Option<NodeId>,
-    /// How long its lease lasts from when this was looked at last; nothing without one.
-    pub(crate) lease_left: Option<Duration>,
+    /// Until when it holds its lease; nothing without one.
+    pub(crate) lease_until: Option<Time>,
     /// Why it is no member.
     pub(crate) trouble: Option<Trouble>,
     pub(crate) term: u64,
@@ -91,7 +112,7 @@ impl Cluster {
             env.clone(),
             tasks.clone(),
             parts,
-            ownership,
+            Arc::clone(&ownership),
             forming,
             events,
             told,
@@ -100,7 +121,25 @@ impl Cluster {
             driver.set_seat(seat);
         }
         tasks.spawn("cluster", driver.run(queue, coming));
-        Ok(Self { status })
+        Ok(Self { ownership, status })
+    }
+
+    /// Returns how this node stands at this moment, for the simulator.
+    pub(crate) fn position(&self, now: Time) -> Position {
+        let status = self.status();
+        let members = self.ownership.members().into_iter();
+        let live = |it| it != Standing::Lapsed;
+        let lease_until = status.lease_until.filter(|it| *it > now);
+        Position {
+            cluster: status.cluster,
+            me: self.ownership.me(),
+            leads: status.is_leader.then_some(status.term),
+            lease_left: lease_until.map(|it| it - now),
+            version: self.ownership.version(),
+            members: members
+                .map(|(it, standing)| (it.owner(), live(standing)))
+                .collect(),
+        }
     }
 
     /// Returns how this node stands.
@@ -115,7 +154,7 @@ impl Cluster {
     /// `within`: `ClusterMismatch`, `ConfigInvalid`, `NotJoined`, `Io`, `LogUnreadable`.
     pub(crate) async fn joined(&self, within: Duration) -> Result<(), StartError> {
         let mut status = self.status.clone();
-        let held = status.wait_for(|it| it.lease_left.is_some());
+        let held = status.wait_for(|it| it.lease_until.is_some());
         if matches!(tokio::time::timeout(within, held).await, Ok(Ok(_))) {
             return Ok(());
         }
@@ -146,12 +185,12 @@ impl Status {
         &mut self,
         cluster: Option<ClusterId>,
         leader: Option<NodeId>,
-        lease_left: Option<Duration>,
+        lease_until: Option<Time>,
     ) -> bool {
         let differs = self.cluster != cluster
             || self.leader != leader
-            || self.lease_left.is_some() != lease_left.is_some();
-        (self.cluster, self.leader, self.lease_left) = (cluster, leader, lease_left);
+            || self.lease_until.is_some() != lease_until.is_some();
+        (self.cluster, self.leader, self.lease_until) = (cluster, leader, lease_until);
         differs
     }
 }

@@ -8,7 +8,6 @@ use callboard_protocol::{
     membership::{Holder, HolderAction, ProbeNumber, Profile, RenewalNumber},
     time::Time,
 };
-use std::time::Duration;
 
 use super::driver::{Driver, Event};
 
@@ -45,10 +44,10 @@ impl Holding {
         self.holder.as_ref()?.next_deadline(now)
     }
 
-    /// Returns how long the lease lasts from now, if it is held.
-    pub(super) fn lease_left(&self, now: Time) -> Option<Duration> {
+    /// Returns until when the lease is held, if it is.
+    pub(super) fn lease_until(&self, now: Time) -> Option<Time> {
         let (_, ends) = self.holder.as_ref()?.lease()?;
-        (ends > now).then(|| ends - now)
+        (ends > now).then_some(ends)
     }
 
     fn of(&mut self, incarnation: Incarnation) -> Option<&mut Holder> {
@@ -110,7 +109,8 @@ impl Driver {
             NotGranted::NotLeader => {
                 self.leader = self.leader.filter(|it| it.node != from);
             }
-            NotGranted::Over if self.holding.of(incarnation).is_some() => {
+            // It may have ended before this node has heard that it had begun.
+            NotGranted::Over if incarnation == self.owner.incarnation => {
                 // BEFORE anything else: nothing starts and nothing leaves any more.
                 self.ownership.handle_lease(Time::ZERO, Time::ZERO);
                 self.holding.holder = None;

@@ -23,7 +23,9 @@ use super::{
 pub(super) struct Joining {
     cluster: Option<ClusterId>,
     heir_of: Option<Incarnation>,
+    /// The last question, and the first of this life: an answer to an older one is about another.
     number: u64,
+    first_number: u64,
     try_at: Time,
     is_member: bool,
     /// The next life is being written down.
@@ -36,6 +38,7 @@ impl Joining {
             cluster: None,
             heir_of,
             number: 0,
+            first_number: 1,
             try_at: Time::ZERO,
             is_member: false,
             is_reborn: false,
@@ -50,6 +53,11 @@ impl Joining {
     /// There is somebody new to ask.
     pub(super) fn handle_leader(&mut self, now: Time) {
         self.try_at = self.try_at.min(now);
+    }
+
+    /// Returns whether an answer is to a question of this life, which still waits for one.
+    fn expects(&self, number: u64) -> bool {
+        self.waits() && (self.first_number..=self.number).contains(&number)
     }
 
     fn waits(&self) -> bool {
@@ -111,7 +119,7 @@ impl Driver {
     }
 
     pub(super) fn handle_joined(&mut self, number: u64, profile: u32, now: Time) {
-        if number != self.joining.number || !self.joining.waits() {
+        if !self.joining.expects(number) {
             return;
         }
         let Some(profile) = Profile::from_number(profile) else {
@@ -132,7 +140,7 @@ impl Driver {
         foreign: bool,
         mut detail: String,
     ) {
-        if number != self.joining.number || !self.joining.waits() {
+        if !self.joining.expects(number) {
             return;
         }
         let mut end = detail.len().min(JOIN_DETAIL_BYTES_MAX);
@@ -179,6 +187,7 @@ impl Driver {
                 self.owner = Owner { node, incarnation };
                 self.ownership.handle_life(self.owner);
                 self.joining.is_reborn = false;
+                self.joining.first_number = self.joining.number + 1;
                 self.joining.try_at = now;
             }
             Err(why) => self.set_trouble(Code::Io, why),

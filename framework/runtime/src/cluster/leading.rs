@@ -242,8 +242,19 @@ impl Driver {
         let Some(ask) = ask else {
             return;
         };
+        let Command::Join { member, .. } = &ask.command else {
+            return;
+        };
+        let owner = member.owner();
         match outcome {
             Ok(_) => self.send_joined(&ask, state),
+            // It has asked more than once, and an earlier question let it in.
+            Err(_) if state.is_live(owner) => self.send_joined(&ask, state),
+            // Its lease has ended before it heard that it was in: only another life can join.
+            Err(Refusal::Join(JoinRefusal::StaleIncarnation { .. })) => {
+                let (incarnation, why) = (owner.incarnation, NotGranted::Over);
+                self.send(ask.from, Message::NotGranted { incarnation, why });
+            }
             Err(why) => {
                 let refusal = match why {
                     Refusal::Join(refusal) => Some(refusal),

@@ -20,5 +20,7 @@ pub use ownership::Ownership;
 pub use placing::{Placing, group_of};
 
 pub(crate) use handle::Cluster;
+#[doc(hidden)]
+pub use handle::Position;
 pub(crate) use inbox::Inbox;
 pub(crate) use parts::{About, Data, Parts};

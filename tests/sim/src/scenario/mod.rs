@@ -3,10 +3,12 @@
 //! | scenario | what is in it | what it proves |
 //! | --- | --- | --- |
 //! | `calls` | nodes and clients that call each other in every way, under faults | the promises of the call layer |
+//! | `cluster` | nodes that form a cluster and hold leases, under faults | the promises of the control plane |
 //! | `chance` | bare hosts that mix every source of chance into datagrams | a seed replays bit for bit |
 
 mod calls;
 mod chance;
+mod cluster;
 
 use crate::harness::{Run, Verdict, sometimes};
 
@@ -15,18 +17,22 @@ use crate::harness::{Run, Verdict, sometimes};
 pub(crate) enum Scenario {
     /// Nodes and clients that call each other in every way.
     Calls,
+    /// Nodes that form a cluster and hold leases in it.
+    Cluster,
     /// Bare hosts that send each other what chance and time gave them.
     Chance,
 }
 
 impl Scenario {
     /// Every kind of world, the default first.
-    pub(crate) const ALL: &'static [Scenario] = &[Scenario::Calls, Scenario::Chance];
+    pub(crate) const ALL: &'static [Scenario] =
+        &[Scenario::Calls, Scenario::Cluster, Scenario::Chance];
 
     /// The name on the command line.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Scenario::Calls => "calls",
+            Scenario::Cluster => "cluster",
             Scenario::Chance => "chance",
         }
     }
@@ -35,6 +41,7 @@ impl Scenario {
     pub(crate) const fn about(self) -> &'static str {
         match self {
             Scenario::Calls => "Nodes and clients that call each other in every way, under faults",
+            Scenario::Cluster => "Nodes that form a cluster and hold leases in it, under faults",
             Scenario::Chance => "Bare hosts that send each other what chance and time gave them",
         }
     }
@@ -42,7 +49,8 @@ impl Scenario {
     /// The rare states that a batch of this world has to reach.
     pub(crate) const fn rare_states(self) -> &'static [&'static str] {
         match self {
-            Scenario::Calls => sometimes::ALL,
+            Scenario::Calls => sometimes::CALLS,
+            Scenario::Cluster => sometimes::CLUSTER,
             Scenario::Chance => &[],
         }
     }
@@ -51,6 +59,7 @@ impl Scenario {
     pub(crate) fn run(self, run: Run) -> Verdict {
         match self {
             Scenario::Calls => calls::run(run),
+            Scenario::Cluster => cluster::run(run),
             Scenario::Chance => chance::run(run),
         }
     }

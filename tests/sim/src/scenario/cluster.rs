@@ -1,0 +1,337 @@
+//! Nodes that form a cluster, join it and hold leases in it, under faults.
+//!
+//! | phase | what goes on | what is judged |
+//! | --- | --- | --- |
+//! | storm | the nodes form a cluster while the nemesis makes faults, crashes with a torn disk among them | all promises of safety, at every step |
+//! | calm | no faults | all nodes hold a lease, and know the same members, within the bound |
+//!
+//! What is judged is what each node says of itself at every tick, all at the same moment: no node sees
+//! what another one does, and the world does.
+
+use crate::harness::sometimes::sometimes;
+use crate::harness::trace::{self, event};
+use crate::harness::{Failure, Run, Verdict};
+use crate::nemesis::{Fault, Nemesis, Targets, draw};
+use crate::world::{Boot, Machine, World};
+use callboard::cluster::Position;
+use callboard::net::{Authority, Identity, PeerKind, StartError};
+use callboard::{ClusterId, ClusterName, Incarnation, Node, NodeId, NodeName, Profile};
+use rand::Rng;
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Runs the world of a seed.
+pub(super) fn run(run: Run) -> Verdict {
+    let mut rng = run.seed.stream("cluster");
+    let machines = *pick(&mut rng, &[3, 3, 4, 5]);
+    let profile = *pick(&mut rng, &[Profile::lan(), Profile::fast()]);
+    let mut world = World::new(run, 1500);
+    let board = Arc::new(Board::default());
+    let identities = match identities(machines) {
+        Ok(identities) => identities,
+        Err(error) => {
+            let failure = Failure::now("setup", error.to_string());
+            return Verdict {
+                failure: Some(failure),
+                ..Verdict::default()
+            };
+        }
+    };
+    for (number, identity) in identities.into_iter().enumerate() {
+        let mut machine = Machine::new(format!("n{}", number + 1), address(number));
+        machine.plant = world.plant(&machine.name);
+        let board = Arc::clone(&board);
+        let forms = number < EXPECT;
+        world.add(
+            machine,
+            Box::new(move |boot| {
+                let (board, identity) = (Arc::clone(&board), identity.clone());
+                Box::pin(program(board, number, forms, profile, identity, boot))
+            }),
+        );
+    }
+    let targets = Targets {
+        machines,
+        start: Duration::from_millis(100),
+        end: STORM,
+    };
+    let mut plan = draw(&mut rng, &targets);
+    plan.retain(|planned| !matches!(planned.fault, Fault::Leave { .. }));
+    let mut story = Story {
+        run,
+        nemesis: Nemesis::new(plan, machines),
+        world,
+        board,
+        judge: Judge::default(),
+        machines,
+    };
+    let failure = story.tell().err();
+    Verdict {
+        failure,
+        totals: story.judge.totals(),
+    }
+}
+
+/// What the nodes say of themselves.
+#[derive(Debug, Default)]
+struct Board(Mutex<BTreeMap<usize, Said>>);
+
+/// What a node says of itself, and until when it holds its lease by the time of the world.
+#[derive(Debug, Clone)]
+struct Said {
+    position: Position,
+    lease_until: Option<Duration>,
+}
+
+impl Board {
+    fn said(&self) -> MutexGuard<'_, BTreeMap<usize, Said>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn program(
+    board: Arc<Board>,
+    number: usize,
+    forms: bool,
+    profile: Profile,
+    identity: Identity,
+    boot: Boot,
+) {
+    let addr = |number| SocketAddr::new(Ipv4Addr::new(10, 0, 0, address(number)).into(), PORT);
+    let mut node = Node::builder()
+        .listen(addr(number))
+        .seed(addr(if number == 0 { 1 } else { 0 }))
+        .identity(identity)
+        .data_dir("/data")
+        .profile(profile)
+        .env(boot.env.clone());
+    if forms {
+        node = node.bootstrap_expect(u32::try_from(EXPECT).unwrap_or(u32::MAX));
+    }
+    let node = match node.start().await {
+        Ok(node) => node,
+        Err(error) => panic!("{} did not start: {error}", boot.name),
+    };
+    event!("{} is up", boot.name);
+    let mut before = None;
+    loop {
+        let position = node.position();
+        let lease_until = position.lease_left.map(|left| trace::now() + left);
+        let seen = (
+            position.cluster,
+            position.leads,
+            position.version,
+            position.me,
+        );
+        if before != Some(seen) {
+            event!("{} {seen:?}", boot.name);
+            before = Some(seen);
+        }
+        board.said().insert(
+            number,
+            Said {
+                position,
+                lease_until,
+            },
+        );
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+struct Story {
+    run: Run,
+    nemesis: Nemesis,
+    world: World,
+    board: Arc<Board>,
+    judge: Judge,
+    machines: usize,
+}
+
+impl Story {
+    /// # Errors
+    /// The first promise that is broken.
+    fn tell(&mut self) -> Result<(), Failure> {
+        while self.world.now() < STORM {
+            let _ = self.nemesis.act(&mut self.world);
+            self.step()?;
+        }
+        let _ = self.nemesis.calm(&mut self.world);
+        while !self.all_agree() {
+            if self.world.now() > STORM + RECOVERY {
+                let said = self.board.said();
+                let said: Vec<_> = said.values().map(|it| &it.position).collect();
+                let detail = format!("{RECOVERY:?} after the last fault: {said:?}");
+                return Err(Failure::now("a-cluster-comes-back", detail));
+            }
+            self.step()?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self) -> Result<(), Failure> {
+        self.run.set_now(self.world.now());
+        self.world.step();
+        let mut said = self.board.said();
+        // What was said before a crash holds no more.
+        said.retain(|machine, _| self.world.is_up(*machine));
+        match self.run.panicked() {
+            Some(failure) => Err(failure),
+            None => self.judge.judge(&said, self.world.now()),
+        }
+    }
+
+    /// Whether all hold a lease, and know the same members.
+    fn all_agree(&self) -> bool {
+        let said = self.board.said();
+        let first = said.values().next().map(|it| it.position.version);
+        said.len() == self.machines
+            && said.values().all(|it| {
+                let lives = it.lease_until.is_some_and(|until| until > self.world.now());
+                lives && Some(it.position.version) == first
+            })
+    }
+}
+
+/// Knows what was true before, and says what must not be true now.
+#[derive(Debug, Default)]
+struct Judge {
+    cluster: Option<ClusterId>,
+    lives: BTreeMap<NodeId, Incarnation>,
+    terms: BTreeMap<u64, NodeId>,
+    versions: BTreeMap<u64, Vec<(NodeId, Incarnation, bool)>>,
+    leaders: u64,
+    leases: u64,
+}
+
+impl Judge {
+    fn judge(&mut self, said: &BTreeMap<usize, Said>, now: Duration) -> Result<(), Failure> {
+        for it in said.values().map(|it| &it.position) {
+            self.judge_identity(it)?;
+            self.judge_state(it)?;
+        }
+        for holder in said.values() {
+            let until = holder.lease_until.filter(|until| *until > now);
+            let Some(until) = until else {
+                if self.leases > 0 {
+                    sometimes!("a-lease-was-lost");
+                }
+                continue;
+            };
+            self.leases += 1;
+            for other in said.values() {
+                judge_lease(&holder.position, until, &other.position)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn judge_identity(&mut self, it: &Position) -> Result<(), Failure> {
+        let me = it.me;
+        if let Some(theirs) = it.cluster {
+            let ours = *self.cluster.get_or_insert(theirs);
+            if ours != theirs {
+                let detail = format!("{me} belongs to {theirs}, another to {ours}");
+                return Err(Failure::now("a-cluster-never-forks", detail));
+            }
+        }
+        let last = self.lives.entry(me.node).or_insert(me.incarnation);
+        if me.incarnation < *last {
+            let detail = format!("{me} after {last}");
+            return Err(Failure::now("incarnations-only-grow", detail));
+        }
+        *last = me.incarnation;
+        if let Some(term) = it.leads {
+            if !self.terms.contains_key(&term) {
+                self.leaders += 1;
+                if self.leaders > 1 {
+                    sometimes!("another-leader-was-elected");
+                }
+            }
+            let leader = *self.terms.entry(term).or_insert(me.node);
+            if leader != me.node {
+                let detail = format!("{leader} and {} lead in term {term}", me.node);
+                return Err(Failure::now("a-term-has-one-leader", detail));
+            }
+        }
+        Ok(())
+    }
+
+    /// A version of the state is the same wherever it is known: nothing that was committed is lost.
+    fn judge_state(&mut self, it: &Position) -> Result<(), Failure> {
+        let members = it.members.iter();
+        let members: Vec<_> = members
+            .map(|(owner, live)| (owner.node, owner.incarnation, *live))
+            .collect();
+        let known = self
+            .versions
+            .entry(it.version.0)
+            .or_insert_with(|| members.clone());
+        if *known != members {
+            let (version, me) = (it.version.0, it.me);
+            let detail = format!("version {version} is {members:?} on {me}, and was {known:?}");
+            return Err(Failure::now("what-is-committed-stays", detail));
+        }
+        Ok(())
+    }
+
+    fn totals(&self) -> BTreeMap<String, u64> {
+        BTreeMap::from([
+            ("leaders".to_owned(), self.leaders),
+            ("lease-ticks".to_owned(), self.leases),
+            ("versions".to_owned(), self.versions.len() as u64),
+        ])
+    }
+}
+
+/// A lease that the control group has ended is held by nobody: a deposed leader renews nobody.
+fn judge_lease(holder: &Position, until: Duration, other: &Position) -> Result<(), Failure> {
+    let me = holder.me;
+    let known = other.members.iter().find(|(it, _)| it.node == me.node);
+    let Some((life, live)) = known else {
+        return Ok(());
+    };
+    let is_over = life.incarnation > me.incarnation || (*life == me && !live);
+    if is_over {
+        let detail = format!(
+            "{me} holds its lease until {until:?}, and {} knows of its end",
+            other.me
+        );
+        return Err(Failure::now("a-lease-that-has-ended-is-not-held", detail));
+    }
+    Ok(())
+}
+
+fn identities(machines: usize) -> Result<Vec<Identity>, StartError> {
+    let authority = Authority::throw_away(ClusterName::new("sim").expect("the name is valid"))?;
+    let names = (1..=machines).map(|number| format!("n{number}"));
+    names
+        .map(|name| {
+            let name = NodeName::new(name).expect("the name is valid");
+            authority.issue(name, PeerKind::Node)
+        })
+        .collect()
+}
+
+fn address(number: usize) -> u8 {
+    u8::try_from(number + 1).unwrap_or(u8::MAX)
+}
+
+fn pick<'a, T>(rng: &mut impl Rng, values: &'a [T]) -> &'a T {
+    &values[rng.random_range(0..values.len())]
+}
+
+/// How many nodes form the cluster. Those beyond join it.
+const EXPECT: usize = 3;
+
+/// The port of every node.
+const PORT: u16 = 7100;
+
+/// How long there are faults.
+const STORM: Duration = Duration::from_secs(20);
+
+/// How long it takes until all hold a lease again: links that are dialled anew, an election, the end
+/// of the leases of lives that were lost, and the seat of a log that was torn, of which the profiles'
+/// times are the largest part.
+const RECOVERY: Duration = Duration::from_secs(20);
