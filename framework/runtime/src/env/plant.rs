@@ -38,8 +38,7 @@ pub enum Bug {
     LeakedSlot,
     /// A call is sent without being entered in the deadline wheel.
     ForgottenDeadline,
-    /// A member of the control group answers for entries that its disk has not synced. The tests of
-    /// `control` plant it, and the next; the simulator's nodes have no group.
+    /// A member of the control group answers for entries that its disk has not synced.
     UnsyncedAck,
     /// The leader of the control group answers a read without asking a quorum.
     RenewalWithoutRead,

@@ -11,7 +11,7 @@
 use crate::harness::sometimes::sometimes;
 use crate::harness::trace::{self, event};
 use crate::harness::{Failure, Run, Verdict};
-use crate::nemesis::{Fault, Nemesis, Targets, draw};
+use crate::nemesis::{Fault, Nemesis, Planned, Targets, draw};
 use crate::world::{Boot, Machine, World};
 use callboard::cluster::Position;
 use callboard::net::{Authority, Identity, PeerKind, StartError};
@@ -59,6 +59,9 @@ pub(super) fn run(run: Run) -> Verdict {
     };
     let mut plan = draw(&mut rng, &targets);
     plan.retain(|planned| !matches!(planned.fault, Fault::Leave { .. }));
+    if rng.random_bool(0.5) {
+        plan.extend(power_cuts(&mut rng, machines));
+    }
     let mut story = Story {
         run,
         nemesis: Nemesis::new(plan, machines),
@@ -301,6 +304,24 @@ fn judge_lease(holder: &Position, until: Duration, other: &Position) -> Result<(
         return Err(Failure::now("a-lease-that-has-ended-is-not-held", detail));
     }
     Ok(())
+}
+
+/// Draws some moments at which the power of all machines fails, each soon after they have come back: what
+/// they have agreed on since is to be found on their disks.
+fn power_cuts(rng: &mut impl Rng, machines: usize) -> Vec<Planned> {
+    let mut at = Duration::from_millis(rng.random_range(1000..8000));
+    let mut plan = Vec::new();
+    for _ in 0..rng.random_range(1..=3) {
+        let span = Duration::from_millis(rng.random_range(20..400));
+        let crashes = (0..machines).map(|host| Planned {
+            at,
+            span,
+            fault: Fault::Crash { host },
+        });
+        plan.extend(crashes);
+        at += span + Duration::from_millis(rng.random_range(200..3000));
+    }
+    plan
 }
 
 fn identities(machines: usize) -> Result<Vec<Identity>, StartError> {

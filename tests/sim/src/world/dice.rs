@@ -44,6 +44,8 @@ impl Dice for SeededDice {
         let one_in = match bug {
             // Its hook is visited only after a fault, which is rare enough.
             Bug::UnsafeRetry => 1,
+            // It does harm only to a leader that was deposed and has not noticed.
+            Bug::RenewalWithoutRead => 1,
             _ => STRIKES_ONE_IN,
         };
         self.bug == Some(bug) && self.roll(one_in)
