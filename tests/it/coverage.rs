@@ -14,6 +14,7 @@ const ERRORS: &str = "tests/it/errors.rs";
 const BODIES: &str = "tests/it/bodies.rs";
 const BUILDS: &str = "tests/it/builds.rs";
 const ENCODINGS: &str = "tests/it/encodings.rs";
+const PLACED: &str = "tests/it/placed.rs";
 const PRESSURE: &str = "tests/it/pressure.rs";
 const PROCESSES: &str = "tests/it/processes.rs";
 const SHAPES: &str = "tests/it/shapes.rs";
@@ -55,6 +56,9 @@ const GOT: &[Row] = &[
     (Code::ReplyUnencodable, ENCODINGS, "a_value_without_an_encoding_is_an_error_of_the_side_that_has_it"),
     (Code::ExpiredInQueue, ERRORS, "a_deadline_that_ends_in_the_queue_is_told_from_one_that_ends_in_a_turn"),
     (Code::Forbidden, RIGHTS, "a_method_that_names_roles_refuses_those_who_have_none_of_them"),
+    (Code::Moved, PLACED, "what_a_turn_made_does_not_leave_when_its_lease_has_ended"),
+    (Code::SlotUnowned, PLACED, "a_call_whose_slot_nobody_owns_waits_for_an_owner_and_says_so_at_its_deadline"),
+    (Code::LeaseLost, PLACED, "what_a_turn_made_does_not_leave_when_its_lease_has_ended"),
     (Code::Unrecognised, RAW, "an_error_of_a_newer_version_is_named_by_its_number"),
 ];
 

@@ -18,6 +18,7 @@ mod leaks;
 mod macros;
 mod membership;
 mod overload;
+mod placed;
 mod pressure;
 mod processes;
 mod rights;

@@ -4,7 +4,7 @@
 //! hosts and joins its seeds. A node is a value: several can live in one process.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fmt,
     net::SocketAddr,
     path::PathBuf,
@@ -32,7 +32,7 @@ use crate::{
     data_dir::DataDir,
     env::Env,
     net::{self, DenyList, Identity, Net, StartError},
-    service::{Ctx, Handlers, Supervisor, hosting, keyed},
+    service::{Ctx, Handlers, Supervisor, hosting, keyed, slots},
     settings::{Settings, new_hub, open},
     telemetry::ControlSample,
 };
@@ -60,6 +60,7 @@ pub struct Builder {
     grace: Duration,
     expect: Option<u32>,
     profile: Profile,
+    ownership: Option<Arc<Ownership>>,
 }
 
 /// A member of the cluster as another sees it.
@@ -86,6 +87,7 @@ impl Node {
             grace: GRACE,
             expect: None,
             profile: Profile::lan(),
+            ownership: None,
         }
     }
 
@@ -412,6 +414,15 @@ impl Builder {
         self
     }
 
+    /// Sets what says where keyed actors are, in place of a control group. Whoever holds it feeds it.
+    /// For tests and the simulator.
+    #[doc(hidden)]
+    pub fn ownership(mut self, ownership: Arc<Ownership>) -> Self {
+        ownership.expect();
+        self.ownership = Some(ownership);
+        self
+    }
+
     /// Starts the node. It is ready for calls when this returns; the seeds are dialled in the
     /// background.
     ///
@@ -429,6 +440,7 @@ impl Builder {
             grace,
             expect,
             profile,
+            ownership,
         } = self;
         check_profile(&profile)?;
         let made = new_hub(&settings, PeerKind::Node)?;
@@ -442,6 +454,7 @@ impl Builder {
             data: data.map(|(dir, folder)| Data::new(dir, folder)),
             heir_of: made.last_life,
             advertise: settings.advertise,
+            ownership,
         };
         let guardian = hosting::guardian(&hub, Strategy::OneForOne);
         let hosted = hosting
@@ -476,6 +489,8 @@ struct Membership {
     data: Option<Data>,
     heir_of: Option<Incarnation>,
     advertise: Option<SocketAddr>,
+    /// What is fed from outside, in place of a control group.
+    ownership: Option<Arc<Ownership>>,
 }
 
 impl Membership {
@@ -486,12 +501,18 @@ impl Membership {
         identity: &Identity,
         settings: Settings,
     ) -> Result<(Arc<Net>, Cluster), StartError> {
-        let (inbox, queue) = Inbox::new();
-        let net = open(identity.clone(), settings, hub, Some(inbox))?;
         let owner = Owner {
             node: hub.me().id,
             incarnation: hub.me().incarnation,
         };
+        let driven = Arc::new(Ownership::new(owner));
+        let ownership = self.ownership.unwrap_or_else(|| driven.clone());
+        // BEFORE the port opens: a call that comes must not find that nobody places keys.
+        hub.set_ownership(ownership.clone());
+        let follow = slots::follow(hub.clone(), ownership);
+        hub.tasks().spawn("slots", follow);
+        let (inbox, queue) = Inbox::new();
+        let net = open(identity.clone(), settings, hub, Some(inbox))?;
         let timed = Arc::clone(hub);
         let parts = Parts {
             owner,
@@ -506,12 +527,11 @@ impl Membership {
                 zone: String::new(),
                 roles: identity.roles().iter().cloned().collect(),
                 labels: BTreeMap::new(),
-                hosts: BTreeSet::new(),
+                hosts: hub.directories().iter().map(|it| it.interface()).collect(),
                 weight: WEIGHT,
             },
         };
-        let ownership = Arc::new(Ownership::new(owner));
-        let cluster = Cluster::start(hub.env(), hub.tasks(), parts, ownership, queue)?;
+        let cluster = Cluster::start(hub.env(), hub.tasks(), parts, driven, queue)?;
         Ok((net, cluster))
     }
 }

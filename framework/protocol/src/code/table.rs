@@ -196,6 +196,15 @@ codes! {
     Forbidden = 1032 "forbidden", Caller, Refused, Never,
         "the caller has no right to call the method",
         "give the caller's certificate a role that the method and the node's policy allow";
+    Moved = 1033 "moved", Peer, Refused, Elsewhere,
+        "the actor's slot is not this node's now: it has another owner, or is on its way to one",
+        "nothing: the call is made again by itself where the slot is; if it persists, look at the node's lease";
+    SlotUnowned = 1034 "slot-unowned", Peer, NotSent, Elsewhere,
+        "until the call's deadline no node could be found that owns the slot of the actor's key",
+        "start a node that hosts the actor type, or look at why none of them holds a lease";
+    LeaseLost = 1035 "lease-lost", Peer, MayHaveRun, IfIdempotent,
+        "the node's lease on the actor's slot ended before what the turn made could leave",
+        "retry when the method is idempotent; another node may own the actor by now";
     Unrecognised = 1099 "unrecognised", Peer, MayHaveRun, Never,
         "the peer reported an error that this version does not know",
         "look the code in the detail up in the newer version, and upgrade this node";

@@ -55,6 +55,8 @@ pub(crate) struct Cell<T> {
     given_up: OnceLock<String>,
     streams: Arc<AtomicUsize>,
     stopping: AtomicBool,
+    /// Holds one more for each incarnation whose state, or turn, is not dropped yet.
+    house: Arc<()>,
     residence: Mutex<Residence>,
 }
 
@@ -87,6 +89,7 @@ impl<T> Cell<T> {
             given_up: OnceLock::new(),
             streams: Arc::default(),
             stopping: AtomicBool::new(false),
+            house: Arc::default(),
             residence: Mutex::default(),
         }
     }
@@ -198,6 +201,17 @@ impl<T> Cell<T> {
     /// Returns whether it was told to stop, rather than ending by itself.
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Returns what an incarnation holds for as long as there is anything of its state.
+    pub(super) fn house(&self) -> Arc<()> {
+        self.house.clone()
+    }
+
+    /// Returns whether something of an incarnation is left: a turn that does not await goes on even
+    /// though its actor was declared over.
+    pub(super) fn is_housed(&self) -> bool {
+        Arc::strong_count(&self.house) > 1
     }
 
     /// Returns the life of the current incarnation.

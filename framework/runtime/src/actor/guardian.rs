@@ -53,6 +53,8 @@ pub(crate) trait Child: Send + Sync + 'static {
     fn ended(&self, why: Ended);
     /// Returns whether it will not run again.
     fn has_ended(&self) -> bool;
+    /// Returns whether a turn or a state of it is still there, though it may have ended.
+    fn is_housed(&self) -> bool;
     /// Stops its own children.
     fn stop_children(&self, grace: Duration) -> BoxFuture<'_, ()>;
     /// Waits until it will not run again.

@@ -42,9 +42,11 @@ impl<B: Behaviour> Actor for Resident<B> {
         _: ActorRef<()>,
         job: Arc<Job<B>>,
     ) -> Result<Running<B>, ActorProcessingErr> {
+        let housed = job.cell.house();
         let state = B::create(&job.world);
         Ok(Running {
             state: Some(state),
+            housed,
             job,
         })
     }
@@ -56,6 +58,8 @@ impl<B: Behaviour> Actor for Resident<B> {
         running: &mut Running<B>,
     ) -> Result<(), ActorProcessingErr> {
         let job = running.job.clone();
+        // Dropped AFTER the state.
+        let _housed = running.housed.clone();
         // Taken out, so that the state is dropped here and not inside a supervision event.
         let Some(mut state) = running.state.take() else {
             return Ok(());
@@ -65,8 +69,24 @@ impl<B: Behaviour> Actor for Resident<B> {
             let calls = workers::run(Arc::new(state), &job.cell, &job.world, places, &job.tasks);
             Box::pin(calls).await;
         } else {
-            while turns::run(&mut state, &job.cell, &job.world).await == Exit::Aborted {
-                // The caller asked for it, so it is no failure: the actor goes on with a new state.
+            loop {
+                match turns::run(&mut state, &job.cell, &job.world).await {
+                    Exit::Drained => break,
+                    // The caller asked for it, so it is no failure: the actor goes on with a new
+                    // state.
+                    Exit::Aborted => {}
+                    Exit::Idle => {
+                        // BEFORE the mailbox is closed: the next activation of the key begins when it
+                        // is, and must not find the state of this one.
+                        drop(state);
+                        job.incarnation_over();
+                        if job.cell.mailbox.close_if_empty() {
+                            break;
+                        }
+                        state = B::create(&job.world);
+                        continue;
+                    }
+                }
                 job.incarnation_over();
                 state = B::create(&job.world);
             }
@@ -78,6 +98,7 @@ impl<B: Behaviour> Actor for Resident<B> {
 
 struct Running<B: Behaviour> {
     state: Option<B>,
+    housed: Arc<()>,
     job: Arc<Job<B>>,
 }
 
@@ -158,6 +179,10 @@ impl<B: Behaviour> Child for Job<B> {
         }
         self.cell.residence().life.end();
         B::ended(&self.world, why);
+    }
+
+    fn is_housed(&self) -> bool {
+        self.cell.is_housed()
     }
 
     fn has_ended(&self) -> bool {

@@ -30,6 +30,8 @@ use super::{
 pub(super) enum Exit {
     /// The mailbox is closed and all that was in it has run.
     Drained,
+    /// No message came for the idle time, and no stream is open. One may have come since.
+    Idle,
     /// A turn was dropped in the middle; the state is not to be used.
     Aborted,
 }
@@ -58,9 +60,11 @@ pub(super) async fn run<B: Behaviour>(
         if life.is_over() {
             return Exit::Drained;
         }
-        let (took_one, waited) = waits(pin!(next(cell, &mut place))).await;
-        if !took_one {
-            return Exit::Drained;
+        let (coming, waited) = waits(pin!(next(cell, &mut place))).await;
+        match coming {
+            Next::Message => {}
+            Next::Idle => return Exit::Idle,
+            Next::Closed => return Exit::Drained,
         }
         // The end of one turn is the beginning of the next, if nothing was in between.
         let at = now.take().filter(|_| !paused && !waited);
@@ -199,9 +203,19 @@ pub(super) async fn waits<F: Future>(mut future: Pin<&mut F>) -> (F::Output, boo
     (value.await, polls > 1)
 }
 
-/// Waits for the next message, which is put into `place`; returns whether one is there: not when the mailbox is closed and empty, or became so because
-/// no message came for the idle time and no stream was open at its end.
-pub(super) async fn next<T>(cell: &Cell<T>, place: &mut Option<T>) -> bool {
+/// What comes next for an actor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// A message, which is in its place.
+    Message,
+    /// No message came for the idle time, and no stream was open at its end.
+    Idle,
+    /// The mailbox is closed and empty.
+    Closed,
+}
+
+/// Waits for the next message, which is put into `place`.
+pub(super) async fn next<T>(cell: &Cell<T>, place: &mut Option<T>) -> Next {
     loop {
         let mut message = poll_fn(|cx| cell.mailbox.poll_pop(cx, |_| true, place));
         let popped = match cell.idle() {
@@ -213,14 +227,13 @@ pub(super) async fn next<T>(cell: &Cell<T>, place: &mut Option<T>) -> bool {
                     Some(popped) => popped,
                     // Somebody reads from it: the streams end with the activation.
                     None if cell.is_streaming() => continue,
-                    None if cell.mailbox.close_if_empty() => return false,
-                    None => continue,
+                    None => return Next::Idle,
                 },
             },
         };
         return match popped {
-            Popped::Message => true,
-            Popped::Closed | Popped::OtherKind => false,
+            Popped::Message => Next::Message,
+            Popped::Closed | Popped::OtherKind => Next::Closed,
         };
     }
 }

@@ -27,7 +27,7 @@ use super::{
     behaviour::Behaviour,
     cell::Cell,
     life::Life,
-    turns::{next, waits},
+    turns::{Next, next, waits},
 };
 
 /// Runs a service's calls until its mailbox is closed and empty: at most as many at once as its
@@ -50,7 +50,7 @@ pub(super) async fn run<B: Behaviour>(
             return;
         };
         let mut item = None;
-        if !next(cell, &mut item).await {
+        if next(cell, &mut item).await != Next::Message {
             break;
         }
         let worker = Worker {

@@ -10,7 +10,7 @@ use std::{
     mem,
     pin::{Pin, pin},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU8, Ordering},
     },
     task::{Context, Poll, ready},
@@ -36,6 +36,7 @@ use super::{
     interface::{Answer, Interface, Method, MethodSpec},
     local::{self, Begun, Waiting},
     meta::{Caller, Meta},
+    placed::Search,
     reference::{Address, Ref},
     remote,
     route::{Route, choose_route, has_untried_host},
@@ -96,6 +97,8 @@ pub(super) struct Plan<'a> {
     pub(super) left: AtomicBool,
     /// Whether the attempt waits for room in the send buffer of its link.
     pub(super) waits_for_room: AtomicBool,
+    /// Why a call of a keyed actor looks for the owner of its slot, while it does.
+    pub(super) sought: Mutex<Option<CallError>>,
     /// Who looks at the deadline: a [`Watch`].
     watched: AtomicU8,
     pub(super) wants_reply: bool,
@@ -177,17 +180,23 @@ impl<M: Method> Call<M> {
         let hub = self.target.hub(spec)?;
         let now = hub.now();
         let own = now + self.timeout.unwrap_or_else(|| spec.default_timeout());
-        let (deadline, chain, trace, actor) = scope::with_current(|turn| match turn {
+        let from = scope::with_current(|turn| match turn {
+            // What a turn sends after its lease has ended could overtake the next owner.
+            Some(turn) if turn.is_lost() => None,
             Some(turn) if wants_reply => {
                 let deadline = own.min(turn.deadline());
-                (deadline, turn.chain(), turn.trace(), turn.actor())
+                Some((deadline, turn.chain(), turn.trace(), turn.actor()))
             }
-            Some(turn) => (own, Chain::default(), turn.trace(), turn.actor()),
+            Some(turn) => Some((own, Chain::default(), turn.trace(), turn.actor())),
             None => {
                 let trace = hub.metrics().sample(|| hub.random());
-                (own, Chain::default(), trace, None)
+                Some((own, Chain::default(), trace, None))
             }
         });
+        let (deadline, chain, trace, actor) = from.ok_or_else(|| {
+            let detail = "the slot of the actor that makes the call is not its node's any more";
+            spec.error(Code::Moved).with_detail(detail)
+        })?;
         scope::check_length(&chain, spec)?;
         let caller = Caller::local(hub.me().id, actor);
         let trace = trace.map(|trace| TraceContext {
@@ -221,6 +230,7 @@ impl<'a> Plan<'a> {
             meta,
             left: AtomicBool::new(false),
             waits_for_room: AtomicBool::new(false),
+            sought: Mutex::default(),
             watched: AtomicU8::new(Watch::Alarm as u8),
             wants_reply,
         })
@@ -312,6 +322,7 @@ impl<M: Method> Parts<M> {
     ) -> Result<Answered<M>, CallError> {
         let mut tried = Vec::new();
         let mut earlier: Option<CallError> = None;
+        let mut search = Search::of(target, plan);
         if *target.address() == Address::Service {
             // Nothing else is tried again.
             plan.hub.count_call(plan.meta.queued_at);
@@ -321,7 +332,12 @@ impl<M: Method> Parts<M> {
                 Ok(answered) => return Ok(answered),
                 Err(error) => error,
             };
-            let retry = self.can_go_again(plan) && may_retry(plan, target, &error, attempt, &tried);
+            let can_go = self.can_go_again(plan);
+            let retry = match &mut search {
+                // Apart, so that other calls have no place for it.
+                Some(search) => can_go && Box::pin(search.again(plan, &error)).await,
+                None => can_go && may_retry(plan, target, &error, attempt, &tried),
+            };
             // An attempt that may have run counts for the call, whatever a later one says of itself.
             let error = match earlier.take() {
                 Some(earlier) if error.ran() != Ran::MayHaveRun => earlier,
@@ -335,7 +351,9 @@ impl<M: Method> Parts<M> {
             if let Some(method) = plan.face.methods.get(M::INDEX) {
                 method.metrics.retried();
             }
-            Box::pin(tokio::time::sleep(backoff(plan, attempt))).await;
+            if search.is_none() {
+                Box::pin(tokio::time::sleep(backoff(plan, attempt))).await;
+            }
         }
         Err(plan.spec.error(Code::NoHost))
     }
@@ -350,18 +368,18 @@ impl<M: Method> Parts<M> {
         let gone = || plan.spec.error(Code::NoHost);
         let (node, result) = match choose_route(target, plan, M::INDEX, tried)? {
             Route::Local(place) => {
-                let args = self.args.take().ok_or_else(gone)?;
-                let result = local::call::<M>(&place, plan, args, self.inbound.take()).await;
+                let items = self.inbound.take();
+                let result = local::call::<M>(&place, plan, &mut self.args, items).await;
                 (plan.hub.me().id, result)
             }
             Route::Remote(session) => {
                 let args = self.args.as_mut().ok_or_else(gone)?;
-                let (address, items) = (target.address(), &mut self.inbound);
+                let items = &mut self.inbound;
                 let started = match tried.is_empty() {
                     true => plan.meta.queued_at,
                     false => plan.hub.now(),
                 };
-                let result = remote::call::<M>(&session, plan, address, args, items, started).await;
+                let result = remote::call::<M>(&session, plan, target, args, items, started).await;
                 (session.node(), result)
             }
         };
@@ -413,6 +431,14 @@ fn backoff(plan: &Plan<'_>, attempt: u32) -> Duration {
 fn too_late(plan: &Plan<'_>) -> CallError {
     let left = plan.left.load(Ordering::Relaxed);
     let waits_for_room = plan.waits_for_room.load(Ordering::Relaxed);
+    let sought = plan.sought.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(last) = &*sought
+        && !left
+        && !plan.hub.deadlines().is_over()
+    {
+        return Search::unowned(plan.spec, last);
+    }
+    drop(sought);
     let is_full = waits_for_room && !left && !plan.hub.deadlines().is_over();
     if is_full {
         let detail = format!("for {}", span(plan.meta.allowed()));

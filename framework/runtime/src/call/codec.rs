@@ -12,7 +12,9 @@ use callboard_protocol::{
     code::{CallError, Code},
     wire::{
         DecodeError, DecodeLimits, EncodeError, Lender, Parts, ShapeInfo, Shared, Wire, decode,
-        decode_parts, encode_into, encode_parts, lend,
+        decode_parts, encode_into, encode_parts,
+        header::KEY_BYTES_MAX,
+        lend,
         stream::{BodyHead, PARTS_MAX},
     },
 };
@@ -261,6 +263,36 @@ pub(crate) fn encode_apart<T: Wire>(
     Encoded::of(value, bytes_max).map_err(|error| encode_failed(spec, &error))
 }
 
+/// Encodes a key, by which its slot is found.
+///
+/// # Errors
+/// `BodyTooLarge` over the most that a key may have, `BodyUnencodable`.
+pub(crate) fn encode_key<T: Wire>(
+    key: &T,
+    spec: &'static MethodSpec,
+) -> Result<Box<[u8]>, CallError> {
+    let mut bytes = Vec::new();
+    encode_into(key, &mut bytes, KEY_BYTES_MAX).map_err(|error| match error.is_limit() {
+        true => spec
+            .error(Code::BodyTooLarge)
+            .with_detail(format!("a key has at most {KEY_BYTES_MAX} bytes")),
+        false => encode_failed(spec, &error),
+    })?;
+    Ok(bytes.into())
+}
+
+/// Decodes a key.
+///
+/// # Errors
+/// `BodyUndecodable`, `BodyOverLimit`.
+pub(crate) fn decode_key<T: Wire>(bytes: &[u8], hub: &Arc<Hub>, of: &str) -> Result<T, CallError> {
+    let _scope = Scope::enter(hub);
+    let limits = DecodeLimits::for_body(bytes.len(), KEY_DEPTH_MAX, hub.limits());
+    decode(bytes, &limits).map_err(|error| {
+        CallError::new(error.code(), format!("the key of {of}")).with_detail(error.to_string())
+    })
+}
+
 /// Encodes a reply that does not go into a lane's frame now.
 ///
 /// # Errors
@@ -366,6 +398,9 @@ impl Drop for Scope {
         });
     }
 }
+
+/// How deep a key may nest: names and numbers do not, and what does is no good key.
+const KEY_DEPTH_MAX: u32 = 32;
 
 #[cfg(test)]
 mod tests;

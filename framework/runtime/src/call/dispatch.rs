@@ -137,9 +137,13 @@ pub(super) fn dispatch(
         shape,
         meta,
         arrival,
-        ..
+        pair,
     } = arrived;
-    let incoming = Incoming::new(mem::take(body), arrival.clone(), shape);
+    let key = match &pair.target {
+        HeldTarget::Keyed(_, key) => Some(&**key),
+        HeldTarget::Service(_) | HeldTarget::Spawned(_) => None,
+    };
+    let incoming = Incoming::new(mem::take(body), arrival.clone(), shape).at(key);
     let accepted = host.and_then(|host| host.accept(method, incoming, meta, &arrival));
     if let Err(error) = accepted {
         refuse(hub, interface, method, arrival, error);

@@ -6,7 +6,8 @@ use super::{
     arrival::Arrival,
     codec::Encoding,
     face::Face,
-    interface::{Method, Port},
+    interface::{Definition, Method, Port},
+    kind::Kind,
     stream::Inbound,
 };
 
@@ -40,6 +41,10 @@ impl<M: Method> Envelope<M> {
 
     /// Answers with an error instead of running.
     pub fn refuse(self, error: CallError) {
+        if error.code() == Code::Moved {
+            // Made again where the slot is; what it takes along has not been used.
+            return self.port.give_back(error, Box::new(self.args));
+        }
         self.port.refuse(error);
     }
 
@@ -57,6 +62,8 @@ pub struct Incoming<'a> {
     arrival: Arrival,
     face: Option<&'a Face>,
     shape: Option<u64>,
+    /// The encoded key of a keyed target.
+    key: Option<&'a [u8]>,
 }
 
 impl<'a> Incoming<'a> {
@@ -66,7 +73,18 @@ impl<'a> Incoming<'a> {
             arrival,
             face: None,
             shape,
+            key: None,
         }
+    }
+
+    /// Sets the key that the call is for.
+    pub(crate) fn at(self, key: Option<&'a [u8]>) -> Self {
+        Self { key, ..self }
+    }
+
+    /// Returns the key that the call is for.
+    pub(crate) fn key(&self) -> Option<&'a [u8]> {
+        self.key
     }
 
     /// Sets the interface that the call is for.
@@ -91,6 +109,7 @@ impl<'a> Incoming<'a> {
         let streams = M::spec().options.streams_args;
         let inbound = streams.then(|| self.arrival.inbound::<M::Inbound>(method));
         let port = Port::<M>::remote(self.arrival, method.spec);
+        let port = port.of_keyed(<M::Interface as Definition>::KIND == Kind::Keyed);
         Ok(Envelope::new(args, inbound, port))
     }
 

@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
@@ -26,6 +26,7 @@ use callboard_protocol::{
 
 use crate::{
     actor::Guardian,
+    cluster::Ownership,
     env::Env,
     net::{Link, LinkDown},
     task::Tasks,
@@ -78,6 +79,8 @@ pub(crate) struct Hub {
     names: Names,
     /// Groups of actors that the node stops with itself.
     groups: Mutex<Vec<Guardian>>,
+    /// Nothing where keyed actors live on the node that is asked.
+    ownership: OnceLock<Arc<Ownership>>,
 }
 
 impl Hub {
@@ -113,6 +116,7 @@ impl Hub {
             sessions: RwLock::default(),
             names: Names::default(),
             groups: Mutex::default(),
+            ownership: OnceLock::new(),
             tasks,
         });
         let driven = hub.clone();
@@ -384,6 +388,24 @@ impl Hub {
 
     fn groups(&self) -> MutexGuard<'_, Vec<Guardian>> {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets what says where keyed actors are, BEFORE anything is called. It is set once.
+    pub(crate) fn set_ownership(&self, ownership: Arc<Ownership>) {
+        // A second one would be another cluster's; the node has joined the first.
+        let _ = self.ownership.set(ownership);
+    }
+
+    /// Returns what says where keyed actors are; nothing where they live on the node that is asked.
+    pub(crate) fn ownership(&self) -> Option<&Arc<Ownership>> {
+        self.ownership.get().filter(|ownership| ownership.places())
+    }
+
+    /// Returns the directories of the keyed actors that this node hosts.
+    pub(crate) fn directories(&self) -> Vec<Arc<dyn Hosted>> {
+        let hosts = self.hosts.read().unwrap_or_else(PoisonError::into_inner);
+        let keyed = hosts.values().filter(|host| host.keys().is_some());
+        keyed.cloned().collect()
     }
 
     /// Describes what this node hosts, for its hello.

@@ -44,6 +44,10 @@ pub struct CallLimits {
     ///
     /// [`Node::stop_actor`]: crate::Node::stop_actor
     pub quarantine: Duration,
+    /// How long a turn of a keyed actor may go on after the actor's slot has begun to move to another
+    /// node; then it is dropped at its next await. Default 2 s. Until then nobody answers for the keys
+    /// of the slot.
+    pub turn_limit: Duration,
     /// How often one call is tried at most, the first time included. Default 4.
     pub attempts_max: u32,
     /// The wait before the second attempt; it doubles with each further one and is drawn between
@@ -62,6 +66,7 @@ impl Default for CallLimits {
             inline_bytes_max: 64 << 10,
             activations_max: 100_000,
             quarantine: Duration::from_secs(600),
+            turn_limit: Duration::from_secs(2),
             attempts_max: 4,
             retry_backoff: Duration::from_millis(10),
         }

@@ -275,19 +275,22 @@ impl<M: Method> Drop for Waiting<M> {
 pub(super) async fn call<M: Method>(
     place: &Place<M::Interface>,
     plan: &Plan<'_>,
-    args: M::Args,
+    args: &mut Option<M::Args>,
     items: Option<Items<M::Inbound>>,
 ) -> Result<Answered<M>, CallError> {
     refuse_cycle::<M>(plan.hub, &plan.meta, &place.cell)?;
     let method = plan.face.method(M::INDEX)?;
     let (now, left) = (plan.meta.queued_at, plan.patience());
     refuse_early::<M>(plan.hub, method, &place.cell, left, now)?;
-    let (port, reply) = if plan.wants_reply {
+    let (port, mut reply) = if plan.wants_reply {
         let (port, reply) = Port::<M>::local(plan.spec);
         (port, Some(reply))
     } else {
         (Port::<M>::discard(plan.spec), None)
     };
+    let port = port.of_keyed(<M::Interface as Definition>::KIND == Kind::Keyed);
+    let gone = || plan.spec.error(Code::NoHost);
+    let taken = args.take().ok_or_else(gone)?;
     let (inbound, alive) = match items {
         Some(items) => {
             // Nobody waits for a send, so nobody can drop it: its items flow to their end.
@@ -297,8 +300,12 @@ pub(super) async fn call<M: Method>(
         None => (None, None),
     };
     let begins_by = place.cell.begins_by(plan.meta.deadline, left, now);
-    let queued = queued::<M>(args, inbound, port, plan.meta.clone(), begins_by);
-    let (cell, key) = push::<M>(place, plan, method, queued)?;
+    let queued = queued::<M>(taken, inbound, port, plan.meta.clone(), begins_by);
+    let pushed = push::<M>(place, plan, method, queued);
+    let (cell, key) = pushed.inspect_err(|_| {
+        let refused = reply.as_mut().and_then(|reply| reply.try_recv().ok());
+        *args = refused.and_then(args_of::<M>);
+    })?;
     let before = plan.left.swap(true, Ordering::Relaxed);
     let Some(reply) = reply else {
         return Ok(Answered {
@@ -315,14 +322,25 @@ pub(super) async fn call<M: Method>(
     };
     let replied = reply.await;
     queued.key = None;
-    match replied.map(|replied| replied.result) {
-        Ok(Ok(answer)) => Ok(Answered {
+    let Ok(mut replied) = replied else {
+        return Err(plan.spec.error(Code::ReplyDropped));
+    };
+    let back = replied.back.take();
+    match replied.result {
+        Ok(answer) => Ok(Answered {
             answer: Some(M::Shape::keep_alive(answer, alive)),
             at: plan.hub.now(),
         }),
-        Ok(Err(error)) => Err(error),
-        Err(_) => Err(plan.spec.error(Code::ReplyDropped)),
+        Err(error) => {
+            *args = back.and_then(|back| Some(*back.downcast().ok()?));
+            Err(error)
+        }
     }
+}
+
+/// Returns the arguments of a call that has not run.
+fn args_of<M: Method>(replied: Replied<Answer<M>>) -> Option<M::Args> {
+    Some(*replied.back?.downcast().ok()?)
 }
 
 fn queued<M: Method>(
@@ -396,7 +414,12 @@ fn push<M: Method>(
             Some(Err(error)) => error,
             None => error,
         };
-        give_back::<M>(method, back, &error);
+        if error.code() == Code::Moved {
+            method.metrics.served().ended(Some(error.code()), None);
+            <M::Interface as Interface>::refuse(back.message, error.clone());
+        } else {
+            give_back::<M>(method, back, &error);
+        }
         return Err(error);
     }
 }

@@ -84,7 +84,9 @@ pub(super) fn lane(
     let target = match target {
         Target::Service => u64::from(interface.0),
         Target::Spawned { actor, .. } => actor.0,
-        Target::Keyed(_) => 0,
+        Target::Keyed(key) => key.iter().fold(u64::from(interface.0), |sum, byte| {
+            (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3)
+        }),
     };
     let mixed = (sender ^ target.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
     let lanes = session.lanes();

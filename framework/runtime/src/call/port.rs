@@ -36,6 +36,8 @@ pub struct Port<A> {
     spec: &'static MethodSpec,
     /// Whether the turn began.
     started: bool,
+    /// Whether it is of a keyed actor, which may have lost its slot when the turn ends.
+    keyed: bool,
 }
 
 /// What a caller in this process gets, and when it was given.
@@ -43,6 +45,8 @@ pub(super) struct Replied<A> {
     pub(super) result: Result<A, CallError>,
     /// The beginning of time for a call that had no turn.
     pub(super) at: Time,
+    /// The arguments of a call that has not run, to make it with again.
+    pub(super) back: Option<Box<dyn Any + Send>>,
 }
 
 enum Sink<A> {
@@ -174,6 +178,12 @@ impl<A> Port<A> {
         (Self::new(Sink::Local(caller), spec), reply)
     }
 
+    /// Makes it one of a keyed actor, or not.
+    pub(super) fn of_keyed(mut self, keyed: bool) -> Self {
+        self.keyed = keyed;
+        self
+    }
+
     /// Makes a port for a caller on another node.
     pub(crate) fn remote(arrival: Arrival, spec: &'static MethodSpec) -> Self {
         let sink = if arrival.wants_reply() {
@@ -194,6 +204,29 @@ impl<A> Port<A> {
         self.fail(error);
     }
 
+    /// Answers with an error instead of running, and gives a caller in this process its arguments.
+    pub(crate) fn give_back(mut self, error: CallError, args: Box<dyn Any + Send>) {
+        match self.take() {
+            Sink::Local(caller) => {
+                let (result, at, back) = (Err(error), Time::ZERO, Some(args));
+                let _ = caller.send(Replied { result, at, back });
+            }
+            sink => {
+                self.sink = sink;
+                self.fail(error);
+            }
+        }
+    }
+
+    /// Returns why what the turn has made may not leave, if it may not: promise 3 of the design, no
+    /// stale answers.
+    fn lost(&self) -> Option<CallError> {
+        if self.keyed && self.started {
+            return scope::lost(self.spec);
+        }
+        None
+    }
+
     /// Returns whether nobody waits for the answer any more.
     pub(crate) fn abandoned(&self) -> bool {
         match &self.sink {
@@ -209,6 +242,7 @@ impl<A> Port<A> {
             sink,
             spec,
             started: false,
+            keyed: false,
         }
     }
 
@@ -224,8 +258,8 @@ impl<A> Port<A> {
         };
         match sink {
             Sink::Local(caller) => {
-                let result = Err(error);
-                let _ = caller.send(Replied { result, at });
+                let (result, back) = (Err(error), None);
+                let _ = caller.send(Replied { result, at, back });
             }
             Sink::Remote(arrival) => arrival.fail(error),
             // One that has begun was not refused; what became of it nobody waits for.
@@ -299,11 +333,14 @@ impl<A> Port<A> {
 
 impl<T: Wire> Port<T> {
     fn answer(&mut self, value: T) {
+        if let Some(error) = self.lost() {
+            return self.fail(error);
+        }
         let error = match self.take() {
             Sink::Local(caller) => {
-                let (at, result) = (self.ended(None), Ok(value));
+                let (at, result, back) = (self.ended(None), Ok(value), None);
                 // A caller that is gone does not want the value.
-                let _ = caller.send(Replied { result, at });
+                let _ = caller.send(Replied { result, at, back });
                 return;
             }
             Sink::Remote(arrival) => match arrival.reply(&value, self.spec) {
@@ -324,13 +361,16 @@ impl<T: Wire> Port<Streaming<T>> {
     where
         S: Stream<Item = T> + Send + 'static,
     {
+        if let Some(error) = self.lost() {
+            return self.fail(error);
+        }
         let spec = self.spec;
         let at = self.ended(None);
         match self.take() {
             Sink::Local(caller) => {
                 let (streaming, pump) = stream::local_pair(items, spec);
-                let result = Ok(streaming);
-                if caller.send(Replied { result, at }).is_ok() {
+                let (result, back) = (Ok(streaming), None);
+                if caller.send(Replied { result, at, back }).is_ok() {
                     scope::spawn("stream-pump", pump);
                 }
             }

@@ -41,6 +41,8 @@ struct At {
     face: OnceLock<Known>,
     /// The session of the first call to a peer, which serves until it is replaced.
     session: OnceLock<Weak<Session>>,
+    /// The encoded key, of a keyed actor that was called where keys are placed.
+    key: OnceLock<Box<[u8]>>,
 }
 
 /// A face that a ref has looked up.
@@ -53,12 +55,12 @@ enum Known {
 
 impl At {
     fn new(hub: Arc<Hub>, cell: Option<Arc<dyn Any + Send + Sync>>) -> Option<Arc<Self>> {
-        let (face, session) = (OnceLock::new(), OnceLock::new());
         Some(Arc::new(Self {
             hub,
             cell,
-            face,
-            session,
+            face: OnceLock::new(),
+            session: OnceLock::new(),
+            key: OnceLock::new(),
         }))
     }
 }
@@ -126,6 +128,24 @@ impl<I: Definition> Ref<I> {
         // One that was replaced stays: the hub is asked from then on.
         let _ = at.session.set(Arc::downgrade(&session));
         Some(session)
+    }
+
+    /// Returns the key in the encoding of the wire, by which its slot is found.
+    ///
+    /// # Errors
+    /// `Detached`; `BodyUnencodable` and `BodyTooLarge` for a key that cannot travel.
+    pub(super) fn key_bytes(
+        &self,
+        key: &I::Key,
+        spec: &'static MethodSpec,
+    ) -> Result<&[u8], CallError> {
+        let at = self.at.as_deref();
+        let at = at.ok_or_else(|| spec.error(Code::Detached))?;
+        if let Some(known) = at.key.get() {
+            return Ok(known);
+        }
+        let bytes = codec::encode_key(key, spec)?;
+        Ok(at.key.get_or_init(|| bytes))
     }
 
     /// Returns the node that a spawned actor lives on.

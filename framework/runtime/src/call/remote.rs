@@ -34,10 +34,10 @@ use super::{
     codec::{self, Encoded, Encoding},
     face::FaceMethod,
     inflow::Inflow,
-    interface::{Alive, Definition, Method, Shape, WireAnswer},
+    interface::{Alive, Interface, Method, Shape, WireAnswer},
     outgoing::{self, AnnounceError, append, header},
     pending::{NO_CALL, NotOpened, Returned},
-    reference::Address,
+    reference::{Address, Ref},
     session::Session,
     settle::{lost, settle},
     stream::{RemoteSink, pump},
@@ -48,14 +48,14 @@ use super::{
 pub(super) async fn call<M: Method>(
     session: &Arc<Session>,
     plan: &Plan<'_>,
-    address: &Address<<M::Interface as Definition>::Key>,
+    target: &Ref<M::Interface>,
     args: &mut M::Args,
     items: &mut Option<Items<M::Inbound>>,
     started: Time,
 ) -> Result<Answered<M>, CallError> {
     let method = plan.face.method(M::INDEX)?;
-    let target = target_of(plan, method, address)?;
-    if target == Target::Service {
+    let target = target_of(plan, method, target)?;
+    if !matches!(target, Target::Spawned { .. }) {
         session.agrees(&plan.face, M::INDEX)?;
     }
     let options = &plan.spec.options;
@@ -509,12 +509,12 @@ async fn feed<M: Method>(
     (frames, Some(alive))
 }
 
-fn target_of<'a, K>(
+fn target_of<'a, I: Interface>(
     plan: &Plan<'_>,
     method: &FaceMethod,
-    address: &'a Address<K>,
+    target: &'a Ref<I>,
 ) -> Result<Target<'a>, CallError> {
-    match address {
+    match target.address() {
         Address::Service => Ok(Target::Service),
         Address::Spawned(addr) => {
             check_chain(plan, *addr)?;
@@ -524,7 +524,7 @@ fn target_of<'a, K>(
                 shape: method.shape(),
             })
         }
-        Address::Keyed(_) => Err(plan.spec.error(Code::KeyedElsewhere)),
+        Address::Keyed(key) => target.key_bytes(key, plan.spec).map(Target::Keyed),
     }
 }
 

@@ -4,19 +4,23 @@ use std::{sync::Arc, time::Duration};
 
 use callboard_protocol::{
     code::{CallError, Code},
-    id::{ActorAddr, NodeId},
+    id::NodeId,
     policy::choose,
     time::Time,
 };
 
-use crate::actor::Cell;
+use crate::{
+    actor::Cell,
+    cluster::{Fence, Ownership},
+};
 
 use super::{
     client::Plan,
     face::Face,
     hub::Hub,
-    interface::{Interface, MethodSpec},
+    interface::{Definition, Interface, MethodSpec},
     meta::Queued,
+    placed::{fence, owner},
     reference::{Address, Ref},
     server::Directory,
     session::Session,
@@ -34,8 +38,11 @@ pub(crate) enum Route<I: Interface> {
 pub(crate) struct Place<I: Interface> {
     pub(super) cell: CellOf<I>,
     /// Finds the next activation when this one ends in the very moment of the call.
-    again: Option<(Arc<dyn Directory<I>>, I::Key)>,
+    again: Option<Again<I>>,
 }
+
+/// The directory of a key's activation, the key, and what the activation is bound to.
+type Again<I> = (Arc<dyn Directory<I>>, <I as Definition>::Key, Option<Fence>);
 
 /// A cell for messages of `I`.
 pub(crate) type CellIn<I> = Cell<Queued<<I as Interface>::Msg>>;
@@ -46,8 +53,8 @@ pub(crate) type CellOf<I> = Arc<CellIn<I>>;
 impl<I: Interface> Place<I> {
     /// Returns the key's next activation; nothing for what is not keyed.
     pub(super) fn again(&self) -> Option<Result<CellOf<I>, CallError>> {
-        let (directory, key) = self.again.as_ref()?;
-        Some(directory.activation(key))
+        let (directory, key, fence) = self.again.as_ref()?;
+        Some(directory.activation(key, fence.as_ref()))
     }
 }
 
@@ -76,18 +83,57 @@ pub(super) fn choose_route<I: Interface>(
                 return Err(gone.with_detail(format!("actor {addr}")));
             }
             let session = hub.session(addr.node);
-            session
-                .map(Route::Remote)
-                .ok_or_else(|| not_linked(hub, spec, addr))
+            session.map(Route::Remote).ok_or_else(|| {
+                let what = format!(
+                    "if its process has ended, so has actor {addr}, and another ref is needed"
+                );
+                not_linked(hub, spec, addr.node, &what)
+            })
         }
         Address::Keyed(key) => {
+            let fence = match hub.ownership() {
+                Some(ownership) => match placed(raw, key, plan, ownership)? {
+                    Placed::Here(fence) => Some(fence),
+                    Placed::At(session) => return Ok(Route::Remote(session)),
+                },
+                None => None,
+            };
             let directory = face.local::<Arc<dyn Directory<I>>>();
             let directory = directory.ok_or_else(|| spec.error(Code::KeyedElsewhere))?;
-            let cell = directory.activation(key)?;
-            let again = Some(((*directory).clone(), key.clone()));
+            let cell = directory.activation(key, fence.as_ref())?;
+            let again = Some(((*directory).clone(), key.clone(), fence));
             Ok(Route::Local(Place { cell, again }))
         }
     }
+}
+
+/// Where the slot of a key is.
+enum Placed {
+    Here(Fence),
+    At(Arc<Session>),
+}
+
+/// Finds the owner of a key's slot.
+///
+/// # Errors
+/// `SlotUnowned`, `PeerUnreachable`, `PeerDenied`; `Moved` if it is here, and no turn may start.
+fn placed<I: Interface>(
+    raw: &Ref<I>,
+    key: &I::Key,
+    plan: &Plan<'_>,
+    ownership: &Arc<Ownership>,
+) -> Result<Placed, CallError> {
+    let (hub, spec) = (plan.hub, plan.spec);
+    let bytes = raw.key_bytes(key, spec)?;
+    let (id, owner, _) = owner(ownership, plan.face.id, bytes, spec)?;
+    if owner == ownership.me() {
+        return fence(hub, ownership, &plan.face, bytes).map(Placed::Here);
+    }
+    let session = hub.session(owner.node);
+    session.map(Placed::At).ok_or_else(|| {
+        let what = format!("slot {id} of {}", plan.face.name);
+        not_linked(hub, spec, owner.node, &what)
+    })
 }
 
 /// Prefers this node; otherwise takes the better of two hosts drawn at random.
@@ -159,19 +205,16 @@ pub(super) fn has_untried_host(plan: &Plan<'_>, tried: &[NodeId]) -> bool {
     hosts.any(|session| !tried.contains(&session.node()))
 }
 
-fn not_linked(hub: &Hub, spec: &'static MethodSpec, addr: &ActorAddr) -> CallError {
+fn not_linked(hub: &Hub, spec: &'static MethodSpec, node: NodeId, what: &str) -> CallError {
     if let Some(why) = hub.over() {
         return spec.error(Code::NodeStopping).with_detail(why);
     }
-    let node = hub.node_name(addr.node);
-    match hub.names().denial(addr.node) {
-        Some(denial) => spec.error_on(Code::PeerDenied, &node).with_detail(denial),
+    let name = hub.node_name(node);
+    match hub.names().denial(node) {
+        Some(denial) => spec.error_on(Code::PeerDenied, &name).with_detail(denial),
         None => spec
-            .error_on(Code::PeerUnreachable, &node)
-            .with_detail(format!(
-                "no link to it is up; if its process has ended, so has actor {addr}, and another \
-                 ref is needed"
-            )),
+            .error_on(Code::PeerUnreachable, &name)
+            .with_detail(format!("no link to it is up; {what}")),
     }
 }
 

@@ -23,7 +23,7 @@ use callboard_protocol::{
 };
 use tracing::Span;
 
-use crate::actor::Life;
+use crate::{actor::Life, cluster::Fence, env::Bug};
 
 use super::{face::Face, hub::Hub, interface::MethodSpec, meta::Meta};
 
@@ -48,6 +48,8 @@ pub(crate) struct Turn {
     life: Arc<Life>,
     /// Counts the tasks that go on for the actor AFTER the turn.
     streams: Arc<AtomicUsize>,
+    /// What the activation is bound to, of a keyed actor that is placed.
+    fence: Option<Fence>,
     now: This,
 }
 
@@ -112,8 +114,20 @@ impl Turn {
             face,
             life,
             streams,
+            fence: None,
             now: This::default(),
         }
+    }
+
+    /// Binds the turns to the ownership of a slot.
+    pub(crate) fn bound_to(self, fence: Option<Fence>) -> Self {
+        Self { fence, ..self }
+    }
+
+    /// Returns whether what the turn makes may not leave any more.
+    pub(super) fn is_lost(&self) -> bool {
+        let lost = |fence: &Fence| !fence.may_answer(self.hub.now());
+        self.fence.as_ref().is_some_and(lost) && !self.hub.env().plant.strikes(Bug::SkippedFence)
     }
 
     /// Begins the turn of a call of the method in this row.
@@ -233,6 +247,15 @@ impl Drop for Entered<'_> {
     fn drop(&mut self) {
         TURN.with_borrow_mut(|current| mem::swap(current, self.0));
     }
+}
+
+/// Returns why what the turn of this thread has made may not leave, if it may not.
+pub(super) fn lost(spec: &MethodSpec) -> Option<CallError> {
+    with_current(|turn| {
+        let turn = turn.filter(|turn| turn.is_lost())?;
+        let node = format!("node {}", turn.hub.me().name);
+        Some(spec.error_on(Code::LeaseLost, &node))
+    })
 }
 
 /// Makes the error of a call that would wait for its own chain; it names every actor on the way.

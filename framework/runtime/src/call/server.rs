@@ -21,7 +21,7 @@ use futures_util::future::BoxFuture;
 
 use crate::{
     actor::{Cell, Child, Ended, Guardian, MessageKey},
-    cluster::Inbox,
+    cluster::{Fence, Inbox},
     env::Bug,
     net::{Frames, Intake, Link, LinkDown, RecvStream, SendStream, StreamFor},
 };
@@ -79,6 +79,8 @@ pub(crate) trait Hosted: Send + Sync + fmt::Debug + 'static {
 pub(crate) trait Keys {
     /// Returns the number of the key's activation, also of one that was given up.
     fn find(&self, key: &dyn Any) -> Option<ActorId>;
+    /// Returns the activations of which this holds that they are bound to, if to anything.
+    fn bound(&self, which: &dyn Fn(Option<&Fence>) -> bool) -> Vec<ActorId>;
     /// Forgets an activation that has ended.
     fn forget(&self, key: &dyn Any, actor: ActorId);
 }
@@ -88,11 +90,16 @@ pub(crate) type Supervised = (Guardian, Arc<dyn Child>);
 
 /// Finds or makes the activation of a key.
 pub(crate) trait Directory<I: Interface>: Send + Sync {
-    /// Returns the cell of the key's activation.
+    /// Returns the cell of the key's activation. `fence` is what it is bound to, where keys are
+    /// placed.
     ///
     /// # Errors
     /// Why there can be none now.
-    fn activation(&self, key: &I::Key) -> Result<Arc<Cell<Queued<I::Msg>>>, CallError>;
+    fn activation(
+        &self,
+        key: &I::Key,
+        fence: Option<&Fence>,
+    ) -> Result<Arc<Cell<Queued<I::Msg>>>, CallError>;
 }
 
 /// A call's frame, taken apart, with its body or a place for it.

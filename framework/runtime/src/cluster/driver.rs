@@ -41,6 +41,8 @@ use crate::{control, env::Env, task::Tasks};
 pub(super) struct Driver {
     pub(super) env: Env,
     pub(super) tasks: Tasks,
+    /// When the leader is told again of the slots that go from here.
+    words_at: Time,
     pub(super) parts: Parts,
     pub(super) owner: Owner,
     pub(super) ownership: Arc<Ownership>,
@@ -104,6 +106,7 @@ impl Driver {
             events,
             status,
             said: None,
+            words_at: Time::MAX,
             parts,
         }
     }
@@ -112,6 +115,7 @@ impl Driver {
     pub(super) async fn run(mut self, mut queue: Queue, mut events: mpsc::Receiver<Event>) {
         let token = self.tasks.token().clone();
         let inbox = Arc::clone(queue.inbox());
+        let ownership = Arc::clone(&self.ownership);
         loop {
             self.step(self.now());
             let deadline = self.next_deadline();
@@ -129,6 +133,7 @@ impl Driver {
                 () = Queue::links_changed(&inbox) => self.handle_links(&queue),
                 Some(event) = events.recv() => self.handle_event(event),
                 Some(heard) = queue.next() => self.handle_heard(heard, &queue),
+                () = ownership.said() => self.words_at = Time::ZERO,
                 () = sleep(deadline.map(|it| it - self.parts.now())) => {}
             }
         }
@@ -201,6 +206,7 @@ impl Driver {
         self.step_forming(now);
         self.step_joining(now);
         self.step_holding(now);
+        self.step_words(now);
         // A part may say something to another one of this node, whose answer is due at once.
         for _ in 0..ROUNDS_MAX {
             self.step_seat(now);
@@ -211,6 +217,22 @@ impl Driver {
         }
         self.say_what_is_new();
         self.publish(now);
+    }
+
+    /// Tells the leader of slots that go from here, and again until it is seen to have heard.
+    fn step_words(&mut self, now: Time) {
+        if now < self.words_at {
+            return;
+        }
+        let words = self.ownership.words();
+        self.words_at = match words.is_empty() {
+            true => Time::MAX,
+            false => now + WORDS_AGAIN,
+        };
+        for word in words {
+            let incarnation = self.owner.incarnation;
+            self.send_to_leader(Message::Word { incarnation, word });
+        }
     }
 
     fn step_seat(&mut self, now: Time) {
@@ -412,6 +434,7 @@ impl Driver {
             self.holding.next_deadline(self.now()),
             self.seat.as_ref().and_then(Seat::next_deadline),
             self.leading_deadline(),
+            Some(self.words_at).filter(|at| *at < Time::MAX),
         ];
         parts.into_iter().flatten().min()
     }
@@ -426,3 +449,6 @@ async fn sleep(wait: Option<Duration>) {
 
 /// How often parts of this node answer each other in one step. What is left is done in the next.
 const ROUNDS_MAX: usize = 16;
+
+/// After what time the leader is told again that a slot has stopped.
+const WORDS_AGAIN: Duration = Duration::from_millis(100);

@@ -91,6 +91,9 @@ impl Cluster {
             Some(data) => data.memory(env)?,
             None => FormingMemory::default(),
         };
+        if parts.expect.is_some() || memory.cluster.is_some() {
+            ownership.expect();
+        }
         let now = parts.now();
         let seat = open(env, &parts, &memory)?.map(|it| Seat::new(it, &parts.profile, now));
         let former = Former::new(

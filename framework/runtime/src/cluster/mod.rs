@@ -3,6 +3,7 @@
 //! It may depend on `control`, `data_dir`, `net`, `telemetry`, `env` and `task`. Calls and actors are above it.
 
 mod driver;
+mod fence;
 mod forming;
 mod handle;
 mod holding;
@@ -16,6 +17,7 @@ mod placing;
 mod seat;
 mod voting;
 
+pub use fence::Fence;
 pub use ownership::Ownership;
 pub use placing::{Placing, group_of};
 

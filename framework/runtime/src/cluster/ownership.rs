@@ -9,18 +9,19 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::{AtomicU64, Ordering},
+        Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use callboard_protocol::{
+    cluster::Word,
     slots::{
         Delta, DeltaError, Entry, Epoch, GroupId, Member, Owner, SlotId, Standing, Version, View,
     },
     time::Time,
 };
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// What a node knows of all slots, and its right to act on its own. Shared by everything in it.
 #[derive(Debug)]
@@ -31,6 +32,10 @@ pub struct Ownership {
     starts_until: AtomicU64,
     answers_until: AtomicU64,
     changed: watch::Sender<Version>,
+    /// Whether there is, or is to be, a control group that places keys.
+    places: AtomicBool,
+    words: Mutex<BTreeMap<SlotId, Word>>,
+    said: Notify,
 }
 
 #[derive(Debug)]
@@ -55,7 +60,23 @@ impl Ownership {
             starts_until: AtomicU64::new(0),
             answers_until: AtomicU64::new(0),
             changed: watch::Sender::new(Version::default()),
+            places: AtomicBool::new(false),
+            words: Mutex::default(),
+            said: Notify::new(),
         }
+    }
+
+    /// A control group is to come, or has come: keys are placed by it from now on, and by nobody until
+    /// its tables are known here.
+    pub fn expect(&self) {
+        self.places.store(true, Ordering::Release);
+    }
+
+    /// Returns whether keys are placed. Where there is no control group, keyed actors live on the node
+    /// that is asked.
+    #[must_use]
+    pub fn places(&self) -> bool {
+        self.places.load(Ordering::Acquire)
     }
 
     /// The control group has changed; returns the slots whose entries have.
@@ -70,6 +91,7 @@ impl Ownership {
             answered.retain(|id, epoch| view.entry(*id).is_none_or(|it| it.epoch < *epoch));
             (changed, view.version())
         };
+        self.expect();
         // AFTER the lock is released: whoever wakes asks at once.
         self.changed.send_if_modified(|seen| {
             let newer = *seen < version;
@@ -115,6 +137,38 @@ impl Ownership {
         let newest = seen.answered.entry(id).or_default();
         *newest = (*newest).max(epoch);
         true
+    }
+
+    /// This node says a word about a slot that moves away from it, until the move has ended.
+    pub fn say(&self, word: Word) {
+        let mut words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((id, _)) = about(word) {
+            words.insert(id, word);
+        }
+        drop(words);
+        self.said.notify_one();
+    }
+
+    /// Returns what the leader has to be told, and told again while it is returned: a word that has
+    /// come late or twice does no harm.
+    #[must_use]
+    pub fn words(&self) -> Vec<Word> {
+        let seen = self.read();
+        let mut words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
+        words.retain(|_, word| {
+            let said = about(*word);
+            let entry = said.and_then(|(id, epoch)| Some((seen.view.entry(id)?, epoch)));
+            entry.is_some_and(|(it, epoch)| it.epoch == epoch && it.moving.is_some())
+        });
+        words.values().copied().collect()
+    }
+
+    /// Waits until there is a new word for the leader.
+    ///
+    /// # Cancel safety
+    /// May be dropped and called again.
+    pub async fn said(&self) {
+        self.said.notified().await;
     }
 
     /// Returns who acts on a key's slot, or is about to: where a call goes. Nothing while nobody
@@ -165,6 +219,22 @@ impl Ownership {
         self.read().view.entry(id).copied()
     }
 
+    /// Returns the slots that are on their way from this node.
+    #[must_use]
+    pub fn leaving(&self) -> Vec<SlotId> {
+        let seen = self.read();
+        let groups = seen.view.groups();
+        let slots = groups.flat_map(|(group, table)| {
+            let group = group.id;
+            table
+                .iter()
+                .map(move |(slot, entry)| (SlotId { group, slot }, entry))
+        });
+        let leaving =
+            slots.filter(|(_, entry)| entry.moving.is_some() && entry.owner == Some(seen.me));
+        leaving.map(|(id, _)| id).collect()
+    }
+
     /// Returns the version of the control group's state that is known here.
     #[must_use]
     pub fn version(&self) -> Version {
@@ -193,6 +263,14 @@ impl Ownership {
 
     fn write(&self) -> RwLockWriteGuard<'_, Seen> {
         self.seen.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns which slot a word is about, under which epoch; nothing for one of a later version.
+fn about(word: Word) -> Option<(SlotId, Epoch)> {
+    match word {
+        Word::Stopped { id, epoch } | Word::Stuck { id, epoch } => Some((id, epoch)),
+        _ => None,
     }
 }
 

@@ -42,11 +42,17 @@ pub enum Bug {
     UnsyncedAck,
     /// The leader of the control group answers a read without asking a quorum.
     RenewalWithoutRead,
+    /// What a turn has made leaves although the lease has ended meanwhile.
+    SkippedFence,
+    /// A call that was answered `Moved` fails instead of being made again.
+    MovedFails,
+    /// A node starts turns on a slot that is still on its way to it.
+    EarlyStart,
 }
 
 impl Bug {
     /// Every bug that can be planted, in the order of the declaration.
-    pub const ALL: [Bug; 8] = [
+    pub const ALL: [Bug; 11] = [
         Bug::WrongReply,
         Bug::LostCancel,
         Bug::UnsafeRetry,
@@ -55,6 +61,9 @@ impl Bug {
         Bug::ForgottenDeadline,
         Bug::UnsyncedAck,
         Bug::RenewalWithoutRead,
+        Bug::SkippedFence,
+        Bug::MovedFails,
+        Bug::EarlyStart,
     ];
 
     /// The name the simulator's command line uses, in kebab case.
@@ -68,6 +77,9 @@ impl Bug {
             Bug::ForgottenDeadline => "forgotten-deadline",
             Bug::UnsyncedAck => "unsynced-ack",
             Bug::RenewalWithoutRead => "renewal-without-read",
+            Bug::SkippedFence => "skipped-fence",
+            Bug::MovedFails => "moved-fails",
+            Bug::EarlyStart => "early-start",
         }
     }
 }

@@ -57,7 +57,14 @@ pub(crate) fn spawn<T: Handlers>(
     let raw = Ref::<FaceOf<T>>::new(Address::Spawned(addr), hub.clone(), Some(any));
     let this = T::Ref::from_raw(raw);
     let on_end = forget_when_ended(hub, addr);
-    let world = World::new(hub.clone(), cell.clone(), this.clone(), factory, on_end);
+    let world = World::new(
+        hub.clone(),
+        cell.clone(),
+        this.clone(),
+        factory,
+        on_end,
+        None,
+    );
     adopt(&world, guardian);
     this
 }
@@ -98,12 +105,21 @@ pub(crate) fn host_service<T: Handlers>(
     let (_, cell) = new_cell::<T>(hub, None);
     let raw = Ref::<FaceOf<T>>::new(Address::Service, hub.clone(), None);
     let this = T::Ref::from_raw(raw);
-    let world = World::new(hub.clone(), cell.clone(), this, factory, Box::new(|_| {}));
+    let world = World::new(
+        hub.clone(),
+        cell.clone(),
+        this,
+        factory,
+        Box::new(|_| {}),
+        None,
+    );
     let child = child(&world, true);
     let host = CellHost::<T::Interface> {
-        cell: cell.clone(),
-        hub: hub.clone(),
-        face: Ok(face.clone()),
+        door: Door {
+            cell: cell.clone(),
+            hub: hub.clone(),
+            face: Ok(face.clone()),
+        },
         supervised: (guardian.clone(), child.clone()),
     };
     guardian.adopt(child);
@@ -120,9 +136,11 @@ pub(crate) fn host_service<T: Handlers>(
 pub(super) fn adopt<T: Handlers>(world: &Arc<World<T>>, guardian: &Guardian) {
     let child = child(world, false);
     let host = CellHost::<T::Interface> {
-        cell: world.cell.clone(),
-        hub: world.hub.clone(),
-        face: world.hub.face::<T::Interface>(),
+        door: Door {
+            cell: world.cell.clone(),
+            hub: world.hub.clone(),
+            face: world.hub.face::<T::Interface>(),
+        },
         supervised: (guardian.clone(), child.clone()),
     };
     // BEFORE it is adopted: one that ends at once is forgotten AFTER it was made known.
@@ -158,15 +176,86 @@ fn forget_when_ended(hub: &Arc<Hub>, addr: ActorAddr) -> Box<dyn Fn(Ended) + Sen
 }
 
 /// A cell that takes calls from the wire.
-pub(super) struct CellHost<I: Interface> {
-    cell: Arc<Cell<Queued<I::Msg>>>,
-    hub: Arc<Hub>,
-    /// Looked up once; an interface that has none refuses its calls with the reason.
-    face: Result<Arc<Face>, CallError>,
+struct CellHost<I: Interface> {
+    door: Door<I>,
     supervised: Supervised,
 }
 
-impl<I: Interface> CellHost<I> {
+/// The way of a call from the wire into a cell.
+pub(super) struct Door<I: Interface> {
+    pub(super) cell: Arc<Cell<Queued<I::Msg>>>,
+    pub(super) hub: Arc<Hub>,
+    /// Looked up once; an interface that has none refuses its calls with the reason.
+    pub(super) face: Result<Arc<Face>, CallError>,
+}
+
+impl<I: Interface> Door<I> {
+    /// Decodes a call for its cell.
+    ///
+    /// # Errors
+    /// Why it is not taken.
+    pub(super) fn open(
+        &self,
+        method: MethodId,
+        incoming: Incoming<'_>,
+        meta: Meta,
+        arrival: &Arrival,
+    ) -> Result<Queued<I::Msg>, CallError> {
+        let index = I::METHODS.iter().position(|spec| spec.id == method);
+        let Some((index, spec)) = index.and_then(|index| Some((index, I::METHODS.get(index)?)))
+        else {
+            return Err(unknown_method::<I>(&self.hub, method));
+        };
+        let face = self.face.as_ref().map_err(Clone::clone)?;
+        face.method(index)?
+            .permits(&meta.caller, &self.hub.me().name)?;
+        let (deadline, now) = (meta.deadline, meta.queued_at);
+        let left = deadline.saturating_since(now);
+        let left = arrival.wants_reply().then_some(left);
+        // BEFORE the arguments are decoded: a host that has too much to do must refuse cheaply.
+        self.cell
+            .admits(left, now)
+            .map_err(|refusal| refused(spec, &self.hub, &self.cell, refusal))?;
+        let message = I::open(index, incoming.of(face))?;
+        Ok(Queued {
+            meta,
+            message,
+            began: now,
+            begins_by: self.cell.begins_by(deadline, left, now),
+        })
+    }
+
+    /// Puts a call into the mailbox.
+    ///
+    /// # Errors
+    /// The call, and why it is not there.
+    pub(super) fn put(
+        &self,
+        queued: Queued<I::Msg>,
+        arrival: &Arrival,
+    ) -> Result<(), (Queued<I::Msg>, Refusal)> {
+        if self.hub.env().plant.buggify("a-mailbox-is-full") {
+            return Err((queued, Refusal::Full));
+        }
+        let key = self.cell.mailbox.push(queued)?;
+        arrival.queued(key);
+        Ok(())
+    }
+
+    /// Answers a call that the mailbox did not take.
+    pub(super) fn refuse(&self, queued: Queued<I::Msg>, why: Refusal) {
+        let index = I::index(&queued.message);
+        if let Some(spec) = I::METHODS.get(index) {
+            self.refuse_with(queued, refused(spec, &self.hub, &self.cell, why));
+        }
+    }
+
+    /// Answers a call that the mailbox did not take with this error.
+    pub(super) fn refuse_with(&self, queued: Queued<I::Msg>, error: CallError) {
+        self.count_unrun(I::index(&queued.message), error.code());
+        I::refuse(queued.message, error);
+    }
+
     /// Counts a message of the method in this row that ended without a turn.
     fn count_unrun(&self, index: usize, code: Code) {
         let face = self.face.as_ref().ok();
@@ -184,51 +273,18 @@ impl<I: Interface> Hosted for CellHost<I> {
         meta: Meta,
         arrival: &Arrival,
     ) -> Result<(), CallError> {
-        let index = I::METHODS.iter().position(|spec| spec.id == method);
-        let Some((index, spec)) = index.and_then(|index| Some((index, I::METHODS.get(index)?)))
-        else {
-            return Err(unknown_method::<I>(&self.hub, method));
-        };
-        let face = self.face.as_ref().map_err(Clone::clone)?;
-        face.method(index)?
-            .permits(&meta.caller, &self.hub.me().name)?;
-        let (deadline, now) = (meta.deadline, meta.queued_at);
-        let left = deadline.saturating_since(now);
-        let left = arrival.wants_reply().then_some(left);
-        // BEFORE the arguments are decoded: a host that has too much to do must refuse cheaply.
-        self.cell
-            .admits(left, now)
-            .map_err(|refusal| refused(spec, &self.hub, &self.cell, refusal))?;
-        let message = I::open(index, incoming.of(face))?;
-        let queued = Queued {
-            meta,
-            message,
-            began: now,
-            begins_by: self.cell.begins_by(deadline, left, now),
-        };
-        let pushed = if self.hub.env().plant.buggify("a-mailbox-is-full") {
-            Err((queued, Refusal::Full))
-        } else {
-            self.cell.mailbox.push(queued)
-        };
-        match pushed {
-            Ok(key) => {
-                arrival.queued(key);
-                Ok(())
-            }
-            Err((queued, refusal)) => {
-                let error = refused(spec, &self.hub, &self.cell, refusal);
-                self.count_unrun(index, error.code());
-                I::refuse(queued.message, error);
-                Ok(())
-            }
+        let queued = self.door.open(method, incoming, meta, arrival)?;
+        if let Err((queued, why)) = self.door.put(queued, arrival) {
+            self.door.refuse(queued, why);
         }
+        Ok(())
     }
 
     fn withdraw(&self, message: MessageKey) {
         // The message is dropped here, AFTER the mailbox's lock was released.
-        if let Some(queued) = self.cell.mailbox.remove(message) {
-            self.count_unrun(I::index(&queued.message), Code::ActorStopped);
+        if let Some(queued) = self.door.cell.mailbox.remove(message) {
+            self.door
+                .count_unrun(I::index(&queued.message), Code::ActorStopped);
         }
     }
 
@@ -237,20 +293,20 @@ impl<I: Interface> Hosted for CellHost<I> {
     }
 
     fn cell(&self) -> Option<Arc<dyn Any + Send + Sync>> {
-        Some(self.cell.clone())
+        Some(self.door.cell.clone())
     }
 
     fn depth(&self) -> usize {
-        self.cell.mailbox.len()
+        self.door.cell.mailbox.len()
     }
 
     fn is_full(&self) -> bool {
-        let mailbox = &self.cell.mailbox;
+        let mailbox = &self.door.cell.mailbox;
         !mailbox.has_room() && !mailbox.is_closed()
     }
 
     fn name(&self) -> &'static str {
-        self.cell.name()
+        self.door.cell.name()
     }
 
     fn supervised(&self) -> Option<Supervised> {
@@ -258,7 +314,7 @@ impl<I: Interface> Hosted for CellHost<I> {
     }
 
     fn wait_ended(&self) -> BoxFuture<'static, Ended> {
-        let cell = self.cell.clone();
+        let cell = self.door.cell.clone();
         Box::pin(async move { cell.wait_ended().await })
     }
 
@@ -270,7 +326,7 @@ impl<I: Interface> Hosted for CellHost<I> {
 impl<I: Interface> fmt::Debug for CellHost<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CellHost")
-            .field("name", &self.cell.name())
+            .field("name", &self.door.cell.name())
             .finish_non_exhaustive()
     }
 }

@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-use crate::telemetry::Waits;
+use crate::{cluster::Fence, env::Bug, telemetry::Waits};
 
 use super::{Ctx, Handlers, hosting};
 
@@ -48,6 +48,8 @@ pub(crate) struct World<A: Handlers> {
     /// The actor's own children, in the groups that its current incarnation made.
     children: Mutex<Vec<Group>>,
     on_end: Box<dyn Fn(Ended) + Send + Sync>,
+    /// What its turns are bound to, of a keyed actor that is placed.
+    fence: Option<Fence>,
 }
 
 /// A group of children, and whether it is the one for those without a supervisor of their own.
@@ -60,6 +62,7 @@ impl<A: Handlers> World<A> {
         this: A::Ref,
         factory: Factory<A>,
         on_end: Box<dyn Fn(Ended) + Send + Sync>,
+        fence: Option<Fence>,
     ) -> Arc<Self> {
         let waits = hub.metrics().waits(A::NAME);
         let face = hub.face::<A::Interface>().ok();
@@ -72,6 +75,7 @@ impl<A: Handlers> World<A> {
             factory,
             children: Mutex::default(),
             on_end,
+            fence,
         })
     }
 
@@ -108,6 +112,24 @@ impl<A: Handlers> World<A> {
             actor: self.cell.addr(),
             interface: interface_id::<A::Interface>(),
         }
+    }
+
+    /// Returns whether the actor's slot has gone, or its lease has ended: no turn may start.
+    fn is_fenced(&self, now: Time) -> bool {
+        let gone = |fence: &Fence| !fence.may_start(now);
+        self.fence.as_ref().is_some_and(gone) && !self.hub.env().plant.strikes(Bug::EarlyStart)
+    }
+
+    /// Answers a message that comes too late for the actor's slot.
+    fn refuse_moved(&self, item: ItemOf<A>) {
+        let index = <A::Interface as Interface>::index(&item.message);
+        let node = format!("node {}", self.hub.me().name);
+        let spec = <A::Interface as Interface>::METHODS.get(index);
+        let named = || CallError::new(Code::Moved, A::NAME);
+        let error = spec.map_or_else(named, |spec| spec.error_on(Code::Moved, &node));
+        let error = error.with_detail(format!("actor {:?} is not its any more", self.this));
+        self.count_unrun(index, error.code());
+        <A::Interface as Interface>::refuse(item.message, error);
     }
 
     /// Counts a message of the method in this row that ends without a turn.
@@ -157,6 +179,7 @@ impl<A: Handlers> Behaviour for Instance<A> {
                 let code = match why {
                     Unrun::Quarantined => Code::Quarantined,
                     Unrun::Stopped if world.hub.is_stopping() => Code::NodeStopping,
+                    Unrun::Stopped if world.fence.is_some() => Code::Moved,
                     Unrun::Stopped => Code::ActorStopped,
                 };
                 let named = || CallError::new(code, A::NAME);
@@ -178,6 +201,12 @@ impl<A: Handlers> Behaviour for Instance<A> {
         if <A::Interface as Interface>::abandoned(&item.message) {
             world.count_unrun(index, Code::ActorStopped);
             *place = None;
+            return;
+        }
+        if world.is_fenced(now) {
+            if let Some(item) = place.take() {
+                world.refuse_moved(item);
+            }
             return;
         }
         if item.begins_by > now {
@@ -207,7 +236,8 @@ impl<A: Handlers> Behaviour for Instance<A> {
             world.face.clone(),
             life.clone(),
             world.cell.streams().clone(),
-        );
+        )
+        .bound_to(world.fence.clone());
         Box::new(Occupied {
             ctx: Ctx::resident(world.clone()),
             turn: Some(Box::new(turn)),

@@ -2,28 +2,31 @@
 
 use std::{
     any::Any,
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use callboard_protocol::{
     code::{CallError, Code},
     id::{ActorAddr, ActorId, InterfaceId, MethodId},
+    slots::Slot,
 };
 use futures_util::future::BoxFuture;
 
 use crate::{
-    actor::{Cell, Ended, Guardian, MessageKey},
+    actor::{Cell, Ended, Guardian, MessageKey, Refusal},
     call::{
-        Address, Arrival, Directory, Hosted, Hub, Incoming, Interface, Keys, Meta, Queued, Ref,
-        Reference, Supervised, interface_id,
+        Address, Arrival, Directory, Face, Hosted, Hub, Incoming, Interface, Keys, Meta, Queued,
+        Ref, Reference, Supervised, decode_key, fence, interface_id,
     },
+    cluster::Fence,
+    env::Bug,
 };
 
 use super::{
     Handlers,
-    hosting::{FaceOf, adopt, new_cell},
+    hosting::{Door, FaceOf, adopt, new_cell},
     instance::{Factory, World},
 };
 
@@ -36,7 +39,20 @@ struct Inner<T: Handlers> {
     hub: Arc<Hub>,
     guardian: Guardian,
     factory: Factory<T>,
-    cells: Mutex<HashMap<T::Key, CellOf<T>>>,
+    /// Which holds this directory.
+    face: Weak<Face>,
+    cells: Mutex<Cells<T>>,
+}
+
+/// The activations, by the slots of their keys; all in one where keys are not placed.
+struct Cells<T: Handlers> {
+    by_slot: BTreeMap<Option<Slot>, HashMap<T::Key, Activation<T>>>,
+    count: usize,
+}
+
+struct Activation<T: Handlers> {
+    cell: CellOf<T>,
+    fence: Option<Fence>,
 }
 
 /// Starts hosting a keyed actor type.
@@ -53,7 +69,11 @@ pub(crate) fn host_keyed<T: Handlers>(
         hub: hub.clone(),
         guardian: guardian.clone(),
         factory,
-        cells: Mutex::default(),
+        face: Arc::downgrade(&face),
+        cells: Mutex::new(Cells {
+            by_slot: BTreeMap::new(),
+            count: 0,
+        }),
     };
     let activations = Activations::<T>(Arc::new(inner));
     let directory: Arc<dyn Directory<T::Interface>> = Arc::new(Activations(activations.0.clone()));
@@ -67,22 +87,36 @@ pub(crate) fn host_keyed<T: Handlers>(
 }
 
 impl<T: Handlers> Directory<T::Interface> for Activations<T> {
-    fn activation(&self, key: &T::Key) -> Result<CellOf<T>, CallError> {
+    fn activation(&self, key: &T::Key, fence: Option<&Fence>) -> Result<CellOf<T>, CallError> {
         let inner = &self.0;
+        let slot = fence.map(|fence| fence.id().slot);
         let mut cells = inner.cells();
-        if let Some(cell) = cells.get(key) {
+        let before = cells.get(None, key).filter(|_| slot.is_some());
+        if before.is_some_and(|it| it.cell.ended().is_none()) {
+            return Err(inner.moved(
+                key,
+                "an activation of before there was a control group ends first",
+            ));
+        }
+        if let Some(known) = cells.get(slot, key) {
+            let cell = &known.cell;
+            let epochs = (
+                known.fence.as_ref().map(Fence::epoch),
+                fence.map(Fence::epoch),
+            );
+            if epochs.0 != epochs.1 && cell.ended().is_none() {
+                // Another node may have had the slot since: its state is not to be used.
+                return Err(inner.moved(key, "an earlier activation of it ends first"));
+            }
             let over = cell.mailbox.is_closed() && !cell.ended().is_some_and(Ended::is_failure);
             if !over {
                 return Ok(cell.clone());
             }
         }
         if inner.hub.is_stopping() {
-            return Err(CallError::new(
-                Code::NodeStopping,
-                format!("node {}", inner.hub.me().name),
-            ));
+            return Err(inner.stopping());
         }
-        if let Some(cell) = cells.get(key)
+        if let Some(Activation { cell, .. }) = cells.get(slot, key)
             && cell.is_stopping()
             && cell.ended().is_none()
         {
@@ -92,35 +126,77 @@ impl<T: Handlers> Directory<T::Interface> for Activations<T> {
                 .with_detail("it is being stopped; a call after that activates it anew"));
         }
         let most = inner.hub.call_limits().activations_max;
-        if cells.len() >= most && !cells.contains_key(key) {
+        if cells.count >= most && cells.get(slot, key).is_none() {
             let detail = format!("the node holds {most} actors of this type, as many as it may");
             return Err(
                 CallError::new(Code::MailboxFull, format!("{}({key:?})", T::NAME))
                     .with_detail(detail),
             );
         }
-        let world = inner.activate(key);
-        cells.insert(key.clone(), world.cell.clone());
+        // Under the lock, and AFTER the look at the view: whoever ends the activations of a slot that
+        // has gone takes the lock after the view has changed, and finds this one.
+        if fence.is_some_and(|fence| !inner.may_start(fence)) {
+            return Err(inner.moved(key, "its slot has just gone"));
+        }
+        let world = inner.activate(key, fence.cloned());
+        cells.insert(slot, key.clone(), world.cell.clone(), fence.cloned());
         drop(cells);
         adopt(&world, &inner.guardian);
         Ok(world.cell.clone())
     }
 }
 
+impl<T: Handlers> Cells<T> {
+    fn get(&self, slot: Option<Slot>, key: &T::Key) -> Option<&Activation<T>> {
+        self.by_slot.get(&slot)?.get(key)
+    }
+
+    fn insert(&mut self, slot: Option<Slot>, key: T::Key, cell: CellOf<T>, fence: Option<Fence>) {
+        let activation = Activation { cell, fence };
+        let before = self
+            .by_slot
+            .entry(slot)
+            .or_default()
+            .insert(key, activation);
+        self.count += usize::from(before.is_none());
+    }
+
+    /// Forgets the activation of a key, if it is this one.
+    fn remove(&mut self, slot: Option<Slot>, key: &T::Key, addr: ActorAddr) {
+        let Some(of_slot) = self.by_slot.get_mut(&slot) else {
+            return;
+        };
+        if of_slot.get(key).is_some_and(|it| it.cell.addr() == addr) {
+            of_slot.remove(key);
+            self.count -= 1;
+        }
+        if of_slot.is_empty() {
+            self.by_slot.remove(&slot);
+        }
+    }
+
+    /// Finds the activation of a key, whatever its slot.
+    fn find(&self, key: &T::Key) -> Option<(Option<Slot>, &Activation<T>)> {
+        let mut slots = self.by_slot.iter();
+        slots.find_map(|(slot, of_slot)| Some((*slot, of_slot.get(key)?)))
+    }
+}
+
 impl<T: Handlers> Inner<T> {
-    fn activate(self: &Arc<Self>, key: &T::Key) -> Arc<World<T>> {
+    fn activate(self: &Arc<Self>, key: &T::Key, fence: Option<Fence>) -> Arc<World<T>> {
+        let slot = fence.as_ref().map(|fence| fence.id().slot);
         let (addr, cell) = new_cell::<T>(&self.hub, Some(T::SETTINGS.idle));
         let raw = Ref::<FaceOf<T>>::new(Address::Keyed(key.clone()), self.hub.clone(), None);
         let (owner, key) = (Arc::downgrade(self), key.clone());
         let on_end = Box::new(move |why: Ended| {
             let Some(inner) = owner.upgrade() else { return };
             if !why.is_failure() {
-                return inner.forget(&key, addr);
+                return inner.forget(slot, &key, addr);
             }
             let (owner, key) = (owner.clone(), key.clone());
             inner.hub.after_quarantine(move || {
                 if let Some(inner) = owner.upgrade() {
-                    inner.forget(&key, addr);
+                    inner.forget(slot, &key, addr);
                 }
             });
         });
@@ -130,37 +206,85 @@ impl<T: Handlers> Inner<T> {
             T::Ref::from_raw(raw),
             self.factory.clone(),
             on_end,
+            fence,
         )
     }
 
-    /// Forgets an activation that has ended.
-    fn forget(&self, key: &T::Key, addr: ActorAddr) {
-        self.hub.remove_actor(addr.actor);
-        let mut cells = self.cells();
-        if cells.get(key).is_some_and(|cell| cell.addr() == addr) {
-            cells.remove(key);
-        }
+    fn may_start(&self, fence: &Fence) -> bool {
+        fence.may_start(self.hub.now()) || self.hub.env().plant.strikes(Bug::EarlyStart)
     }
 
-    fn cells(&self) -> MutexGuard<'_, HashMap<T::Key, CellOf<T>>> {
+    fn stopping(&self) -> CallError {
+        CallError::new(Code::NodeStopping, format!("node {}", self.hub.me().name))
+    }
+
+    fn moved(&self, key: &T::Key, why: &str) -> CallError {
+        CallError::new(Code::Moved, format!("{}({key:?})", T::NAME))
+            .with_detail(format!("{why}, on node {}", self.hub.me().name))
+    }
+
+    /// Decodes the key that a call of a peer is for, and binds the call to its slot.
+    ///
+    /// # Errors
+    /// `KeyedElsewhere`, `Moved`, and what decoding says.
+    fn called(&self, face: &Face, key: &[u8]) -> Result<(T::Key, Fence), CallError> {
+        let Some(ownership) = self.hub.ownership() else {
+            // No table says who owns the key: here might be a second activation of it.
+            return Err(CallError::new(
+                Code::KeyedElsewhere,
+                format!("actor {}", T::NAME),
+            ));
+        };
+        let fence = fence(&self.hub, ownership, face, key)?;
+        Ok((decode_key::<T::Key>(key, &self.hub, T::NAME)?, fence))
+    }
+
+    /// Forgets an activation that has ended.
+    fn forget(&self, slot: Option<Slot>, key: &T::Key, addr: ActorAddr) {
+        self.hub.remove_actor(addr.actor);
+        self.cells().remove(slot, key, addr);
+    }
+
+    fn cells(&self) -> MutexGuard<'_, Cells<T>> {
         self.cells.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<T: Handlers> Hosted for Activations<T> {
-    /// Keyed actors are reached on their own node only: a call from the wire has no slot table that
-    /// says who owns the key, so it is refused rather than run on what may be a second activation.
     fn accept(
         &self,
         method: MethodId,
-        _: Incoming<'_>,
-        _: Meta,
-        _: &Arrival,
+        incoming: Incoming<'_>,
+        meta: Meta,
+        arrival: &Arrival,
     ) -> Result<(), CallError> {
-        Err(CallError::new(
-            Code::KeyedElsewhere,
-            format!("method {method} of {}", T::NAME),
-        ))
+        let inner = &self.0;
+        let face = inner.face.upgrade().ok_or_else(|| inner.stopping())?;
+        let (key, fence) = inner.called(&face, incoming.key().unwrap_or_default())?;
+        let host = |cell| Door::<T::Interface> {
+            cell,
+            hub: inner.hub.clone(),
+            face: Ok(face.clone()),
+        };
+        let mut at = host(self.activation(&key, Some(&fence))?);
+        let mut queued = at.open(method, incoming, meta, arrival)?;
+        loop {
+            let Err((back, refusal)) = at.put(queued, arrival) else {
+                return Ok(());
+            };
+            // It ended in the very moment of the call; one that failed says so.
+            if refusal != Refusal::Closed || at.cell.ended().is_some_and(Ended::is_failure) {
+                at.refuse(back, refusal);
+                return Ok(());
+            }
+            match self.activation(&key, Some(&fence)) {
+                Ok(cell) => (at, queued) = (host(cell), back),
+                Err(error) => {
+                    at.refuse_with(back, error);
+                    return Ok(());
+                }
+            }
+        }
     }
 
     fn withdraw(&self, _: MessageKey) {
@@ -203,16 +327,32 @@ impl<T: Handlers> Hosted for Activations<T> {
 impl<T: Handlers> Keys for Activations<T> {
     fn find(&self, key: &dyn Any) -> Option<ActorId> {
         let key = key.downcast_ref::<T::Key>()?;
-        self.0.cells().get(key).map(|cell| cell.addr().actor)
+        let cells = self.0.cells();
+        cells.find(key).map(|(_, it)| it.cell.addr().actor)
+    }
+
+    fn bound(&self, which: &dyn Fn(Option<&Fence>) -> bool) -> Vec<ActorId> {
+        let cells = self.0.cells();
+        let mut bound = Vec::new();
+        for of_slot in cells.by_slot.values() {
+            let all = of_slot.values();
+            let these = all.filter(|it| which(it.fence.as_ref()));
+            let these = these.filter(|it| it.cell.ended().is_none());
+            bound.extend(these.map(|it| it.cell.addr().actor));
+        }
+        bound
     }
 
     fn forget(&self, key: &dyn Any, actor: ActorId) {
         let Some(key) = key.downcast_ref::<T::Key>() else {
             return;
         };
-        let addr = self.0.cells().get(key).map(|cell| cell.addr());
-        if let Some(addr) = addr.filter(|addr| addr.actor == actor) {
-            self.0.forget(key, addr);
+        let found = {
+            let cells = self.0.cells();
+            cells.find(key).map(|(slot, it)| (slot, it.cell.addr()))
+        };
+        if let Some((slot, addr)) = found.filter(|(_, addr)| addr.actor == actor) {
+            self.0.forget(slot, key, addr);
         }
     }
 }

@@ -7,16 +7,18 @@
 //! | `ctx` | what a handler may know and do |
 //! | `instance` | a user's type as an actor |
 //! | `hosting`, `keyed` | services, spawned actors, keyed actors of a node |
+//! | `slots` | what becomes of keyed actors whose slot goes |
 //! | `supervisor` | groups with a strategy |
 //! | `state` | what the fields of a definition have to be |
 //!
-//! Knows nothing of sockets. Depends on `call`, `actor` and `protocol`.
+//! Knows nothing of sockets. Depends on `call`, `cluster`, `actor` and `protocol`.
 
 mod ctx;
 mod handlers;
 pub(crate) mod hosting;
 mod instance;
 pub(crate) mod keyed;
+pub(crate) mod slots;
 pub(crate) mod state;
 mod supervisor;
 mod surroundings;

@@ -1,0 +1,189 @@
+//! Calls of keyed actors that are placed: where the key's slot is, and looking again when it is not
+//! there.
+//!
+//! A node's view of the slots may be behind, and so may be that of the node that it asks. A call that
+//! was not taken for this reason has not run, so it is made again: as soon as this node sees where the
+//! slot has gone, and after a pause that grows if it does not. It ends by its deadline.
+
+use std::{
+    sync::{Arc, PoisonError, atomic::Ordering},
+    time::Duration,
+};
+
+use callboard_protocol::{
+    code::{CallError, Code, Ran, Retry},
+    id::InterfaceId,
+    slots::{Epoch, Owner, SlotId},
+};
+
+use crate::{
+    cluster::{Fence, Ownership, group_of},
+    env::Bug,
+};
+
+use super::{
+    client::Plan,
+    face::Face,
+    hub::Hub,
+    interface::{Interface, MethodSpec},
+    reference::{Address, Ref},
+};
+
+/// Where a key's slot is, as this node sees it.
+type Place = (SlotId, Owner, Epoch);
+
+/// Binds a turn on a key of this node to the ownership of the key's slot.
+///
+/// # Errors
+/// `Moved`: the slot is not this node's now, or its lease has ended.
+pub(crate) fn fence(
+    hub: &Hub,
+    ownership: &Arc<Ownership>,
+    face: &Face,
+    key: &[u8],
+) -> Result<Fence, CallError> {
+    let moved = |detail: String| {
+        let subject = format!("interface {} on node {}", face.name, hub.me().name);
+        CallError::new(Code::Moved, subject).with_detail(detail)
+    };
+    let Some((id, owner, epoch)) = ownership.locate(group_of(face.id), key) else {
+        return Err(moved("nobody is known here to own the key's slot".into()));
+    };
+    let may_start = ownership.may_start(id, hub.now());
+    let early = owner == ownership.me() && hub.env().plant.strikes(Bug::EarlyStart);
+    match may_start.or(early.then_some(epoch)) {
+        Some(epoch) => Ok(Fence::new(ownership.clone(), id, epoch)),
+        None if owner == ownership.me() => Err(moved(format!(
+            "slot {id} is not this node's yet, or its lease has ended"
+        ))),
+        None => {
+            let owner = hub.node_name(owner.node);
+            Err(moved(format!(
+                "slot {id} is with {owner}, under epoch {epoch}"
+            )))
+        }
+    }
+}
+
+/// Returns who owns the slot of a key, or is about to.
+///
+/// # Errors
+/// `SlotUnowned`.
+pub(super) fn owner(
+    ownership: &Ownership,
+    kind: InterfaceId,
+    key: &[u8],
+    spec: &MethodSpec,
+) -> Result<Place, CallError> {
+    ownership.locate(group_of(kind), key).ok_or_else(|| {
+        let detail = match ownership.version().0 {
+            0 => "no table of slots has come from the control group yet",
+            _ => "nobody owns it: no member that hosts the type holds a lease",
+        };
+        spec.error(Code::SlotUnowned).with_detail(detail)
+    })
+}
+
+/// Looks for the owner of a key's slot, for one call.
+pub(super) struct Search<'a> {
+    ownership: &'a Ownership,
+    key: &'a [u8],
+    face: &'a Face,
+    before: Option<Place>,
+    hops: u32,
+    may_have_run: bool,
+}
+
+impl<'a> Search<'a> {
+    /// Begins to look, for a keyed actor that is placed; nothing for every other target.
+    pub(super) fn of<I: Interface>(target: &'a Ref<I>, plan: &'a Plan<'_>) -> Option<Self> {
+        let Address::Keyed(key) = target.address() else {
+            return None;
+        };
+        let ownership = plan.hub.ownership()?;
+        // A key that cannot travel is found out, and told, by the attempt.
+        let key = target.key_bytes(key, plan.spec).ok()?;
+        let mut search = Self {
+            ownership,
+            key,
+            face: &plan.face,
+            before: None,
+            hops: 0,
+            may_have_run: false,
+        };
+        search.before = search.place();
+        Some(search)
+    }
+
+    /// Waits until it makes sense to make the call again; returns false if it does not for this error.
+    pub(super) async fn again(&mut self, plan: &Plan<'_>, error: &CallError) -> bool {
+        let looks = match error.code() {
+            Code::Moved => !plan.hub.env().plant.strikes(Bug::MovedFails),
+            Code::SlotUnowned | Code::PeerUnreachable | Code::NotHosted => true,
+            Code::NodeStopping => plan.hub.over().is_none() && !plan.hub.is_stopping(),
+            // Its node is lost, or has lost the slot: the next owner may run it again.
+            _ => error.retry() == Retry::IfIdempotent && plan.spec.options.idempotent,
+        };
+        if !looks || self.hops >= HOPS_MAX {
+            return false;
+        }
+        self.may_have_run |= error.ran() == Ran::MayHaveRun;
+        plan.seeks(Some(error.clone()), self.may_have_run);
+        let pause = PAUSE_MIN * 2_u32.saturating_pow(self.hops.min(10));
+        self.hops += 1;
+        self.moved(plan, pause.min(PAUSE_MAX)).await;
+        plan.seeks(None, self.may_have_run);
+        true
+    }
+
+    /// Waits until the slot is seen elsewhere than before, at most for so long.
+    async fn moved(&mut self, plan: &Plan<'_>, pause: Duration) {
+        let mut changes = self.ownership.changes();
+        let half = plan.hub.random() as f64 / u64::MAX as f64 / 2.0;
+        let mut sleep = std::pin::pin!(tokio::time::sleep(pause.mul_f64(0.5 + half)));
+        loop {
+            // BEFORE the look: a change in between wakes it.
+            changes.mark_unchanged();
+            let place = self.place();
+            if place != self.before {
+                self.before = place;
+                return;
+            }
+            tokio::select! {
+                biased;
+                () = &mut sleep => return,
+                changed = changes.changed() => if changed.is_err() {
+                    return sleep.await;
+                },
+            }
+        }
+    }
+
+    fn place(&self) -> Option<Place> {
+        self.ownership.locate(group_of(self.face.id), self.key)
+    }
+
+    /// Makes the error of a call that found no owner until its deadline.
+    pub(super) fn unowned(spec: &MethodSpec, last: &CallError) -> CallError {
+        spec.error(Code::SlotUnowned)
+            .with_detail(format!("the last try: {last}"))
+    }
+}
+
+impl Plan<'_> {
+    /// Says that the call looks for an owner, since the last try ended with this, or that it is on
+    /// its way again; and whether any try may have run.
+    fn seeks(&self, last: Option<CallError>, may_have_run: bool) {
+        self.left.store(may_have_run, Ordering::Relaxed);
+        *self.sought.lock().unwrap_or_else(PoisonError::into_inner) = last;
+    }
+}
+
+/// How often a call is made again at most, whatever its deadline: the last pauses add up to 24 s.
+const HOPS_MAX: u32 = 256;
+
+/// The first pause. It doubles.
+const PAUSE_MIN: Duration = Duration::from_millis(1);
+
+/// The longest pause: views differ for as long as a delta is on its way, which is mostly shorter.
+const PAUSE_MAX: Duration = Duration::from_millis(100);

@@ -1,0 +1,415 @@
+//! Keyed actors whose keys are placed: nodes that are told by hand what a control group decides.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::IntoFuture,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use callboard::{
+    Actor, CallError, Code, Ctx, Incarnation, Node, NodeName, Profile,
+    cluster::{Ownership, Placing},
+    handlers,
+};
+use callboard_protocol::{
+    cluster::Word,
+    id::{ClusterId, InterfaceId, NodeId},
+    slots::{Command, Member, Owner, Settings, SlotCount, State},
+    time::Time,
+};
+use futures_util::future::{join_all, select_all};
+use tokio::sync::Notify;
+
+use crate::support::{DEADLINE, SOON, Town, code, eventually};
+
+/// What the turns of all nodes of a test leave.
+#[derive(Debug, Default)]
+struct Traces {
+    turns: AtomicU64,
+    sent: AtomicU64,
+    entered: Notify,
+    leave: Notify,
+    inner: std::sync::Mutex<Option<Code>>,
+}
+
+/// Counts in memory; says where it lives.
+#[derive(Actor)]
+#[actor(key = String)]
+pub struct Till {
+    count: u32,
+    traces: Arc<Traces>,
+}
+
+#[handlers]
+impl Till {
+    pub fn add(&mut self, ctx: &Ctx<Self>) -> (String, u32) {
+        self.count += 1;
+        self.traces.turns.fetch_add(1, Ordering::Relaxed);
+        (ctx.node_name().to_owned(), self.count)
+    }
+
+    pub fn note(&mut self) {
+        self.traces.sent.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub async fn hold(&mut self, ctx: &Ctx<Self>) -> u32 {
+        self.traces.entered.notify_one();
+        self.traces.leave.notified().await;
+        let other = ctx.actor::<Till>("other").note().send().await;
+        *self.traces.inner.lock().expect("whole") = other.err().map(|error| error.code());
+        self.count
+    }
+}
+
+/// What the leader of a control group would do, for nodes of this process.
+struct Council {
+    state: State,
+    placing: Placing,
+    members: BTreeMap<&'static str, Arc<Ownership>>,
+    now: Time,
+}
+
+impl Council {
+    fn new() -> Self {
+        let mut state = State::new();
+        let slots = SlotCount::new(64).expect("a power of two");
+        let form = Command::Form {
+            cluster: ClusterId(7),
+            slots,
+            settings: Settings::default(),
+        };
+        state.apply(&form).expect("the first");
+        let mut placing = Placing::new(Duration::from_secs(3));
+        placing.handle_leading(&state, Time::ZERO);
+        Self {
+            state,
+            placing,
+            members: BTreeMap::new(),
+            now: Time::ZERO,
+        }
+    }
+
+    /// Starts a node that is a member with a lease for good.
+    async fn start(
+        &mut self,
+        town: &Town,
+        name: &'static str,
+        traces: &Arc<Traces>,
+        seed: Option<SocketAddr>,
+    ) -> Node {
+        let ownership = Arc::new(Ownership::new(owner(name)));
+        ownership.handle_lease(Time::MAX, Time::MAX);
+        let traces = traces.clone();
+        let make = move |_: &Ctx<Till>| Till {
+            count: 0,
+            traces: traces.clone(),
+        };
+        let builder = town.node(name).seeds(seed).host_with::<Till>(make);
+        let node = builder.ownership(ownership.clone()).start().await;
+        self.members.insert(name, ownership);
+        let member = Member {
+            name: NodeName::new(name).expect("a name"),
+            incarnation: Incarnation(1),
+            disk: None,
+            addr: "127.0.0.1:1".parse().expect("an address"),
+            zone: String::new(),
+            roles: BTreeSet::new(),
+            labels: BTreeMap::new(),
+            hosts: BTreeSet::from([InterfaceId::of("Till")]),
+            version: 1,
+            weight: 100,
+        };
+        self.apply(&Command::Join {
+            cluster: ClusterId(7),
+            member: Box::new(member),
+            heir_of: None,
+        });
+        node.expect("starts")
+    }
+
+    fn apply(&mut self, command: &Command) {
+        for event in self.state.apply(command).unwrap_or_default() {
+            self.placing.handle_event(&event, &self.state, self.now);
+        }
+    }
+
+    /// Decides what there is to decide, and tells everybody, until nothing is left to do.
+    async fn settle(&mut self) {
+        loop {
+            for (name, ownership) in &self.members {
+                for word in ownership.words() {
+                    if let Word::Stopped { id, epoch } = word {
+                        let by = owner(name);
+                        self.placing.handle_stopped(id, epoch, by, self.now);
+                    }
+                }
+            }
+            while let Some(command) = self.placing.poll_command(&self.state, self.now) {
+                self.apply(&command);
+            }
+            for ownership in self.members.values() {
+                let news = self.state.since(ownership.version(), usize::MAX);
+                ownership
+                    .handle_delta(&news.expect("formed"))
+                    .expect("fits");
+            }
+            match self.placing.next_deadline() {
+                None => return,
+                // Its own time, so that plans need no waiting; a move waits for its owner's word.
+                Some(due) if self.placing.under_way() == 0 => self.now = self.now.max(due),
+                Some(_) => {
+                    let said = self.members.values().map(|it| Box::pin(it.said()));
+                    select_all(said).await;
+                }
+            }
+        }
+    }
+}
+
+fn owner(name: &str) -> Owner {
+    Owner {
+        node: NodeId::of(&NodeName::new(name).expect("a name")),
+        incarnation: Incarnation(1),
+    }
+}
+
+async fn linked(nodes: &[&Node]) {
+    let all = nodes.len() - 1;
+    let up = || nodes.iter().all(|node| node.members().len() == all);
+    eventually("the nodes are linked", up).await;
+}
+
+async fn two(town: &Town, traces: &Arc<Traces>) -> (Council, Node, Node) {
+    let mut council = Council::new();
+    let one = council.start(town, "one", traces, None).await;
+    let seed = Some(one.local_addr());
+    let two = council.start(town, "two", traces, seed).await;
+    linked(&[&one, &two]).await;
+    council.settle().await;
+    (council, one, two)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_has_one_activation_whichever_node_is_asked() {
+    let (town, traces) = (Town::new(), Arc::default());
+    let (_council, one, two) = two(&town, &traces).await;
+    let mut homes = BTreeSet::new();
+    for key in 0..16 {
+        let key = format!("k{key}");
+        let (home, first) = one.actor::<Till>(&*key).add().await.expect("answers");
+        let again = two.actor::<Till>(&*key).add().await.expect("answers");
+        assert_eq!((first, &again), (1, &(home.clone(), 2)), "{key}");
+        homes.insert(home);
+    }
+    assert_eq!(homes.len(), 2, "the slots are shared");
+    two.stop().await;
+    one.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_call_fails_while_all_slots_of_a_node_move() {
+    let (town, traces) = (Town::new(), Arc::<Traces>::default());
+    let (mut council, one, two) = two(&town, &traces).await;
+    let over = Arc::new(AtomicBool::new(false));
+    let calls = Arc::new(AtomicUsize::new(0));
+    let callers = (0..8).map(|caller| {
+        let node = if caller % 2 == 0 { &one } else { &two };
+        let tills: Vec<_> = (0..16)
+            .map(|key| node.actor::<Till>(format!("k{key}")))
+            .collect();
+        let (over, calls) = (over.clone(), calls.clone());
+        tokio::spawn(async move {
+            while !over.load(Ordering::Relaxed) {
+                for till in &tills {
+                    till.add().await?;
+                    calls.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            Ok::<_, CallError>(())
+        })
+    });
+    let callers: Vec<_> = callers.collect();
+    eventually("calls are under way", || {
+        calls.load(Ordering::Relaxed) > 200
+    })
+    .await;
+    council.apply(&Command::Drain(owner("one")));
+    council.settle().await;
+    assert_eq!(council.state.slots_of(owner("one")), 0);
+    let before = calls.load(Ordering::Relaxed);
+    eventually("calls go on", || {
+        calls.load(Ordering::Relaxed) > before + 200
+    })
+    .await;
+    over.store(true, Ordering::Relaxed);
+    for ended in join_all(callers).await {
+        ended.expect("no panic").expect("no call fails");
+    }
+    let ran = usize::try_from(traces.turns.load(Ordering::Relaxed)).expect("few");
+    assert_eq!(ran, calls.load(Ordering::Relaxed), "each ran once");
+    let (home, _) = one.actor::<Till>("k0").add().await.expect("answers");
+    assert_eq!(home, "two");
+    two.stop().await;
+    one.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_key_answers_again_when_its_node_is_lost() {
+    let (town, traces) = (Town::new(), Arc::default());
+    let (mut council, one, two) = two(&town, &traces).await;
+    drop(two);
+    council.members.remove("two");
+    eventually("the loss is noticed", || one.members().is_empty()).await;
+    let keys: Vec<_> = (0..16)
+        .map(|key| one.actor::<Till>(format!("k{key}")))
+        .collect();
+    let calls = join_all(keys.iter().map(|key| key.add().timeout(SOON).into_future()));
+    let (answers, ()) = tokio::join!(calls, async {
+        council.apply(&Command::Lapse(owner("two")));
+        council.settle().await;
+    });
+    for answer in answers {
+        assert_eq!(answer.expect("answers").0, "one");
+    }
+    one.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_turn_made_does_not_leave_when_its_lease_has_ended() {
+    let (town, traces) = (Town::new(), Arc::<Traces>::default());
+    let (council, one, two) = two(&town, &traces).await;
+    for (home, caller) in [("one", &two), ("one", &one)] {
+        let mut keys = (0..).map(|key| format!("k{key}"));
+        let till = loop {
+            let till = caller.actor::<Till>(keys.next().expect("endless"));
+            if till.add().await.expect("answers").0 == home {
+                break till;
+            }
+        };
+        let held = tokio::spawn(async move { till.hold().await });
+        traces.entered.notified().await;
+        council.members[home].handle_lease(Time::ZERO, Time::ZERO);
+        traces.leave.notify_one();
+        assert_eq!(code(held.await.expect("no panic")), Code::LeaseLost);
+        let inner = traces.inner.lock().expect("whole").take();
+        assert_eq!(inner, Some(Code::Moved), "nor does a send of it");
+        council.members[home].handle_lease(Time::MAX, Time::MAX);
+    }
+    two.stop().await;
+    one.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_whose_slot_nobody_owns_waits_for_an_owner_and_says_so_at_its_deadline() {
+    let (town, traces) = (Town::new(), Arc::default());
+    let mut council = Council::new();
+    let one = council.start(&town, "one", &traces, None).await;
+    let till = one.actor::<Till>("k");
+    let within = Duration::from_millis(50);
+    let error = till.add().timeout(within).await.expect_err("no owner");
+    assert_eq!(error.code(), Code::SlotUnowned);
+    assert!(error.detail().contains("no table of slots"), "{error}");
+    let (answer, ()) = tokio::join!(till.add().into_future(), council.settle());
+    assert_eq!(answer, Ok(("one".to_owned(), 1)));
+    council.members["one"].handle_lease(Time::ZERO, Time::ZERO);
+    let error = till.add().timeout(within).await.expect_err("no lease");
+    assert_eq!(error.code(), Code::SlotUnowned);
+    assert!(error.detail().contains("CB1033"), "{error}");
+    one.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_key_answers_again_when_a_node_of_a_formed_cluster_is_lost() {
+    let (town, traces) = (Town::new(), Arc::<Traces>::default());
+    let disks = tempfile::tempdir().expect("a folder for the test");
+    let mut nodes: Vec<Node> = Vec::new();
+    for name in ["n1", "n2", "n3"] {
+        let traces = traces.clone();
+        let make = move |_: &Ctx<Till>| Till {
+            count: 0,
+            traces: traces.clone(),
+        };
+        let seeds = nodes.iter().map(Node::local_addr);
+        let builder = town.node(name).seeds(seeds).profile(Profile::fast());
+        let builder = builder
+            .data_dir(disks.path().join(name))
+            .bootstrap_expect(3);
+        let node = builder.host_with::<Till>(make).start().await;
+        nodes.push(node.expect("starts"));
+    }
+    let tills = |node: &Node| -> Vec<_> {
+        let keys = (0..24).map(|key| format!("k{key}"));
+        keys.map(|key| node.actor::<Till>(key)).collect()
+    };
+    for node in &nodes {
+        for till in tills(node) {
+            till.add().timeout(DEADLINE).await.expect("answers");
+        }
+    }
+    let lost = nodes.remove(2);
+    drop(lost);
+    let up = || nodes.iter().all(|node| node.members().len() == 1);
+    eventually("the loss is noticed", up).await;
+    for node in &nodes {
+        for till in tills(node) {
+            let (home, _) = till.add().timeout(DEADLINE).await.expect("answers again");
+            assert_ne!(home, "n3");
+        }
+    }
+    for node in nodes {
+        node.stop().await;
+    }
+}
+
+/// How many states of one key there are at a time.
+#[derive(Debug, Default)]
+struct States {
+    now: AtomicUsize,
+    most: AtomicUsize,
+    ends: Notify,
+}
+
+/// Takes its time to go.
+#[derive(Actor)]
+#[actor(key = String, idle = "1ms")]
+pub struct Lingering(Arc<States>);
+
+impl Drop for Lingering {
+    fn drop(&mut self) {
+        self.0.ends.notify_one();
+        // The call comes while the state goes.
+        std::thread::sleep(Duration::from_millis(50));
+        self.0.now.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[handlers]
+impl Lingering {
+    pub fn touch(&self) {}
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_never_has_two_states_not_even_while_an_idle_one_goes() {
+    let (town, states) = (Town::new(), Arc::<States>::default());
+    let kept = states.clone();
+    let make = move |_: &Ctx<Lingering>| {
+        let now = kept.now.fetch_add(1, Ordering::SeqCst) + 1;
+        kept.most.fetch_max(now, Ordering::SeqCst);
+        Lingering(kept.clone())
+    };
+    let node = town.node("one").host_with::<Lingering>(make).start().await;
+    let node = node.expect("starts");
+    let lingering = node.actor::<Lingering>("k");
+    for _ in 0..3 {
+        lingering.touch().await.expect("answers");
+        states.ends.notified().await;
+        lingering.touch().await.expect("answers");
+    }
+    assert_eq!(states.most.load(Ordering::SeqCst), 1);
+    node.stop().await;
+}
