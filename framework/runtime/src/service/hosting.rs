@@ -225,21 +225,23 @@ impl<I: Interface> Door<I> {
         })
     }
 
-    /// Puts a call into the mailbox.
-    ///
-    /// # Errors
-    /// The call, and why it is not there.
+    /// Puts a call into the mailbox; returns it, and why it is not there, if the mailbox does not
+    /// take it.
     pub(super) fn put(
         &self,
         queued: Queued<I::Msg>,
         arrival: &Arrival,
-    ) -> Result<(), (Queued<I::Msg>, Refusal)> {
+    ) -> Option<(Queued<I::Msg>, Refusal)> {
         if self.hub.env().plant.buggify("a-mailbox-is-full") {
-            return Err((queued, Refusal::Full));
+            return Some((queued, Refusal::Full));
         }
-        let key = self.cell.mailbox.push(queued)?;
-        arrival.queued(key);
-        Ok(())
+        match self.cell.mailbox.push(queued) {
+            Ok(key) => {
+                arrival.queued(key);
+                None
+            }
+            Err(refused) => Some(refused),
+        }
     }
 
     /// Answers a call that the mailbox did not take.
@@ -274,7 +276,7 @@ impl<I: Interface> Hosted for CellHost<I> {
         arrival: &Arrival,
     ) -> Result<(), CallError> {
         let queued = self.door.open(method, incoming, meta, arrival)?;
-        if let Err((queued, why)) = self.door.put(queued, arrival) {
+        if let Some((queued, why)) = self.door.put(queued, arrival) {
             self.door.refuse(queued, why);
         }
         Ok(())

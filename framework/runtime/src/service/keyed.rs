@@ -269,7 +269,7 @@ impl<T: Handlers> Hosted for Activations<T> {
         let mut at = host(self.activation(&key, Some(&fence))?);
         let mut queued = at.open(method, incoming, meta, arrival)?;
         loop {
-            let Err((back, refusal)) = at.put(queued, arrival) else {
+            let Some((back, refusal)) = at.put(queued, arrival) else {
                 return Ok(());
             };
             // It ended in the very moment of the call; one that failed says so.
