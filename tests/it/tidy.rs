@@ -24,7 +24,7 @@ const RUNTIME_LAYERS: &[(&str, &[&str])] = &[
         "cluster",
         &["env", "task", "telemetry", "net", "data_dir", "control"],
     ),
-    ("fuzzing", &["net", "data_dir"]),
+    ("fuzzing", &["net", "control", "data_dir"]),
     (
         "call",
         &["env", "task", "telemetry", "actor", "net", "cluster"],

@@ -5,6 +5,9 @@
 
 use callboard_protocol::id::Incarnation;
 
+pub use crate::control::fuzzing::{
+    log as control_log, message as control_message, sealed as sealed_log,
+};
 pub use crate::net::fuzzing::{certificate, development_authority, split};
 
 /// Reads the file `life` of a data folder: the name and the last incarnation.

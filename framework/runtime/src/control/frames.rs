@@ -77,13 +77,18 @@ pub(super) fn frame(head: Head, sequence: u64, hard: &HardState, entries: &[Entr
         put_u64(&mut payload, number);
     }
     put_entries(&mut payload, entries);
+    seal(head, sequence, &payload)
+}
+
+/// Puts the head of a frame before a payload.
+pub(super) fn seal(head: Head, sequence: u64, payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(FRAME_HEAD_BYTES + payload.len());
     put_u64(&mut out, sequence);
     put_u32(&mut out, payload.len());
-    put_u64(&mut out, xxh3_64_with_seed(&payload, head.salt));
+    put_u64(&mut out, xxh3_64_with_seed(payload, head.salt));
     let sum = xxh3_64_with_seed(&out, head.salt);
     put_u64(&mut out, sum);
-    out.extend_from_slice(&payload);
+    out.extend_from_slice(payload);
     out
 }
 

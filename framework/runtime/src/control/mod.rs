@@ -26,6 +26,8 @@ mod config;
 mod disk;
 mod error;
 mod frames;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod group;
 mod memory;
 mod message;

@@ -157,6 +157,11 @@ fn seeds() -> Vec<Vec<u8>> {
         frame.encode(&mut bytes);
         frame::end(&mut bytes, start, FRAME_BYTES_MAX).expect("it fits");
     }
+    // A body in parts, as a whole: a short one, a long text, and what follows it.
+    let start = frame::begin(&mut bytes);
+    BodyHead::encode_parts(&mut bytes, [2, 5, 1].into_iter()).expect("few and short");
+    bytes.extend_from_slice(b"\x01\x05Peter\x00");
+    frame::end(&mut bytes, start, FRAME_BYTES_MAX).expect("it fits");
     [0, 1, 5, 0x9a]
         .map(|cut| [&[cut], bytes.as_slice()].concat())
         .to_vec()

@@ -8,6 +8,7 @@
 
 pub mod bodies;
 pub mod certificates;
+pub mod control;
 pub mod frames;
 pub mod header;
 pub mod hello;
@@ -31,6 +32,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     bodies::TARGET,
     certificates::TARGET,
+    control::TARGET,
     frames::TARGET,
     header::TARGET,
     hello::TARGET,
