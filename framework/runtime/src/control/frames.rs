@@ -153,6 +153,11 @@ impl Contents {
             .filter(|kept| *kept <= self.entries.len());
         let kept = kept.ok_or(MessageError::OutOfRange("an index"))?;
         self.entries.truncate(kept);
+        // Within a frame they were compared when they were read.
+        let terms = self.entries.last().zip(entries.first());
+        if terms.is_some_and(|(last, first)| first.term < last.term) {
+            return Err(MessageError::OutOfRange("an index or a term"));
+        }
         self.entries.extend(entries);
         Ok(())
     }

@@ -84,6 +84,31 @@ fn messages_are_read_as_they_were_written() {
 }
 
 #[test]
+fn a_log_whose_terms_go_back_from_one_frame_to_the_next_is_refused() {
+    let head = Head {
+        disk: DiskId(7),
+        salt: 9,
+    };
+    let entry = |index, term| Entry {
+        term,
+        index,
+        data: set(3).encode().into(),
+        ..Entry::default()
+    };
+    let file = |term| {
+        let frames = [(0, entry(7, 3)), (1, entry(8, term))];
+        let frames = frames.map(|(sequence, entry)| {
+            frames::frame(head, sequence, &HardState::default(), &[entry])
+        });
+        [head.encode(), frames.concat()].concat()
+    };
+    let read = frames::parse(&file(3)).expect("it follows");
+    assert_eq!(read.entries, [entry(7, 3), entry(8, 3)]);
+    let refused = frames::parse(&file(2)).expect_err("an older term");
+    assert!(refused.contains("a term"), "{refused}");
+}
+
+#[test]
 fn the_bytes_of_a_message_and_of_a_frame_stay_what_they_are() {
     let bytes = message::encode(&messages()[0]).expect("members send it");
     let hex = |bytes: &[u8]| -> String { bytes.iter().map(|it| format!("{it:02x}")).collect() };
