@@ -170,9 +170,11 @@ impl<T> TimerWheel<T> {
     }
 }
 
-/// Returns the tick at which a timer of this time fires: rounded up, so that none is early.
+/// Returns the tick at which a timer of this time fires: rounded up, so that none is early. The end of
+/// time is no whole millisecond, and the tick after it would never come.
 fn tick_at_or_after(at: Time) -> u64 {
-    at.as_nanos().div_ceil(NANOS_IN_TICK)
+    let tick = at.as_nanos().div_ceil(NANOS_IN_TICK);
+    tick.min(Time::MAX.as_millis())
 }
 
 fn slot_of(tick: u64, level: usize) -> usize {

@@ -230,7 +230,10 @@ mod tests {
         let deadlines = Deadlines::new(Env::real().clock);
         let far = deadlines.now() + Duration::from_secs(600);
         let waits = Alarm::new(&deadlines, far);
-        let (_, ()) = tokio::join!(waits, async { deadlines.end() });
+        let waits_for_ever = Alarm::new(&deadlines, Time::MAX);
+        let both = async { tokio::join!(waits, waits_for_ever, async { deadlines.end() }) };
+        let both = tokio::time::timeout(Duration::from_secs(5), both).await;
+        assert!(both.is_ok(), "one goes on");
         Alarm::new(&deadlines, far).await;
         assert_eq!(deadlines.len(), 0);
     }
