@@ -49,6 +49,8 @@ pub(crate) struct Pending {
 struct Inner {
     places: Vec<Place>,
     free: Vec<u32>,
+    /// Of a place that is made anew.
+    first_generation: u32,
     over: bool,
     /// No call that waits is due before this.
     due: Time,
@@ -101,6 +103,7 @@ impl Pending {
         let inner = Inner {
             places: Vec::new(),
             free: Vec::new(),
+            first_generation: 1,
             over: false,
             due: Time::MAX,
             latency: Latency::default(),
@@ -127,7 +130,8 @@ impl Pending {
             Some(index) => index,
             None if inner.places.len() >= self.capacity => return Err(NotOpened::Full),
             None => {
-                inner.places.push(Place::new());
+                let place = Place::new(inner.first_generation);
+                inner.places.push(place);
                 u32::try_from(inner.places.len() - 1).map_err(|_| NotOpened::Full)?
             }
         };
@@ -288,9 +292,9 @@ impl Pending {
 }
 
 impl Place {
-    fn new() -> Self {
+    fn new(generation: u32) -> Self {
         Self {
-            generation: 1,
+            generation,
             state: State::Free,
             began: Time::ZERO,
             due: Time::MAX,
@@ -338,7 +342,20 @@ impl Inner {
             generation => generation + 1,
         };
         self.free.push(parts(call).1);
+        self.shrink();
         Some(state)
+    }
+
+    /// Gives the places of a burst back once no call waits. A place that is made anew goes on with the
+    /// generations, so that no late reply to a call of the burst fits it.
+    fn shrink(&mut self) {
+        if self.waiting() > 0 || self.places.len() <= KEPT_MAX {
+            return;
+        }
+        let used = self.places.iter().map(|place| place.generation).max();
+        self.first_generation = used.unwrap_or(1).max(self.first_generation);
+        self.places = Vec::new();
+        self.free = Vec::new();
     }
 }
 
@@ -362,6 +379,9 @@ pub(super) fn place_of(call: CallId) -> Option<usize> {
     let (generation, index) = parts(call);
     (generation & !GENERATION_MASK == 0).then_some(index as usize)
 }
+
+/// So many places stay when no call waits: about 100 bytes each.
+const KEPT_MAX: usize = 1024;
 
 /// The number of a send that nothing comes back for and that has no stream.
 pub(super) const NO_CALL: CallId = CallId(0);
@@ -406,6 +426,25 @@ mod tests {
             poll(&pending, second),
             Poll::Ready(Returned::Failed(_))
         ));
+        assert_eq!(pending.len(), 0);
+    }
+
+    #[test]
+    fn the_places_of_a_burst_are_given_back_and_no_late_reply_fits_a_new_one() {
+        let pending = Pending::new(usize::MAX);
+        let burst = |calls| {
+            let opened = (0..calls).map(|_| open(&pending).expect("there is room"));
+            let opened = opened.collect::<Vec<_>>();
+            opened.iter().for_each(|call| pending.close(*call));
+            opened
+        };
+        burst(KEPT_MAX);
+        assert_eq!(pending.lock().places.len(), KEPT_MAX);
+        let earlier = burst(3 * KEPT_MAX);
+        assert_eq!(pending.lock().places.capacity(), 0);
+        assert_eq!(pending.lock().free.capacity(), 0);
+        let later = burst(3 * KEPT_MAX);
+        assert!(earlier.iter().all(|call| !later.contains(call)));
         assert_eq!(pending.len(), 0);
     }
 
