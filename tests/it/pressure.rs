@@ -2,6 +2,7 @@
 //! found no room says so and was not sent.
 
 use std::{
+    future::IntoFuture,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -103,6 +104,17 @@ impl Gated {
 
     pub fn length(&self, body: Vec<u8>) -> usize {
         body.len()
+    }
+}
+
+/// Says which node it is on.
+#[derive(Service)]
+pub struct Sign(u32);
+
+#[handlers]
+impl Sign {
+    pub fn number(&self) -> u32 {
+        self.0
     }
 }
 
@@ -332,4 +344,45 @@ async fn a_large_send_to_a_full_mailbox_keeps_no_room_of_other_bodies() {
     gate.opened.add_permits(1);
     client.close().await;
     node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_actor_keeps_no_call_from_the_services_of_its_node() {
+    let town = Town::new();
+    let sign = |number| {
+        town.node(&format!("n{number}"))
+            .host_with::<Sign>(move |_| Sign(number))
+    };
+    let near = sign(1).start().await.expect("starts");
+    let far = sign(2).seed(near.local_addr()).start().await;
+    let far = far.expect("starts");
+    let client = town.client(near.local_addr()).await;
+    let signs = client.service::<Sign>();
+    let number = async || soon(signs.number().timeout(DEADLINE)).await;
+    while number().await != Ok(2) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let (gate, stuck) = gated(&near);
+    let stuck = client.attach(stuck);
+    let write = || tokio::spawn(stuck.write(1, Vec::new()).timeout(DEADLINE).into_future());
+    let runs = write();
+    eventually("it runs", || gate.reached.load(Ordering::SeqCst) == 1).await;
+    let waits = write();
+    let mut full = Vec::new();
+    let mut seen = 0;
+    while full.len() < 100 {
+        // The first ones may come before the one that takes up the room.
+        match stuck.numbers().timeout(Duration::from_millis(50)).await {
+            Err(error) if error.code() == Code::MailboxFull => full.push(error),
+            _ => continue,
+        }
+        seen += u32::from(number().await == Ok(1));
+    }
+    assert!(seen > 0, "its node was left alone");
+    gate.opened.add_permits(1);
+    assert_eq!(soon(runs).await.expect("joins"), Ok(()));
+    assert_eq!(soon(waits).await.expect("joins"), Ok(()));
+    client.close().await;
+    far.stop().await;
+    near.stop().await;
 }

@@ -275,7 +275,9 @@ async fn settle_by(
     }
     let hub = &session.hub;
     let within = deadline.saturating_since(queued_at);
-    let settled = pin!(settle(hub, spec, &session, &ticket, returned, within));
+    let settled = pin!(settle(
+        hub, spec, &session, &ticket, returned, false, within
+    ));
     match select(settled, Alarm::new(hub.deadlines(), deadline)).await {
         Either::Left((settled, _)) => Some(settled),
         Either::Right(((), _)) => None,

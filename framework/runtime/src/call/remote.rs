@@ -55,6 +55,7 @@ pub(super) async fn call<M: Method>(
 ) -> Result<Answered<M>, CallError> {
     let method = plan.face.method(M::INDEX)?;
     let target = target_of(plan, method, target)?;
+    let of_service = target == Target::Service;
     if !matches!(target, Target::Spawned { .. }) {
         session.agrees(&plan.face, M::INDEX)?;
     }
@@ -90,7 +91,7 @@ pub(super) async fn call<M: Method>(
         Some(returned) => returned,
         None => reply(plan, &open, at_once.is_some()).await,
     };
-    let (settled, now) = body_of(plan, session, &begun.ticket, returned).await;
+    let (settled, now) = body_of(plan, session, &begun.ticket, returned, of_service).await;
     open.over = true;
     let body = settled?;
     let answer = WireAnswer {
@@ -128,6 +129,7 @@ async fn body_of(
     session: &Arc<Session>,
     ticket: &Ticket,
     returned: Returned,
+    of_service: bool,
 ) -> (Result<Encoding<'static>, CallError>, Time) {
     match returned {
         Returned::Body(body, at) => (Ok(body.into()), at),
@@ -143,6 +145,7 @@ async fn body_of(
                 session,
                 ticket,
                 other,
+                of_service,
                 plan.meta.allowed(),
             );
             (Box::pin(settled).await, plan.hub.now())

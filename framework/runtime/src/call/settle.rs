@@ -14,12 +14,16 @@ use super::{
 
 /// Turns what came back into the reply's bytes, and notes what it says of the peer. `within` is how
 /// long the call may take.
+///
+/// A full mailbox says something of a service, of which other nodes have one too, and nothing of the node
+/// if it is one actor's.
 pub(super) async fn settle(
     hub: &Hub,
     spec: &'static MethodSpec,
     session: &Arc<Session>,
     ticket: &Ticket,
     returned: Returned,
+    of_service: bool,
     within: Duration,
 ) -> Result<Encoding<'static>, CallError> {
     match returned {
@@ -32,7 +36,7 @@ pub(super) async fn settle(
             let now = hub.now();
             match error.code() {
                 Code::NodeStopping | Code::NotHosted => session.avoid_until(now + AVOID),
-                Code::MailboxFull => session.avoid_until(now + AVOID_FULL),
+                Code::MailboxFull if of_service => session.avoid_until(now + AVOID_FULL),
                 _ => {}
             }
             Err(named(spec, session, error))
