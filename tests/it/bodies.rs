@@ -53,6 +53,10 @@ impl Store {
         lens.fold(0, async |sum, len| sum + len).await
     }
 
+    pub fn ignores(&self, _items: Inbound<u32>) -> u32 {
+        1
+    }
+
     pub fn touchy(&self) -> Touchy {
         Touchy
     }
@@ -164,7 +168,7 @@ async fn large_bodies_that_wait_for_each_other_all_arrive() {
     let node = host(&town, quick()).start().await.expect("starts");
     let client = client(&town, &node, quick()).await;
     let store = client.service::<Store>();
-    // More than the receive window has room for, so that some are in the network while others are read.
+    // More than their streams' windows have room for, so that some are in the network while others are read.
     let calls = (0..8).map(|_| {
         let texts = vec!["x".repeat(4 << 20)];
         let call = store.joins(texts).timeout(DEADLINE).into_future();
@@ -244,6 +248,29 @@ async fn a_body_that_waits_for_a_stream_holds_up_no_other_call() {
     .expect_err("no stream");
     assert_eq!(error.ran(), Ran::NotSent, "{error}");
     drop(large);
+    client.close().await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_was_answered_without_its_stream_leaves_no_place_for_it() {
+    let town = Town::new();
+    let node = host(&town, without_streams())
+        .start()
+        .await
+        .expect("starts");
+    let client = client(&town, &node, quick()).await;
+    let store = client.service::<Store>();
+    for _ in 0..3 {
+        let answered = store.ignores(stream::empty()).timeout(DEADLINE);
+        assert_eq!(within(answered).await, Ok(1));
+    }
+    eventually("no stream is waited for", || {
+        let usage = node.usage();
+        let mut missed = usage.iter().filter(|held| held.what == MISSED);
+        missed.all(|held| held.now == 0)
+    })
+    .await;
     client.close().await;
     node.stop().await;
 }
@@ -539,4 +566,5 @@ async fn items_of_arguments_count_for_the_room_of_their_peer() {
 
 const CALLS: &str = "calls that wait for a peer";
 const REPLIES: &str = "bytes of replies that wait";
+const MISSED: &str = "streams without their call";
 const COMING: &str = "bytes of large bodies and items that come";

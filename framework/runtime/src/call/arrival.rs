@@ -346,8 +346,12 @@ impl Arrival {
         }
     }
 
-    /// Gives the call's place among those served back.
+    /// Gives the call's place among those served back. A stream of it that did not come by now is not
+    /// waited for any more.
     fn ended(&self) {
+        if self.0.streamed {
+            self.0.session.streams.forget(self.0.id);
+        }
         self.0.session.served_ended(self.0.id);
     }
 
