@@ -364,24 +364,22 @@ async fn a_full_actor_keeps_no_call_from_the_services_of_its_node() {
     }
     let (gate, stuck) = gated(&near);
     let stuck = client.attach(stuck);
-    let write = || tokio::spawn(stuck.write(1, Vec::new()).timeout(DEADLINE).into_future());
-    let runs = write();
+    let runs = stuck.write(1, Vec::new()).timeout(DEADLINE).into_future();
+    let runs = tokio::spawn(runs);
     eventually("it runs", || gate.reached.load(Ordering::SeqCst) == 1).await;
-    let waits = write();
-    let mut full = Vec::new();
+    // It arrives before any call below, and takes up the room.
+    let waits = stuck.write(2, Vec::new()).timeout(DEADLINE).send();
+    assert_eq!(soon(waits).await, Ok(()));
     let mut seen = 0;
-    while full.len() < 100 {
-        // The first ones may come before the one that takes up the room.
-        match stuck.numbers().timeout(Duration::from_millis(50)).await {
-            Err(error) if error.code() == Code::MailboxFull => full.push(error),
-            _ => continue,
-        }
+    for _ in 0..100 {
+        let error = soon(stuck.numbers().timeout(DEADLINE)).await;
+        let error = error.expect_err("there is no room");
+        assert_eq!(error.code(), Code::MailboxFull, "{error}");
         seen += u32::from(number().await == Ok(1));
     }
     assert!(seen > 0, "its node was left alone");
     gate.opened.add_permits(1);
     assert_eq!(soon(runs).await.expect("joins"), Ok(()));
-    assert_eq!(soon(waits).await.expect("joins"), Ok(()));
     client.close().await;
     far.stop().await;
     near.stop().await;
