@@ -46,6 +46,8 @@ impl Dice for SeededDice {
             Bug::UnsafeRetry => 1,
             // It does harm only to a leader that was deposed and has not noticed.
             Bug::RenewalWithoutRead => 1,
+            // It does harm only where the power goes before the next sync.
+            Bug::UnsyncedAck => 1,
             _ => STRIKES_ONE_IN,
         };
         self.bug == Some(bug) && self.roll(one_in)
