@@ -33,7 +33,7 @@ use crate::{
     env::Env,
     net::{self, DenyList, Identity, Net, StartError},
     service::{Ctx, Handlers, Supervisor, hosting, keyed, slots},
-    settings::{Settings, new_hub, open},
+    settings::{Settings, check_profile, new_hub, open},
     telemetry::ControlSample,
 };
 
@@ -533,16 +533,6 @@ impl Membership {
         };
         let cluster = Cluster::start(hub.env(), hub.tasks(), parts, driven, queue)?;
         Ok((net, cluster))
-    }
-}
-
-/// The cluster's settings name a preset.
-fn check_profile(profile: &Profile) -> Result<(), StartError> {
-    match profile.number() {
-        Some(_) => Ok(()),
-        None => Err(StartError::new(Code::ConfigInvalid, "profile")
-            .with_detail("it is none of the presets")
-            .with_advice("take `Profile::lan()`, `Profile::fast()` or `Profile::wan()`")),
     }
 }
 

@@ -13,6 +13,7 @@ use std::{
 use callboard_protocol::{
     code::Code,
     id::{Incarnation, NodeId, NodeName},
+    membership::Profile,
     rights::Policy,
     wire::hello::{FEATURE_CLUSTER, PeerKind},
 };
@@ -221,5 +222,15 @@ fn kind_name(kind: PeerKind) -> &'static str {
     match kind {
         PeerKind::Client => "client",
         _ => "node",
+    }
+}
+
+/// The cluster's settings name a preset.
+pub(crate) fn check_profile(profile: &Profile) -> Result<(), StartError> {
+    match profile.number() {
+        Some(_) => Ok(()),
+        None => Err(StartError::new(Code::ConfigInvalid, "profile")
+            .with_detail("it is none of the presets")
+            .with_advice("take `Profile::lan()`, `Profile::fast()` or `Profile::wan()`")),
     }
 }
