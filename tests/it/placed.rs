@@ -53,6 +53,10 @@ impl Till {
         (ctx.node_name().to_owned(), self.count)
     }
 
+    pub fn epoch(&self, ctx: &Ctx<Self>) -> Option<u64> {
+        ctx.fence().map(|fence| fence.epoch().0)
+    }
+
     pub fn note(&mut self) {
         self.traces.sent.fetch_add(1, Ordering::Relaxed);
     }
@@ -254,6 +258,31 @@ async fn no_call_fails_while_all_slots_of_a_node_move() {
     assert_eq!(ran, calls.load(Ordering::Relaxed), "each ran once");
     let (home, _) = one.actor::<Till>("k0").add().await.expect("answers");
     assert_eq!(home, "two");
+    two.stop().await;
+    one.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_turn_knows_the_epoch_of_its_slot_and_a_new_owner_a_higher_one() {
+    let till = Till {
+        count: 0,
+        traces: Arc::default(),
+    };
+    assert_eq!(till.epoch(&Ctx::test("k")), None, "nothing places keys");
+    let (town, traces) = (Town::new(), Arc::default());
+    let (mut council, one, two) = two(&town, &traces).await;
+    let mut keys = (0..).map(|key| one.actor::<Till>(format!("k{key}")));
+    let till = loop {
+        let till = keys.next().expect("endless");
+        if till.add().await.expect("answers").0 == "one" {
+            break till;
+        }
+    };
+    let before = till.epoch().await.expect("answers").expect("placed");
+    council.apply(&Command::Drain(owner("one")));
+    council.settle().await;
+    let after = till.epoch().await.expect("answers").expect("placed");
+    assert!(after > before, "{before} {after}");
     two.stop().await;
     one.stop().await;
 }

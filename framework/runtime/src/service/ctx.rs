@@ -4,9 +4,12 @@ use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use callboard_protocol::supervision::Strategy;
 
-use crate::call::{
-    Caller, Definition, Meta, Reference,
-    kind::{CanBeSpawned, ReachedByKey, ReachedByType},
+use crate::{
+    call::{
+        Caller, Definition, Meta, Reference,
+        kind::{CanBeSpawned, ReachedByKey, ReachedByType},
+    },
+    cluster::Fence,
 };
 
 use super::{Handlers, hosting, instance::World, supervisor::Supervisor};
@@ -36,6 +39,7 @@ trait Residence<A: Definition>: Send + Sync {
     fn children(&self) -> crate::actor::Guardian;
     fn new_group(&self, strategy: Strategy) -> crate::actor::Guardian;
     fn life(&self) -> Arc<crate::actor::Life>;
+    fn fence(&self) -> Option<&Fence>;
 }
 
 impl<A: Definition> Ctx<A> {
@@ -85,6 +89,20 @@ impl<A: Definition> Ctx<A> {
         match &self.0 {
             Inner::Resident { world, .. } => &world.hub().me().name,
             Inner::Test { .. } => "test",
+        }
+    }
+
+    /// Returns the ownership that the actor acts under: which slot its key is in, and the epoch. The
+    /// epoch of a slot only grows, so whoever keeps the newest one that it has seen of a slot and
+    /// refuses older ones is safe from what a former owner does late: hand it to a store or a device
+    /// outside of the cluster along with what is to be done there.
+    ///
+    /// Nothing for what is no keyed actor, where no control group places keys, and in a test.
+    #[must_use]
+    pub fn fence(&self) -> Option<&Fence> {
+        match &self.0 {
+            Inner::Resident { world, .. } => world.fence(),
+            Inner::Test { .. } => None,
         }
     }
 
@@ -261,6 +279,10 @@ impl<A: Handlers> Residence<A> for World<A> {
 
     fn life(&self) -> Arc<crate::actor::Life> {
         self.cell.life()
+    }
+
+    fn fence(&self) -> Option<&Fence> {
+        World::fence(self)
     }
 }
 

@@ -114,6 +114,11 @@ impl<A: Handlers> World<A> {
         }
     }
 
+    /// Returns what its turns are bound to, of a keyed actor that is placed.
+    pub(crate) fn fence(&self) -> Option<&Fence> {
+        self.fence.as_ref()
+    }
+
     /// Returns whether the actor's slot has gone, or its lease has ended: no turn may start.
     fn is_fenced(&self, now: Time) -> bool {
         let gone = |fence: &Fence| !fence.may_start(now);
