@@ -8,12 +8,13 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant, SystemTime},
 };
 
 use callboard::{
     Actor, CallError, Code, Ctx, Incarnation, Node, NodeName, Profile,
     cluster::{Ownership, Placing},
+    env::{Clock, Env},
     handlers,
 };
 use callboard_protocol::{
@@ -106,6 +107,17 @@ impl Council {
         traces: &Arc<Traces>,
         seed: Option<SocketAddr>,
     ) -> Node {
+        self.start_in(Env::real(), town, name, traces, seed).await
+    }
+
+    async fn start_in(
+        &mut self,
+        env: Env,
+        town: &Town,
+        name: &'static str,
+        traces: &Arc<Traces>,
+        seed: Option<SocketAddr>,
+    ) -> Node {
         let ownership = Arc::new(Ownership::new(owner(name)));
         ownership.handle_lease(Time::MAX, Time::MAX);
         let traces = traces.clone();
@@ -114,7 +126,7 @@ impl Council {
             traces: traces.clone(),
         };
         let builder = town.node(name).seeds(seed).host_with::<Till>(make);
-        let node = builder.ownership(ownership.clone()).start().await;
+        let node = builder.env(env).ownership(ownership.clone()).start().await;
         self.members.insert(name, ownership);
         let member = Member {
             name: NodeName::new(name).expect("a name"),
@@ -330,6 +342,60 @@ async fn what_a_turn_made_does_not_leave_when_its_lease_has_ended() {
         council.members[home].handle_lease(Time::MAX, Time::MAX);
     }
     two.stop().await;
+    one.stop().await;
+}
+
+/// The clocks of a machine that is suspended now and then.
+#[derive(Debug)]
+struct Suspended {
+    clock: Arc<dyn Clock>,
+    for_secs: AtomicU64,
+}
+
+impl Clock for Suspended {
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    fn since_boot(&self) -> Duration {
+        let suspended = Duration::from_secs(self.for_secs.load(Ordering::SeqCst));
+        self.clock.since_boot() + suspended
+    }
+
+    fn wall(&self) -> SystemTime {
+        self.clock.wall()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_has_ended_when_a_machine_wakes_that_was_suspended_for_longer() {
+    let (town, traces) = (Town::new(), Arc::<Traces>::default());
+    let mut env = Env::real();
+    let clock = Arc::new(Suspended {
+        clock: env.clock.clone(),
+        for_secs: AtomicU64::new(0),
+    });
+    env.clock = clock.clone();
+    let mut council = Council::new();
+    let one = council.start_in(env, &town, "one", &traces, None).await;
+    council.settle().await;
+    let lease = [Time::from_millis(600_000), Time::from_millis(601_000)];
+    council.members["one"].handle_lease(lease[0], lease[1]);
+    let till = one.actor::<Till>("k");
+    let held = tokio::spawn(till.hold().into_future());
+    traces.entered.notified().await;
+    clock.for_secs.store(3600, Ordering::SeqCst);
+    traces.leave.notify_one();
+    assert_eq!(code(held.await.expect("no panic")), Code::LeaseLost);
+    let turns = traces.turns.load(Ordering::Relaxed);
+    let within = Duration::from_millis(50);
+    for key in ["k", "never activated before"] {
+        let call = one.actor::<Till>(key).add().timeout(within);
+        let error = call.await.expect_err("no lease");
+        assert_eq!(error.code(), Code::SlotUnowned);
+        assert!(error.detail().contains("CB1033"), "{error}");
+    }
+    assert_eq!(traces.turns.load(Ordering::Relaxed), turns);
     one.stop().await;
 }
 

@@ -105,6 +105,10 @@ const HOMES: &[(&str, &[&str])] = &[
     ("webpki", &["framework/runtime/src/net/"]),
     ("quinn_udp", &["framework/runtime/src/env/real/"]),
     ("getrandom", &["framework/runtime/src/env/real/"]),
+    (
+        "rustix",
+        &["framework/runtime/src/env/real/", "examples/cluster/"],
+    ),
     ("prometheus_client", &["framework/runtime/src/telemetry/"]),
     ("raft", &["framework/runtime/src/control/"]),
     ("slog", &["framework/runtime/src/control/"]),

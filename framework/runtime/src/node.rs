@@ -232,7 +232,7 @@ impl Node {
             sync: status.sync,
             lease_left: status
                 .lease_until
-                .map_or(Duration::ZERO, |it| it - self.hub.now()),
+                .map_or(Duration::ZERO, |it| it - self.hub.lease_now()),
         });
         crate::usage::metrics(&self.hub, &self.net)
     }
@@ -248,7 +248,7 @@ impl Node {
     #[doc(hidden)]
     #[must_use]
     pub fn position(&self) -> Position {
-        self.cluster.position(self.hub.now())
+        self.cluster.position(self.hub.lease_now())
     }
 
     /// Returns how many messages wait in each mailbox. For the simulator.
@@ -517,7 +517,7 @@ impl Membership {
         let parts = Parts {
             owner,
             heir_of: self.heir_of,
-            clock: Arc::new(move || timed.now()),
+            clock: Arc::new(move || timed.lease_now()),
             expect: self.expect,
             profile: self.profile,
             data: self.data,

@@ -60,6 +60,8 @@ pub(crate) struct Hub {
     tasks: Tasks,
     metrics: Metrics,
     deadlines: Deadlines,
+    /// The time of leases at the start.
+    booted: Duration,
     limits: Limits,
     call_limits: CallLimits,
     policy: Policy,
@@ -94,12 +96,14 @@ impl Hub {
         peer_timeout: Duration,
     ) -> Arc<Self> {
         let deadlines = Deadlines::new(env.clock.clone());
+        let booted = env.clock.since_boot();
         let random = AtomicU64::new(env.entropy.next_u64());
         let hub = Arc::new(Self {
             me,
             env,
             metrics: Metrics::new(),
             deadlines,
+            booted,
             limits,
             call_limits,
             policy,
@@ -172,6 +176,13 @@ impl Hub {
     #[inline]
     pub(crate) fn now(&self) -> Time {
         self.deadlines.now()
+    }
+
+    /// Returns the time since the node's start that leases go by. It is not that of [`now`](Self::now):
+    /// it also runs while the machine is suspended.
+    #[inline]
+    pub(crate) fn lease_now(&self) -> Time {
+        Time::ZERO + self.env.clock.since_boot().saturating_sub(self.booted)
     }
 
     /// Returns a number from a seeded sequence (splitmix64); not for secrets.

@@ -49,7 +49,7 @@ pub(crate) fn fence(
     let Some((id, owner, epoch)) = ownership.locate(group_of(face.id), key) else {
         return Err(moved("nobody is known here to own the key's slot".into()));
     };
-    let may_start = ownership.may_start(id, hub.now());
+    let may_start = ownership.may_start(id, hub.lease_now());
     let early = owner == ownership.me() && hub.env().plant.strikes(Bug::EarlyStart);
     match may_start.or(early.then_some(epoch)) {
         Some(epoch) => Ok(Fence::new(ownership.clone(), id, epoch)),

@@ -126,7 +126,7 @@ impl Turn {
 
     /// Returns whether what the turn makes may not leave any more.
     pub(super) fn is_lost(&self) -> bool {
-        let lost = |fence: &Fence| !fence.may_answer(self.hub.now());
+        let lost = |fence: &Fence| !fence.may_answer(self.hub.lease_now());
         self.fence.as_ref().is_some_and(lost) && !self.hub.env().plant.strikes(Bug::SkippedFence)
     }
 

@@ -28,7 +28,8 @@ pub(crate) struct Parts {
     pub(crate) owner: Owner,
     /// The life before it, which the lock of the data folder proves to be over.
     pub(crate) heir_of: Option<Incarnation>,
-    /// The time that leases go by, which is the calls'.
+    /// The time that leases go by: it also runs while the machine is suspended. Everything that is
+    /// decided here goes by it; a timer that stands still meanwhile makes that late, never wrong.
     pub(crate) clock: Arc<dyn Fn() -> Time + Send + Sync>,
     /// `bootstrap_expect`.
     pub(crate) expect: Option<u32>,

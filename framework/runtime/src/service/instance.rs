@@ -120,8 +120,8 @@ impl<A: Handlers> World<A> {
     }
 
     /// Returns whether the actor's slot has gone, or its lease has ended: no turn may start.
-    fn is_fenced(&self, now: Time) -> bool {
-        let gone = |fence: &Fence| !fence.may_start(now);
+    fn is_fenced(&self) -> bool {
+        let gone = |fence: &Fence| !fence.may_start(self.hub.lease_now());
         self.fence.as_ref().is_some_and(gone) && !self.hub.env().plant.strikes(Bug::EarlyStart)
     }
 
@@ -208,7 +208,7 @@ impl<A: Handlers> Behaviour for Instance<A> {
             *place = None;
             return;
         }
-        if world.is_fenced(now) {
+        if world.is_fenced() {
             if let Some(item) = place.take() {
                 world.refuse_moved(item);
             }

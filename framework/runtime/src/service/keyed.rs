@@ -211,7 +211,7 @@ impl<T: Handlers> Inner<T> {
     }
 
     fn may_start(&self, fence: &Fence) -> bool {
-        fence.may_start(self.hub.now()) || self.hub.env().plant.strikes(Bug::EarlyStart)
+        fence.may_start(self.hub.lease_now()) || self.hub.env().plant.strikes(Bug::EarlyStart)
     }
 
     fn stopping(&self) -> CallError {

@@ -109,5 +109,6 @@ pub(crate) const CLUSTER: &[&str] = &[
     "a-lease-was-lost",
     "a-machine-crashed",
     "a-machine-was-paused",
+    "a-machine-was-suspended",
     "another-leader-was-elected",
 ];

@@ -57,6 +57,11 @@ pub(crate) enum Fault {
         /// The machine.
         host: usize,
     },
+    /// The machine is suspended: it stands still, and so do its timers.
+    Suspend {
+        /// The machine.
+        host: usize,
+    },
 }
 
 impl Fault {
@@ -87,7 +92,8 @@ impl Fault {
             | Fault::Clog { .. }
             | Fault::Crash { .. }
             | Fault::Leave { .. }
-            | Fault::Pause { .. } => {}
+            | Fault::Pause { .. }
+            | Fault::Suspend { .. } => {}
         }
     }
 }

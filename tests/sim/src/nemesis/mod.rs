@@ -132,6 +132,17 @@ impl Nemesis {
                 }
                 false
             }
+            Fault::Suspend { host } => {
+                if self.is_up(world, host) {
+                    sometimes!("a-machine-was-suspended");
+                    world.suspend(host, end - world.now());
+                    events.push(Event::Paused {
+                        machine: host,
+                        until: end,
+                    });
+                }
+                false
+            }
             fault => {
                 event!("begin {fault:?} until {} ms", end.as_millis());
                 self.active.push((end, fault));

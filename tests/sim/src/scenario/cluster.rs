@@ -62,6 +62,11 @@ pub(super) fn run(run: Run) -> Verdict {
     if rng.random_bool(0.5) {
         plan.extend(power_cuts(&mut rng, machines));
     }
+    // A stream of its own: the rest of a world stays as it was before there were suspensions.
+    let mut rng = run.seed.stream("suspensions");
+    if rng.random_bool(0.5) {
+        plan.extend(suspensions(&mut rng, machines));
+    }
     let mut story = Story {
         run,
         nemesis: Nemesis::new(plan, machines),
@@ -322,6 +327,20 @@ fn power_cuts(rng: &mut impl Rng, machines: usize) -> Vec<Planned> {
         at += span + Duration::from_millis(rng.random_range(200..3000));
     }
     plan
+}
+
+/// Draws some times at which a machine is suspended, for longer than any lease lasts or shorter.
+fn suspensions(rng: &mut impl Rng, machines: usize) -> Vec<Planned> {
+    let count = rng.random_range(1..=3);
+    let draw = |_| {
+        let host = rng.random_range(0..machines);
+        Planned {
+            at: Duration::from_millis(rng.random_range(2000..12_000)),
+            span: Duration::from_millis(rng.random_range(200..6000)),
+            fault: Fault::Suspend { host },
+        }
+    };
+    (0..count).map(draw).collect()
 }
 
 fn identities(machines: usize) -> Result<Vec<Identity>, StartError> {

@@ -6,6 +6,7 @@
 //! | crash | unplugged **first**, so that no goodbye leaves, then the runtime is dropped |
 //! | restart | a new runtime under a new incarnation, with the disk that is left |
 //! | pause | ticks are left out while the network goes on; later the clock jumps, as after SIGSTOP |
+//! | suspend | the same, but only the clock that runs in suspend jumps; timers have stood still |
 
 use super::disk::Disk;
 use super::network::Network;
@@ -17,6 +18,7 @@ use rand::rngs::SmallRng;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
@@ -63,7 +65,11 @@ pub(super) struct Host {
     restarts: u64,
     /// Time that has passed for the world and not for this machine.
     missed: Duration,
-    pub(super) paused_until: Option<Duration>,
+    /// Whether what is missed is missed by the machine's timers too.
+    is_suspended: bool,
+    /// For how long it was suspended since its boot, in nanoseconds.
+    suspended: Arc<AtomicU64>,
+    paused_until: Option<Duration>,
 }
 
 impl Machine {
@@ -91,6 +97,8 @@ impl Host {
             runtime: None,
             restarts: 0,
             missed: Duration::ZERO,
+            is_suspended: false,
+            suspended: Arc::default(),
             paused_until: None,
         }
     }
@@ -107,16 +115,33 @@ impl Host {
             .start_paused(true)
             .build()
             .expect("a runtime without I/O needs nothing from the system");
+        // The machine's time begins with the runtime's.
+        let entered = runtime.enter();
+        self.suspended = Arc::default();
+        let env = self.env();
+        drop(entered);
         let boot = Boot {
             name: self.machine.name.clone(),
             ip: self.machine.ip,
             restarts: self.restarts,
-            env: self.env(),
+            env,
         };
         runtime.spawn((self.program)(boot));
         self.runtime = Some(runtime);
         self.missed = Duration::ZERO;
+        self.go_on();
+    }
+
+    /// Stops until a time; with `suspended` its timers stand still too.
+    pub(super) fn pause(&mut self, until: Duration, suspended: bool) {
+        self.paused_until = Some(until);
+        self.is_suspended = suspended;
+    }
+
+    /// Ends a pause.
+    pub(super) fn go_on(&mut self) {
         self.paused_until = None;
+        self.is_suspended = false;
     }
 
     /// Cuts the power.
@@ -138,10 +163,16 @@ impl Host {
     pub(super) fn tick(&mut self, now: Duration, tick: Duration) {
         let Some(runtime) = &self.runtime else { return };
         if self.paused_until.is_some_and(|end| now < end) {
-            self.missed += tick;
+            if self.is_suspended {
+                let nanos = u64::try_from(tick.as_nanos()).unwrap_or(u64::MAX);
+                self.suspended.fetch_add(nanos, Ordering::Relaxed);
+            } else {
+                self.missed += tick;
+            }
             return;
         }
         self.paused_until = None;
+        self.is_suspended = false;
         let missed = std::mem::take(&mut self.missed);
         runtime.block_on(async {
             if !missed.is_zero() {
@@ -172,6 +203,8 @@ impl Host {
             }),
             Arc::new(VirtualClock {
                 wall_ahead: *wall_ahead,
+                suspended: self.suspended.clone(),
+                boot: tokio::time::Instant::now().into_std(),
             }),
             Arc::new(SeededEntropy(Mutex::new(chance))),
             Arc::new(self.disk.clone()),

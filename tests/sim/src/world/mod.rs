@@ -106,14 +106,20 @@ impl World {
     /// Stops a machine for a while without it noticing, until its clock jumps.
     pub(crate) fn pause(&mut self, host: usize, span: Duration) {
         event!("pause {} for {span:?}", self.hosts[host].machine.name);
-        self.hosts[host].paused_until = Some(self.now + span);
+        self.hosts[host].pause(self.now + span, false);
+    }
+
+    /// Suspends a machine for a while: its timers stand still, and one of its clocks jumps.
+    pub(crate) fn suspend(&mut self, host: usize, span: Duration) {
+        event!("suspend {} for {span:?}", self.hosts[host].machine.name);
+        self.hosts[host].pause(self.now + span, true);
     }
 
     /// Lets every machine that is paused go on, and provokes no rare path any more.
     pub(crate) fn calm(&mut self) {
         self.stormy.store(false, Ordering::Relaxed);
         for host in &mut self.hosts {
-            host.paused_until = None;
+            host.go_on();
         }
     }
 

@@ -4,7 +4,8 @@ use callboard::env::{Blocking, Clock, Entropy, Job};
 use rand::RngCore;
 use rand::rngs::SmallRng;
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 /// The machine's virtual clocks.
@@ -12,11 +13,20 @@ use std::time::{Duration, Instant, SystemTime};
 pub(super) struct VirtualClock {
     /// How far the wall clock of this machine is ahead of the others'.
     pub(super) wall_ahead: Duration,
+    /// For how long the machine was suspended since its boot, in nanoseconds.
+    pub(super) suspended: Arc<AtomicU64>,
+    /// What `now` says at boot.
+    pub(super) boot: Instant,
 }
 
 impl Clock for VirtualClock {
     fn now(&self) -> Instant {
         tokio::time::Instant::now().into_std()
+    }
+
+    fn since_boot(&self) -> Duration {
+        let suspended = Duration::from_nanos(self.suspended.load(Ordering::Relaxed));
+        self.now() - self.boot + suspended
     }
 
     fn wall(&self) -> SystemTime {

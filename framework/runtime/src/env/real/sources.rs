@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
+
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::env;
 use crate::task;
@@ -16,6 +18,13 @@ impl env::Clock for Clock {
         // Tokio's clock is the system's, unless a test has paused it, and then its timers and
         // this clock have to agree.
         tokio::time::Instant::now().into_std()
+    }
+
+    fn since_boot(&self) -> Duration {
+        let read = clock_gettime(BOOT);
+        // The kernel gives neither a negative time of this clock nor a whole second of nanoseconds.
+        let (secs, nanos) = (u64::try_from(read.tv_sec), u32::try_from(read.tv_nsec));
+        Duration::new(secs.unwrap_or_default(), nanos.unwrap_or_default())
     }
 
     fn wall(&self) -> SystemTime {
@@ -85,10 +94,29 @@ impl env::Blocking for Blocking {
 
 const POOL_BYTES: usize = 256;
 
+/// The clock that runs while the machine is suspended; see `clock_gettime(2)` of Linux.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "openbsd"))]
+const BOOT: ClockId = ClockId::Boottime;
+
+/// On macOS this is the one that runs while the machine sleeps, other than the one of `Instant`. Elsewhere
+/// it is what there is.
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "openbsd")))]
+const BOOT: ClockId = ClockId::Monotonic;
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::env::Entropy as _;
+    use crate::env::{Clock as _, Entropy as _};
+
+    #[test]
+    fn the_clock_of_leases_goes_on() {
+        let before = Clock.since_boot();
+        let from = Instant::now();
+        std::thread::yield_now();
+        let gone = from.elapsed();
+        let after = Clock.since_boot();
+        assert!(after >= before + gone, "{after:?}, {before:?} + {gone:?}");
+    }
 
     #[test]
     fn random_bytes_differ_across_refills_and_sizes() {
