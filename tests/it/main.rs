@@ -13,6 +13,7 @@ mod corpora;
 mod coverage;
 mod encodings;
 mod errors;
+mod followed;
 mod forming;
 mod leaks;
 mod macros;

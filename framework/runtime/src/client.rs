@@ -2,14 +2,14 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
-use callboard_protocol::code::Code;
-use callboard_protocol::wire::hello::PeerKind;
+use callboard_protocol::{code::Code, slots::Owner, wire::hello::PeerKind};
 
 use crate::{
     call::{
         CallLimits, Definition, Hub, Reference,
         kind::{ReachedByKey, ReachedByType},
     },
+    cluster::{Inbox, Ownership, follow},
     env::Env,
     net::{self, DenyList, Identity, Net, StartError},
     node::{Member, members},
@@ -59,8 +59,10 @@ impl Client {
         hosting::service_ref::<T>(&self.hub)
     }
 
-    /// Returns the ref of the actor with this key. Calls through it fail with `KeyedElsewhere`:
-    /// keyed actors are reached on the nodes that host them.
+    /// Returns the ref of the actor with this key. Calls through it go straight to the node that owns
+    /// the key's slot, and wait for an owner within their deadline while there is none: `SlotUnowned`.
+    /// Where no control group places keys they fail with `KeyedElsewhere`: keyed actors are then
+    /// reached on the nodes that host them.
     #[must_use]
     pub fn actor<T: Definition<Addressing: ReachedByKey<T>>>(
         &self,
@@ -215,8 +217,27 @@ impl ClientBuilder {
                 .with_advice("name the address of a node: `.seed(address)`"));
         }
         let made = new_hub(&settings, PeerKind::Client)?;
-        let net = open(made.identity, settings, &made.hub, None).inspect_err(|_| made.hub.end())?;
-        let client = Client { hub: made.hub, net };
+        let hub = made.hub;
+        let ownership = Arc::new(Ownership::new(Owner {
+            node: hub.me().id,
+            incarnation: hub.me().incarnation,
+        }));
+        // Until it is known that nobody places keys, a call waits for whoever does.
+        ownership.expect();
+        hub.set_ownership(ownership.clone());
+        let (inbox, queue) = Inbox::new();
+        let net = open(made.identity, settings, &hub, inbox).inspect_err(|_| hub.end())?;
+        let timed = hub.clone();
+        let following = follow(
+            ownership,
+            move || timed.now(),
+            hub.env().entropy.next_u64(),
+            queue,
+            Arc::downgrade(&net),
+            hub.tasks().token().clone(),
+        );
+        hub.tasks().spawn("following", following);
+        let client = Client { hub, net };
         match client.net.first_link(wait).await {
             Ok(()) => Ok(client),
             Err(error) => {

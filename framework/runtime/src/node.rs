@@ -509,10 +509,10 @@ impl Membership {
         let ownership = self.ownership.unwrap_or_else(|| driven.clone());
         // BEFORE the port opens: a call that comes must not find that nobody places keys.
         hub.set_ownership(ownership.clone());
-        let follow = slots::follow(hub.clone(), ownership);
+        let follow = slots::follow(hub.clone(), ownership.clone());
         hub.tasks().spawn("slots", follow);
         let (inbox, queue) = Inbox::new();
-        let net = open(identity.clone(), settings, hub, Some(inbox))?;
+        let net = open(identity.clone(), settings, hub, inbox)?;
         let timed = Arc::clone(hub);
         let parts = Parts {
             owner,
@@ -531,7 +531,7 @@ impl Membership {
                 weight: WEIGHT,
             },
         };
-        let cluster = Cluster::start(hub.env(), hub.tasks(), parts, driven, queue)?;
+        let cluster = Cluster::start(hub.env(), hub.tasks(), parts, driven, ownership, queue)?;
         Ok((net, cluster))
     }
 }

@@ -153,7 +153,7 @@ pub(crate) fn open(
     identity: Identity,
     settings: Settings,
     hub: &Arc<Hub>,
-    inbox: Option<Arc<Inbox>>,
+    inbox: Arc<Inbox>,
 ) -> Result<Arc<Net>, StartError> {
     let local = net::Local {
         listen: settings
@@ -162,7 +162,7 @@ pub(crate) fn open(
         advertise: settings.advertise,
         seeds: settings.seeds,
         incarnation: hub.me().incarnation,
-        features: if inbox.is_some() { FEATURE_CLUSTER } else { 0 },
+        features: FEATURE_CLUSTER,
         hosts: hub.hosted(),
         denied: settings.denied,
     };

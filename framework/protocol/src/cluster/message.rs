@@ -80,6 +80,18 @@ pub enum Message {
         /// What.
         word: Word,
     },
+    /// A client asks for what has changed since a version, and for what changes from now on. It says
+    /// so again and again, and gets a [`Delta`](Self::Delta) each time. Nothing else that a client
+    /// says is listened to.
+    Follow {
+        /// The version of the state that the sender knows.
+        version: Version,
+    },
+    /// The sender knows nothing now that a client could follow: it holds no lease.
+    NotFollowed {
+        /// Whether there is, or is to be, a control group as far as it knows.
+        places: bool,
+    },
 }
 
 /// What a node says of itself.

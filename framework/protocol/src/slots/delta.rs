@@ -1,9 +1,9 @@
 //! What has changed since a version, and the view that follows by it.
 //!
 //! A view lags behind the state, and nothing is unsafe about that: whoever acts by a view also
-//! holds a lease, and a slot is taken from nobody whose lease lasts. A delta reads leniently, as
-//! its reader only looks: an older client follows a newer cluster. Depends on the other values of
-//! `slots`.
+//! holds a lease, and a slot is taken from nobody whose lease lasts. A view can be followed in turn,
+//! as clients follow that of a node. A delta reads leniently, as its reader only looks: an older
+//! client follows a newer cluster. Depends on the other values of `slots`.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,8 @@ use super::key::{Slot, SlotCount};
 use super::member::{Member, Owner};
 use super::record::{Fields, RecordError, Writer, push_varint};
 use super::state::{
-    BATCH_MAX, DEPARTED_MAX, Departed, GROUPS_MAX, MEMBERS_MAX, MemberEntry, Standing, State,
+    BATCH_MAX, DEPARTED_MAX, Departed, GROUPS_MAX, GroupEntry, MEMBERS_MAX, MemberEntry, Standing,
+    State, forget_departed,
 };
 use super::stored::{read_departed, read_entry, write_departed, write_entry};
 use super::table::{Entry, Epoch, Table, Version};
@@ -42,14 +43,40 @@ impl State {
     /// the future, gets everything at once, from the beginning.
     #[must_use]
     pub fn since(&self, from: Version, entries_max: usize) -> Option<Delta> {
-        let cluster = self.cluster?;
+        let source = Source {
+            cluster: self.cluster?,
+            slots: self.slots,
+            version: self.version,
+            horizon: self.horizon,
+            members: &self.members,
+            departed: &self.departed,
+            groups: &self.groups,
+        };
+        Some(source.since(from, entries_max))
+    }
+}
+
+/// What a delta is taken from: the state, or what somebody sees of it.
+struct Source<'a> {
+    cluster: ClusterId,
+    slots: SlotCount,
+    version: Version,
+    /// The oldest version from which a delta still knows who has left.
+    horizon: Version,
+    members: &'a BTreeMap<NodeId, MemberEntry>,
+    departed: &'a BTreeMap<NodeId, Departed>,
+    groups: &'a BTreeMap<GroupId, GroupEntry>,
+}
+
+impl Source<'_> {
+    fn since(&self, from: Version, entries_max: usize) -> Delta {
         // Who has nothing need not be told who has left.
         let known = from == Version::default() || (self.horizon..=self.version).contains(&from);
         let from = if known { from } else { Version::default() };
         let mut entries: Vec<(SlotId, Entry)> = Vec::new();
-        for (group, table) in self.groups() {
-            let changed = table.iter().filter(|(_, entry)| entry.changed > from);
-            let group = group.id;
+        for (group, it) in self.groups {
+            let changed = it.table.iter().filter(|(_, entry)| entry.changed > from);
+            let group = *group;
             entries.extend(changed.map(|(slot, entry)| (SlotId { group, slot }, *entry)));
         }
         entries.sort_by_key(|(id, entry)| (entry.changed, *id));
@@ -66,9 +93,10 @@ impl State {
         let changed = |version: Version| version > from && version <= to;
         let members = self.members.values().filter(|it| changed(it.changed));
         let departed = self.departed.iter().filter(|(_, it)| changed(it.changed));
-        let groups = self.groups.values().filter(|it| changed(it.changed));
-        Some(Delta {
-            cluster,
+        // Those that have changed after the cut too: a slot before it may be one of theirs.
+        let groups = self.groups.values().filter(|it| it.changed > from);
+        Delta {
+            cluster: self.cluster,
             slots: self.slots,
             from,
             to,
@@ -76,7 +104,7 @@ impl State {
             departed: departed.map(|(node, it)| (*node, *it)).collect(),
             groups: groups.map(|it| it.group.clone()).collect(),
             entries,
-        })
+        }
     }
 }
 
@@ -85,6 +113,20 @@ impl Delta {
     #[must_use]
     pub const fn to(&self) -> Version {
         self.to
+    }
+
+    /// Takes out what members say of themselves that no call is routed by, for whoever only calls:
+    /// their disks, zones, roles, labels, and what they host.
+    #[must_use]
+    pub fn for_callers(mut self) -> Self {
+        for MemberEntry { member, .. } in &mut self.members {
+            member.disk = None;
+            member.zone.clear();
+            member.roles.clear();
+            member.labels.clear();
+            member.hosts.clear();
+        }
+        self
     }
 
     /// Encodes the delta, in the version `DELTA_VERSION`.
@@ -185,8 +227,11 @@ pub struct View {
     cluster: Option<ClusterId>,
     slots: SlotCount,
     version: Version,
-    members: BTreeMap<NodeId, (Member, Standing)>,
-    groups: BTreeMap<GroupId, (Group, Table)>,
+    /// The oldest version from which a delta still knows who has left.
+    horizon: Version,
+    members: BTreeMap<NodeId, MemberEntry>,
+    departed: BTreeMap<NodeId, Departed>,
+    groups: BTreeMap<GroupId, GroupEntry>,
     plant: Plant,
 }
 
@@ -233,7 +278,9 @@ impl View {
             cluster: None,
             slots: SlotCount::default(),
             version: Version::default(),
+            horizon: Version::default(),
             members: BTreeMap::new(),
+            departed: BTreeMap::new(),
             groups: BTreeMap::new(),
             plant: Plant::NONE,
         }
@@ -268,27 +315,37 @@ impl View {
         self.check(delta)?;
         self.cluster = Some(delta.cluster);
         self.slots = delta.slots;
-        if delta.from == first && self.version > first {
-            // From the beginning, because it is not known any more who has left since.
+        if delta.from == first {
+            // From the beginning, because nothing is known here, or it is not known any more who has
+            // left since.
             self.members.clear();
+            self.departed.clear();
+            self.horizon = delta.to;
         }
         self.version = delta.to;
-        for (node, _) in &delta.departed {
+        for (node, departed) in &delta.departed {
             self.members.remove(node);
+            self.departed.insert(*node, *departed);
         }
         for entry in &delta.members {
-            let value = (entry.member.clone(), entry.standing);
-            self.members.insert(entry.member.id(), value);
+            let node = entry.member.id();
+            self.departed.remove(&node);
+            self.members.insert(node, entry.clone());
         }
+        forget_departed(&mut self.departed, &mut self.horizon);
         for group in &delta.groups {
-            let slots = self.slots;
             let place = self.groups.entry(group.id);
-            let entry = place.or_insert_with(|| (group.clone(), Table::new(slots)));
-            entry.0.clone_from(group);
+            let entry = place.or_insert_with(|| GroupEntry {
+                group: group.clone(),
+                table: Table::new(self.slots),
+                changed: delta.to,
+            });
+            entry.group.clone_from(group);
+            entry.changed = delta.to;
         }
         let mut changed = Vec::new();
         for (id, entry) in &delta.entries {
-            let table = self.groups.get_mut(&id.group).map(|(_, table)| table);
+            let table = self.groups.get_mut(&id.group).map(|it| &mut it.table);
             if let Some(place) = table.and_then(|it| it.get_mut(id.slot))
                 && entry.changed > place.changed
             {
@@ -334,17 +391,33 @@ impl View {
         Ok(())
     }
 
+    /// Returns what has changed since this version, as far as it is known here: what
+    /// [`State::since`] returns. Nothing while nothing is known.
+    #[must_use]
+    pub fn since(&self, from: Version, entries_max: usize) -> Option<Delta> {
+        let source = Source {
+            cluster: self.cluster?,
+            slots: self.slots,
+            version: self.version,
+            horizon: self.horizon,
+            members: &self.members,
+            departed: &self.departed,
+            groups: &self.groups,
+        };
+        Some(source.since(from, entries_max))
+    }
+
     /// Returns the entry of a slot, as far as it is known here.
     #[must_use]
     pub fn entry(&self, id: SlotId) -> Option<&Entry> {
-        self.groups.get(&id.group)?.1.get(id.slot)
+        self.groups.get(&id.group)?.table.get(id.slot)
     }
 
     /// Returns where a key's slot is, and its entry: what a call is routed by.
     #[must_use]
     pub fn locate(&self, group: GroupId, key: &[u8]) -> Option<(Slot, &Entry)> {
         let slot = self.slots.slot_of(key);
-        Some((slot, self.groups.get(&group)?.1.get(slot)?))
+        Some((slot, self.groups.get(&group)?.table.get(slot)?))
     }
 
     /// Returns the epoch under which this life of a node may run turns on a slot, if it may.
@@ -369,19 +442,18 @@ impl View {
     /// Returns a member.
     #[must_use]
     pub fn member(&self, node: NodeId) -> Option<(&Member, Standing)> {
-        let (member, standing) = self.members.get(&node)?;
-        Some((member, *standing))
+        let entry = self.members.get(&node)?;
+        Some((&entry.member, entry.standing))
     }
 
     /// Returns the members in the order of their ids, those whose lease has ended included.
     pub fn members(&self) -> impl Iterator<Item = (&Member, Standing)> {
-        let members = self.members.values();
-        members.map(|(member, standing)| (member, *standing))
+        self.members.values().map(|it| (&it.member, it.standing))
     }
 
     /// Returns the placement groups with their tables, in the order of their ids.
     pub fn groups(&self) -> impl Iterator<Item = (&Group, &Table)> {
-        self.groups.values().map(|(group, table)| (group, table))
+        self.groups.values().map(|it| (&it.group, &it.table))
     }
 
     /// Returns the version that the view has.

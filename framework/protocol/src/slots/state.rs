@@ -265,13 +265,7 @@ impl State {
             changed: next,
         };
         self.departed.insert(owner.node, departed);
-        if self.departed.len() > DEPARTED_MAX {
-            let oldest = self.departed.iter().min_by_key(|(_, it)| it.changed);
-            if let Some((node, changed)) = oldest.map(|(node, it)| (*node, it.changed)) {
-                self.departed.remove(&node);
-                self.horizon = self.horizon.max(changed);
-            }
-        }
+        forget_departed(&mut self.departed, &mut self.horizon);
         Ok(vec![Event::Left(owner)])
     }
 
@@ -512,6 +506,18 @@ impl State {
 impl Default for State {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// Forgets the earliest of those who have left until they are no more than are kept in mind.
+pub(super) fn forget_departed(departed: &mut BTreeMap<NodeId, Departed>, horizon: &mut Version) {
+    while departed.len() > DEPARTED_MAX {
+        let oldest = departed.iter().min_by_key(|(_, it)| it.changed);
+        let Some((node, changed)) = oldest.map(|(node, it)| (*node, it.changed)) else {
+            return;
+        };
+        departed.remove(&node);
+        *horizon = changed.max(*horizon);
     }
 }
 

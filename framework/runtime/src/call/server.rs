@@ -158,13 +158,12 @@ impl Ordered for Arrived {
 #[derive(Debug)]
 pub(crate) struct Gate {
     hub: Arc<Hub>,
-    /// Nothing for a client, which is told nothing of the cluster yet.
-    inbox: Option<Arc<Inbox>>,
+    inbox: Arc<Inbox>,
     sessions: RwLock<BTreeMap<u64, Arc<Session>>>,
 }
 
 impl Gate {
-    pub(crate) fn new(hub: Arc<Hub>, inbox: Option<Arc<Inbox>>) -> Self {
+    pub(crate) fn new(hub: Arc<Hub>, inbox: Arc<Inbox>) -> Self {
         Self {
             hub,
             inbox,
@@ -186,9 +185,7 @@ impl Frames for Gate {
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         sessions.insert(link.session(), session);
-        if let Some(inbox) = &self.inbox {
-            inbox.link_up(link);
-        }
+        self.inbox.link_up(link);
     }
 
     fn link_down(&self, link: &Arc<Link>, why: &LinkDown) {
@@ -202,15 +199,11 @@ impl Frames for Gate {
         if let Some(session) = session {
             self.hub.session_down(&session, why);
         }
-        if let Some(inbox) = &self.inbox {
-            inbox.link_down(link);
-        }
+        self.inbox.link_down(link);
     }
 
     fn heard(&self, link: &Arc<Link>, message: Vec<u8>) {
-        if let Some(inbox) = &self.inbox {
-            inbox.heard(link, message);
-        }
+        self.inbox.heard(link, message);
     }
 
     fn link_refused(&self, id: NodeId, name: &NodeName, why: &LinkDown) {

@@ -5,13 +5,19 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 use bytes::Bytes;
 use callboard_macros::{Service, handlers};
 use callboard_protocol::{
+    cluster::{Message, NotGranted, Seen, decode_message, encode_message},
     code::{CallError, Code, Ran},
-    id::{ActorId, CallId, ClusterName, Incarnation, InterfaceId, MethodId, NodeId, NodeName},
+    id::{
+        ActorId, CallId, ClusterId, ClusterName, Incarnation, InterfaceId, MethodId, NodeId,
+        NodeName,
+    },
+    membership::Profile,
     rights::Policy,
+    slots::{Command, Delta, Version, View},
     time::Time,
     wire::{
         header::{Body, Call, Chain, Frame, Reply, Target, Watch},
-        hello::{HostedInterface, PeerKind},
+        hello::{FEATURE_CLUSTER, HostedInterface, PeerKind},
     },
 };
 use futures_util::future::BoxFuture;
@@ -45,13 +51,16 @@ impl Oracle {
 enum Event {
     Up(Arc<Link>),
     Frame(Bytes),
+    Heard(Vec<u8>),
 }
 
 /// Hands on everything.
 struct Ear(mpsc::UnboundedSender<Event>);
 
 impl Frames for Ear {
-    fn heard(&self, _: &Arc<Link>, _: Vec<u8>) {}
+    fn heard(&self, _: &Arc<Link>, message: Vec<u8>) {
+        let _ = self.0.send(Event::Heard(message));
+    }
 
     fn link_up(&self, link: &Arc<Link>) {
         let _ = self.0.send(Event::Up(link.clone()));
@@ -103,7 +112,7 @@ impl Raw {
             advertise: None,
             seeds,
             incarnation: Incarnation(1),
-            features: 0,
+            features: FEATURE_CLUSTER,
             hosts,
             denied: DenyList::default(),
         };
@@ -119,14 +128,30 @@ impl Raw {
     async fn link(&mut self) -> Arc<Link> {
         match self.next().await {
             Event::Up(link) => link,
-            Event::Frame(frame) => panic!("{frame:?} before the link"),
+            other => panic!("{other:?} before the link"),
         }
     }
 
     async fn frame(&mut self) -> Bytes {
         match self.next().await {
             Event::Frame(frame) => frame,
-            Event::Up(_) => panic!("a second link"),
+            other => panic!("not a frame: {other:?}"),
+        }
+    }
+
+    /// Asks for the slots until the node tells.
+    async fn follow(&mut self, link: &Link) -> Delta {
+        let version = Version(0);
+        loop {
+            say(link, &Message::Follow { version });
+            let Event::Heard(message) = self.next().await else {
+                panic!("no frame was asked for");
+            };
+            match decode_message(&message).expect("its own") {
+                Message::Delta(delta) => return Delta::decode(&delta).expect("its own"),
+                Message::NotFollowed { .. } => tokio::time::sleep(Duration::from_millis(10)).await,
+                other => panic!("a client is told {other:?}"),
+            }
         }
     }
 
@@ -174,12 +199,78 @@ fn call(id: u64, interface: InterfaceId, method: MethodId, body: &[u8]) -> Call<
     }
 }
 
+fn say(link: &Link, message: &Message) {
+    let message = encode_message(message, 1 << 16).expect("short");
+    assert!(link.tell(&message).is_some(), "there is room");
+}
+
 fn append(link: &Link, encode: impl FnOnce(&mut Vec<u8>)) {
     let appended = link.append(0, |out| {
         encode(out);
         Ok::<_, Infallible>(())
     });
     appended.expect("there is room");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_is_told_of_the_slots_and_listened_to_in_nothing_else() {
+    let (town, disk) = (Town::new(), tempfile::tempdir().expect("a folder"));
+    let node = Node::builder()
+        .identity(town.issue("n1", PeerKind::Node))
+        .data_dir(disk.path())
+        .profile(Profile::fast())
+        .bootstrap_expect(1)
+        .start()
+        .await
+        .expect("starts");
+    let identity = town.issue("raw", PeerKind::Client);
+    let mut raw = Raw::start(&identity, vec![node.local_addr()], Vec::new());
+    let link = raw.link().await;
+    let told = raw.follow(&link).await;
+    let mut view = View::new();
+    view.handle_delta(&told).expect("the first");
+    let (member, _) = view.members().next().expect("one member");
+    assert_eq!(
+        (member.name.as_str(), member.addr),
+        ("n1", node.local_addr())
+    );
+    assert_eq!(member.disk, None, "no call is routed by that");
+
+    let before = node.position();
+    let me = before.me;
+    let foreign = Seen {
+        cluster: Some(ClusterId(99)),
+        expects: None,
+        disk: None,
+        leading: None,
+    };
+    let incarnation = me.incarnation;
+    let lapse = Command::Lapse(me).encode();
+    for message in [
+        Message::Seen(foreign),
+        Message::NotGranted {
+            incarnation,
+            why: NotGranted::Over,
+        },
+        Message::Join {
+            number: 1,
+            command: lapse,
+        },
+        Message::Delta(told.encode()),
+        Message::Group(vec![1, 2, 3]),
+    ] {
+        say(&link, &message);
+    }
+    // The lane keeps the order: once this is answered, all before has been read.
+    raw.follow(&link).await;
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let after = node.position();
+        assert!(after.lease_left.is_some() && link.is_up());
+        assert_eq!((after.me, after.version), (me, before.version));
+    }
+    raw.stop().await;
+    node.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

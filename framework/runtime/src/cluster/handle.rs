@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     driver::Driver,
+    followers::Followers,
     forming::Forming,
     inbox::Queue,
     ownership::Ownership,
@@ -74,7 +75,8 @@ pub(crate) struct Trouble {
 }
 
 impl Cluster {
-    /// Starts a node's part in the cluster. Reads the data folder, and blocks for that.
+    /// Starts a node's part in the cluster, which feeds `ownership`. Clients are told of `served`, which
+    /// is the same unless somebody else feeds it. Reads the data folder, and blocks for that.
     ///
     /// # Errors
     /// `ConfigInvalid` when `bootstrap_expect` is out of range or has no data folder, or the file of
@@ -85,7 +87,8 @@ impl Cluster {
         tasks: &Tasks,
         parts: Parts,
         ownership: Arc<Ownership>,
-        queue: Queue,
+        served: Arc<Ownership>,
+        mut queue: Queue,
     ) -> Result<Self, StartError> {
         let memory = match &parts.data {
             Some(data) => data.memory(env)?,
@@ -111,6 +114,10 @@ impl Cluster {
         let (events, coming) = mpsc::channel(EVENTS_MAX);
         let (told, status) = watch::channel(Status::default());
         let tasks = tasks.child("cluster");
+        if let Some(asks) = queue.take_asks() {
+            let followers = Followers::new(served, Arc::clone(&parts.clock));
+            tasks.spawn("followers", followers.run(tasks.clone(), asks));
+        }
         let mut driver = Driver::new(
             env.clone(),
             tasks.clone(),

@@ -2,14 +2,19 @@
 //!
 //! Called on the node's I/O tasks, so everything returns at once. Messages wait in a bounded queue:
 //! one that finds no room is dropped, and whoever sent it sends it again. Which links
-//! there are is never lost. Depends on `net`.
+//! there are is never lost. What clients ask has a queue of its own, and nothing else that they say
+//! is taken. Depends on `net`.
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use callboard_protocol::{cluster::PART_BYTES, wire::hello::PeerKind};
+use callboard_protocol::{
+    cluster::{Message, PART_BYTES, decode_message},
+    slots::Version,
+    wire::hello::PeerKind,
+};
 use tokio::sync::{Notify, mpsc};
 
 use crate::net::Link;
@@ -18,6 +23,7 @@ use crate::net::Link;
 #[derive(Debug)]
 pub(crate) struct Inbox {
     queue: mpsc::Sender<Heard>,
+    asks: mpsc::Sender<Asked>,
     roster: Mutex<BTreeMap<u64, Arc<Link>>>,
     changed: Notify,
 }
@@ -29,17 +35,27 @@ pub(super) struct Heard {
     pub(super) message: Vec<u8>,
 }
 
+/// A client asks for what has changed since a version.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) link: Arc<Link>,
+    pub(super) version: Version,
+}
+
 impl Inbox {
     /// Makes an inbox, and the end that the driver reads.
     pub(crate) fn new() -> (Arc<Self>, Queue) {
         let (queue, waiting) = mpsc::channel(MESSAGES_MAX);
+        let (asks, asked) = mpsc::channel(ASKS_MAX);
         let inbox = Arc::new(Self {
             queue,
+            asks,
             roster: Mutex::default(),
             changed: Notify::new(),
         });
         let queue = Queue {
             waiting,
+            asked: Some(asked),
             inbox: Arc::clone(&inbox),
         };
         (inbox, queue)
@@ -62,11 +78,25 @@ impl Inbox {
 
     /// A message has come.
     pub(crate) fn heard(&self, link: &Arc<Link>, message: Vec<u8>) {
-        let is_node = link.peer().kind == PeerKind::Node;
-        let link = Arc::clone(link);
+        let (kind, link) = (link.peer().kind, Arc::clone(link));
         let fits = message.len() <= MESSAGE_BYTES_MAX;
-        if !is_node || !fits || self.queue.try_send(Heard { link, message }).is_err() {
+        let taken = match kind {
+            PeerKind::Node => fits && self.queue.try_send(Heard { link, message }).is_ok(),
+            _ => self.asked(link, &message),
+        };
+        if !taken {
             tracing::debug!("a message of the cluster was dropped");
+        }
+    }
+
+    /// Takes what a client says, if that is a question.
+    fn asked(&self, link: Arc<Link>, message: &[u8]) -> bool {
+        let is_short = message.len() <= ASK_BYTES_MAX;
+        match is_short.then(|| decode_message(message)) {
+            Some(Ok(Message::Follow { version })) => {
+                self.asks.try_send(Asked { link, version }).is_ok()
+            }
+            _ => false,
         }
     }
 
@@ -79,6 +109,7 @@ impl Inbox {
 #[derive(Debug)]
 pub(crate) struct Queue {
     waiting: mpsc::Receiver<Heard>,
+    asked: Option<mpsc::Receiver<Asked>>,
     inbox: Arc<Inbox>,
 }
 
@@ -86,6 +117,11 @@ impl Queue {
     /// Waits for a message. Cancel safe.
     pub(super) async fn next(&mut self) -> Option<Heard> {
         self.waiting.recv().await
+    }
+
+    /// Takes the end where clients' questions come. It is there once.
+    pub(super) fn take_asks(&mut self) -> Option<mpsc::Receiver<Asked>> {
+        self.asked.take()
     }
 
     /// Waits until links have come or gone. Cancel safe: a notice is kept.
@@ -105,6 +141,12 @@ impl Queue {
 
 /// How many messages wait for the driver.
 const MESSAGES_MAX: usize = 512;
+
+/// How many questions of clients wait. Clients ask again.
+const ASKS_MAX: usize = 256;
+
+/// A version of the format, a kind, and a version of the state.
+const ASK_BYTES_MAX: usize = 16;
 
 /// A longer one comes in parts; see [`PART_BYTES`].
 const MESSAGE_BYTES_MAX: usize = PART_BYTES + 1024;

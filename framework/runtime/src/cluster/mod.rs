@@ -1,9 +1,12 @@
-//! Drives the control group's decisions: who owns which slot, and what this node may do by it.
+//! Drives the control group's decisions: who owns which slot, and what this node may do by it. A client
+//! has no part in them: it follows what a node knows.
 //!
 //! It may depend on `control`, `data_dir`, `net`, `telemetry`, `env` and `task`. Calls and actors are above it.
 
 mod driver;
 mod fence;
+mod followers;
+mod following;
 mod forming;
 mod handle;
 mod holding;
@@ -21,6 +24,7 @@ pub use fence::Fence;
 pub use ownership::Ownership;
 pub use placing::{Placing, group_of};
 
+pub(crate) use following::follow;
 pub(crate) use handle::Cluster;
 #[doc(hidden)]
 pub use handle::Position;

@@ -72,6 +72,11 @@ impl Ownership {
         self.places.store(true, Ordering::Release);
     }
 
+    /// Says whether keys are placed, for whoever only hears of that: a client.
+    pub(crate) fn set_places(&self, places: bool) {
+        self.places.store(places, Ordering::Release);
+    }
+
     /// Returns whether keys are placed. Where there is no control group, keyed actors live on the node
     /// that is asked.
     #[must_use]
@@ -205,6 +210,19 @@ impl Ownership {
             let direct = entry.epoch == epoch || entry.epoch.0 == epoch.0 + 1;
             entry.owner == Some(seen.me) && direct
         })
+    }
+
+    /// Returns whether the lease is held now.
+    #[must_use]
+    pub fn holds_lease(&self, now: Time) -> bool {
+        now.as_nanos() < self.answers_until.load(Ordering::SeqCst)
+    }
+
+    /// Returns what has changed since this version, as far as it is known here, in parts of so many
+    /// slots; see [`View::since`].
+    #[must_use]
+    pub fn since(&self, from: Version, entries_max: usize) -> Option<Delta> {
+        self.read().view.since(from, entries_max)
     }
 
     /// Returns this life of the node.

@@ -78,12 +78,7 @@ impl Peers {
 
     /// Takes in a part of a long message; returns the message when it is whole.
     pub(super) fn handle_part(&mut self, node: NodeId, part: Chunk) -> Option<Message> {
-        if part.total > LONG_BYTES_MAX as u64 {
-            return None;
-        }
-        let whole = self.nodes.get_mut(&node)?.assembly.handle_chunk(part);
-        let message = decode_message(&whole.ok()??).ok()?;
-        (!matches!(message, Message::Part(_))).then_some(message)
+        whole(&mut self.nodes.get_mut(&node)?.assembly, part)
     }
 
     /// Says something to a node. It is dropped if the node is not linked, or does not read.
@@ -97,8 +92,11 @@ impl Peers {
         if bytes.len() <= PART_BYTES {
             peer.link.tell(&bytes);
         } else if !peer.long.swap(true, Ordering::AcqRel) {
-            let sending = send_parts(Arc::clone(&peer.link), bytes, Arc::clone(&peer.long));
-            tasks.spawn("long-message", sending);
+            let (link, long) = (Arc::clone(&peer.link), Arc::clone(&peer.long));
+            tasks.spawn("long-message", async move {
+                say(&link, &bytes).await;
+                long.store(false, Ordering::Release);
+            });
         }
     }
 
@@ -130,18 +128,41 @@ impl Peers {
     }
 }
 
-async fn send_parts(link: Arc<Link>, bytes: Vec<u8>, long: Arc<AtomicBool>) {
-    for part in chunks(&bytes, PART_BYTES) {
+/// Takes in a part of a long message; returns the message when it is whole.
+pub(super) fn whole(assembly: &mut Assembly, part: Chunk) -> Option<Message> {
+    if part.total > LONG_BYTES_MAX as u64 {
+        return None;
+    }
+    let whole = assembly.handle_chunk(part);
+    let message = decode_message(&whole.ok()??).ok()?;
+    (!matches!(message, Message::Part(_))).then_some(message)
+}
+
+/// Says a message that is encoded, in parts if it is long; returns whether all of it was taken, once
+/// it is written.
+///
+/// # Cancel safety
+/// Dropped in the middle, a part of a long message may have been said. The receiver begins anew with
+/// the next one.
+pub(super) async fn say(link: &Link, message: &[u8]) -> bool {
+    if message.len() <= PART_BYTES {
+        let Some(told) = link.tell(message) else {
+            return false;
+        };
+        link.told(told).await;
+        return true;
+    }
+    for part in chunks(message, PART_BYTES) {
         let part = encode_message(&Message::Part(part), PART_BYTES * 2);
         let told = part.ok().and_then(|part| link.tell(&part));
-        // A message with a hole is of no use: the receiver begins anew with the next one.
+        // A message with a hole is of no use.
         let Some(told) = told else {
-            break;
+            return false;
         };
         link.told(told).await;
     }
-    long.store(false, Ordering::Release);
+    true
 }
 
 /// The longest message: one of the control group with a snapshot, and its head.
-const LONG_BYTES_MAX: usize = MESSAGE_BYTES_MAX + 1024;
+pub(super) const LONG_BYTES_MAX: usize = MESSAGE_BYTES_MAX + 1024;

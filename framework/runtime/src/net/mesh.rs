@@ -189,6 +189,13 @@ impl Mesh {
         self.news.notify_one();
     }
 
+    /// Takes in the members of the cluster.
+    pub(super) fn know(&self, members: Vec<MemberInfo>) {
+        let now = self.env.clock.now();
+        self.peers().handle_known(members, now);
+        self.news.notify_one();
+    }
+
     /// Sends a control frame. A peer that does not read its control lane is closed.
     pub(super) fn say(&self, link: &Link, frame: &Control) {
         let limits = &self.config.limits;

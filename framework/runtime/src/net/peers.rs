@@ -21,7 +21,7 @@ mod dial;
 mod hearsay;
 mod notice;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -44,6 +44,8 @@ pub(super) struct Peers<L> {
     up: BTreeMap<Key, Up<L>>,
     seeds: BTreeMap<SocketAddr, Seed>,
     members: BTreeMap<NodeId, Member>,
+    /// Those whom the control group knows.
+    known: BTreeSet<NodeId>,
     dialling: usize,
     version: u64,
     notices: VecDeque<Notice>,
@@ -165,6 +167,7 @@ impl<L: Clone + PartialEq> Peers<L> {
             up: BTreeMap::new(),
             seeds: BTreeMap::new(),
             members: BTreeMap::new(),
+            known: BTreeSet::new(),
             dialling: 0,
             version: 0,
             notices: VecDeque::new(),

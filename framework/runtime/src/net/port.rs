@@ -124,6 +124,12 @@ impl Net {
         self.mesh.linked_members()
     }
 
+    /// Takes in the members of the cluster as its control group knows them, in place of those before.
+    /// They are dialled although no linked node may be linked with them.
+    pub(crate) fn know(&self, members: Vec<MemberInfo>) {
+        self.mesh.know(members);
+    }
+
     /// Returns how often connections were refused or lost, by code.
     pub(crate) fn refusals(&self) -> BTreeMap<Code, u64> {
         self.mesh.refusals.read()

@@ -105,6 +105,13 @@ fn golden() -> Vec<(Message, Vec<u8>)> {
         ),
         (Message::Delta(vec![3]), vec![1, 10, 1, 3]),
         (word(), vec![1, 11, 7, 0, 8, 0xac, 2, 2]),
+        (
+            Message::Follow {
+                version: Version(300),
+            },
+            vec![1, 12, 0xac, 2],
+        ),
+        (Message::NotFollowed { places: true }, vec![1, 13, 1]),
     ]
 }
 

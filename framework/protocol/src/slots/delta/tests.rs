@@ -105,6 +105,96 @@ fn a_view_that_has_missed_who_left_begins_anew() {
 }
 
 #[test]
+fn whoever_follows_a_view_sees_what_the_view_sees() {
+    let mut state = cluster(3, 1024);
+    let mut near = View::new();
+    let mut far = View::new();
+    let mut late = View::new();
+    let mut random = Random::new(5);
+    for step in 0..400 {
+        let node = random.below(3) as u64 + 1;
+        let id = slot(random.below(1024) as u32);
+        let epoch = state.entry(id).expect("a slot").epoch;
+        let mut member = samples::member(node);
+        let mut members = state.members();
+        let known = members.find(|(it, _)| it.id() == member.id());
+        let who = known.map_or(owner(node), |(it, _)| it.owner());
+        drop(members);
+        member.incarnation.0 = step + 2;
+        let command = match step % 5 {
+            0 => Command::Assign {
+                group: id.group,
+                slots: vec![(id.slot, epoch)],
+                to: who,
+            },
+            1 => Command::Lapse(who),
+            2 => Command::Leave(who),
+            3 => {
+                let to = who;
+                Command::Move { id, epoch, to }
+            }
+            _ => samples::join(member, None),
+        };
+        // Some do not fit; that they change nothing is tested elsewhere.
+        let _ = state.apply(&command);
+        if random.below(3) == 0 {
+            let delta = state.since(near.version(), 300).expect("formed");
+            near.handle_delta(&delta).expect("follows");
+        }
+        if random.below(4) == 0
+            && let Some(delta) = near.since(far.version(), 256)
+        {
+            far.handle_delta(&delta).expect("follows");
+        }
+    }
+    while near.version() < state.version() {
+        let delta = state.since(near.version(), 300).expect("formed");
+        near.handle_delta(&delta).expect("follows");
+    }
+    for view in [&mut far, &mut late] {
+        while view.version() < near.version() {
+            let delta = near.since(view.version(), 0).expect("known");
+            view.handle_delta(&delta).expect("follows");
+        }
+        assert!(view.members().eq(state.members()));
+        assert!(view.groups().eq(state.groups()));
+    }
+}
+
+#[test]
+fn a_part_names_the_groups_of_its_slots_though_they_have_changed_since() {
+    let mut state = cluster(1, 1024);
+    for first in [0, 256, 512, 768] {
+        let command = assign(first..first + 256, 0, 1);
+        state.apply(&command).expect("free");
+    }
+    let group = state.groups().next().expect("one").0.clone();
+    state.apply(&Command::Place(group)).expect("known");
+    assert_eq!(followed(&state).version(), state.version());
+}
+
+#[test]
+fn callers_are_not_told_what_no_call_is_routed_by() {
+    let mut state = cluster(1, 8);
+    state.apply(&assign([0], 0, 1)).expect("free");
+    let delta = state.since(Version(0), 0).expect("formed").for_callers();
+    let mut view = View::new();
+    view.handle_delta(&Delta::decode(&delta.encode()).expect("its own"))
+        .expect("the first");
+    let (told, known) = (view.members().next(), state.members().next());
+    let (told, known) = (told.expect("one").0, known.expect("one").0);
+    assert_eq!((&told.name, told.addr), (&known.name, known.addr));
+    assert_eq!(told.owner(), known.owner());
+    assert!(told.disk.is_none() && told.zone.is_empty() && told.roles.is_empty());
+    assert!(told.labels.is_empty() && told.hosts.is_empty());
+    assert!(
+        known.disk.is_some() && !known.hosts.is_empty(),
+        "it has some"
+    );
+    assert_eq!(view.entry(slot(0)), state.entry(slot(0)).ok());
+}
+
+#[test]
 fn an_older_client_skips_the_fields_of_a_newer_cluster() {
     let state = cluster(1, 8);
     let delta = state.since(Version(0), 0).expect("formed");

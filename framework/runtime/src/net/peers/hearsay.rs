@@ -41,6 +41,21 @@ impl<L: Clone + PartialEq> Peers<L> {
         }
     }
 
+    /// Takes in the members of the cluster as its control group knows them. What peers say of them is
+    /// newer.
+    pub(in super::super) fn handle_known(&mut self, list: Vec<MemberInfo>, now: Instant) {
+        self.known = list.iter().map(|info| info.id).collect();
+        for info in list {
+            let id = info.id;
+            let is_said =
+                self.is_linked(id) || self.up.values().any(|up| up.said.contains_key(&id));
+            let moved = self.members.get(&id).map(|it| it.info.addr != info.addr);
+            if id != self.me.id && !is_said && moved.unwrap_or(true) {
+                self.hear(&info, now);
+            }
+        }
+    }
+
     /// Takes in what one peer says of one node.
     fn hear(&mut self, info: &MemberInfo, now: Instant) {
         let id = info.id;
@@ -107,12 +122,13 @@ impl<L: Clone + PartialEq> Peers<L> {
 
     /// Drops the members that nobody is linked with any more.
     pub(super) fn forget(&mut self, now: Instant) {
-        let (up, keep_for) = (&self.up, self.settings.member_forget);
+        let (up, known, keep_for) = (&self.up, &self.known, self.settings.member_forget);
         self.members.retain(|id, member| {
             if member.dial.at.is_none() || member.heard + keep_for > now {
                 return true;
             }
-            let is_there = up.contains_key(&(*id, None))
+            let is_there = known.contains(id)
+                || up.contains_key(&(*id, None))
                 || up.values().any(|teller| teller.said.contains_key(id));
             if is_there {
                 member.heard = now;

@@ -100,6 +100,44 @@ fn refusal(admission: Admission<u64>) -> Code {
 }
 
 #[test]
+fn a_member_that_only_the_control_group_knows_is_dialled_until_it_is_one_no_more() {
+    let now = start();
+    let mut peers = node_with_a_teller(now);
+    tell(&mut peers, vec![member(50, 2)], now);
+    assert_eq!(dial_in_vain(&mut peers, now), Some(addr(50)));
+    let moved = MemberInfo {
+        addr: addr(99),
+        ..member(50, 1)
+    };
+    peers.handle_known(vec![member(10, 1), moved, member(60, 1)], now);
+    assert_eq!(dial_in_vain(&mut peers, now), Some(addr(60)));
+    let info = |peers: &Peers<u64>, id| peers.members.get(&NodeId(id)).map(|it| it.info.addr);
+    assert_eq!(
+        info(&peers, 50),
+        Some(addr(50)),
+        "who is linked knows better"
+    );
+    assert_eq!(info(&peers, 10), None, "that is this node");
+    let later = now + Config::default().member_forget * 2;
+    peers.forget(later);
+    assert_eq!(info(&peers, 60), Some(addr(60)));
+    peers.handle_known(
+        vec![
+            member(60, 1),
+            MemberInfo {
+                addr: addr(61),
+                ..member(60, 1)
+            },
+        ],
+        later,
+    );
+    assert_eq!(info(&peers, 60), Some(addr(61)), "it has moved");
+    peers.handle_known(Vec::new(), later);
+    peers.forget(later + Config::default().member_forget);
+    assert_eq!(info(&peers, 60), None);
+}
+
+#[test]
 fn the_side_that_decides_keeps_its_first_link() {
     let now = start();
     let mut peers = node(&[], now);
