@@ -11,7 +11,6 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use callboard::prelude::*;
 use callboard_examples::flags;
@@ -80,7 +79,9 @@ impl Default for Room {
 
 #[handlers]
 impl Room {
-    /// Takes part: says what comes in, hears what everybody says. Leaves when `lines` ends.
+    /// Takes part: says what comes in, hears what everybody says. Leaves when `lines` ends, which is
+    /// up to the guest: the call has no deadline.
+    #[handler(timeout = "none")]
     pub fn talk(&self, who: String, lines: Inbound<String>) -> impl Stream<Item = Line> + use<> {
         let guest = Guest {
             who,
@@ -191,7 +192,7 @@ async fn come_in(
     lines: impl Stream<Item = String> + Send + 'static,
 ) -> Result<Streaming<Line>, CallError> {
     let room = client.service::<Hall>().room("lobby").await?;
-    room.talk(name, lines).timeout(STAY).await
+    room.talk(name, lines).await
 }
 
 /// Prints what a guest hears until it has left.
@@ -271,6 +272,3 @@ const SCENE: [(&str, &str, &str); 3] = [
     ("nearly; the last card is missing", "Cleo", LAST),
 ];
 const LAST: &str = "I have brought it";
-
-/// The deadline of a call covers its streams, and a chat may be long.
-const STAY: Duration = Duration::from_secs(24 * 60 * 60);

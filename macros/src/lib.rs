@@ -104,7 +104,7 @@ pub fn wire(item: TokenStream) -> TokenStream {
 /// | `idempotent` | running twice is harmless: the runtime may retry |
 /// | `once` | duplicates are removed by request id; needs `persist` |
 /// | `abort` | a dropped call ends a running `&mut self` turn and the activation |
-/// | `timeout = "2s"` | the deadline of a call that sets none |
+/// | `timeout = "2s"` | the deadline of a call that sets none; `"none"` for a stream without one |
 /// | `name = "add"` | the name on the wire, if not the method's |
 /// | `allow = "admin, ops"` | a caller on another node needs one of these roles |
 ///

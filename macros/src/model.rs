@@ -68,6 +68,13 @@ pub(crate) struct DefinitionSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Millis(pub(crate) u64);
 
+/// What `timeout = "…"` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Timeout {
+    After(Millis),
+    Never,
+}
+
 /// The input of `#[handlers]`.
 pub(crate) struct HandlerSet {
     pub(crate) settings: HandlersSettings,
@@ -126,7 +133,7 @@ pub(crate) struct HandlerOptions {
     pub(crate) idempotent: Option<Ident>,
     pub(crate) once: Option<Ident>,
     pub(crate) abort: Option<Ident>,
-    pub(crate) timeout: Option<Given<Millis>>,
+    pub(crate) timeout: Option<Given<Timeout>>,
     pub(crate) name: Option<Given<String>>,
     pub(crate) allow: Option<Given<Vec<String>>>,
 }

@@ -26,6 +26,7 @@ mod rights;
 mod rotation;
 mod secrets;
 mod shapes;
+mod streams;
 mod supervision;
 mod support;
 mod telemetry;

@@ -15,6 +15,7 @@ use callboard::{
     net::{Authority, Config, Identity, PeerKind},
     prelude::*,
 };
+use futures_util::{StreamExt, stream};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -41,6 +42,11 @@ impl Worker {
 
     pub async fn hang(&self) {
         std::future::pending::<()>().await;
+    }
+
+    #[handler(timeout = "none")]
+    pub fn news(&self) -> impl Stream<Item = u32> + use<> {
+        stream::once(std::future::ready(1)).chain(stream::pending())
     }
 }
 
@@ -164,6 +170,9 @@ async fn a_frozen_peer_is_noticed_in_the_documented_time_and_its_calls_end() {
     let worker = client.service::<Worker>();
     assert_eq!(worker.ping().await, Ok(process.child.id()));
 
+    // It has no deadline, and ends with its peer all the same.
+    let mut news = worker.news().await.expect("it begins");
+    assert_eq!(news.next().await, Some(Ok(1)));
     process.freeze().await;
     let begun = Instant::now();
     let error = worker.ping().timeout(DEADLINE).await.expect_err("frozen");
@@ -177,6 +186,9 @@ async fn a_frozen_peer_is_noticed_in_the_documented_time_and_its_calls_end() {
         "noticed after {:?}",
         begun.elapsed()
     );
+    let broken = tokio::time::timeout(SLACK, news.next()).await;
+    let broken = broken.expect("it ends with the link").expect("an error");
+    assert_eq!(broken.expect_err("frozen").code(), Code::StreamBroken);
     let begun = Instant::now();
     let error = worker
         .ping()

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     code::Code,
-    model::{Arg, ArgRole, Handler, Method},
+    model::{Arg, ArgRole, Handler, Method, Reply, Timeout},
     problem::Problems,
 };
 
@@ -39,6 +39,7 @@ pub(super) fn method<'a>(
     let receiver = receiver(method, problems);
     let args = args(method, place, problems);
     let reply = reply::reply(method, problems);
+    endless(method, reply.as_ref(), problems);
     if problems.len() > before {
         return None;
     }
@@ -58,6 +59,20 @@ pub(super) fn method<'a>(
         args,
         reply: reply?,
     })
+}
+
+/// Reports a call without a deadline that is not a stream.
+fn endless(method: &Method, reply: Option<&Reply>, problems: &Problems) {
+    let is_value = matches!(reply, Some(Reply::Value(_) | Reply::Fallible(_)));
+    if let Some(timeout) = &method.options.timeout
+        && timeout.value == Timeout::Never
+        && is_value
+    {
+        let message = "only a call that is answered with a stream can be without a deadline; this \
+                       one would wait for ever where its handler hangs: write how long a call may \
+                       take, such as `timeout = \"10m\"`";
+        problems.under(&timeout.name, Code::EndlessCall, message);
+    }
 }
 
 fn options(method: &Method, problems: &Problems) {

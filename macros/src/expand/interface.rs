@@ -8,7 +8,7 @@ use syn::{Ident, Path, Type, Visibility, ext::IdentExt, spanned::Spanned};
 use super::{marker, marker_ident, message, travel, with_ref, without_self};
 use crate::{
     check::Target,
-    model::{ArgRole, Handler, Millis, Reply},
+    model::{ArgRole, Handler, Millis, Reply, Timeout},
 };
 
 /// Emits the message type, the markers and `Interface` for `target`.
@@ -100,7 +100,10 @@ fn spec(target: &Target, handler: &Handler<'_>, p: &TokenStream) -> TokenStream 
     let once = options.once.is_some();
     let abort = options.abort.is_some();
     let timeout = match options.timeout.as_ref().map(|given| given.value) {
-        Some(Millis(millis)) => quote!(::core::option::Option::Some(#millis)),
+        Some(Timeout::After(Millis(millis))) => quote!(::core::option::Option::Some(#millis)),
+        Some(Timeout::Never) => {
+            quote!(::core::option::Option::Some(::core::primitive::u64::MAX))
+        }
         None => quote!(::core::option::Option::None),
     };
     let allow = options.allow.iter().flat_map(|given| &given.value);

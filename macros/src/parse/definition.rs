@@ -8,7 +8,7 @@ use syn::{Attribute, Data, DeriveInput};
 use super::{attribute, duration};
 use crate::{
     code::Code,
-    model::{Definition, DefinitionSettings, Flavor, Given, Millis},
+    model::{Definition, DefinitionSettings, Flavor, Given, Millis, Timeout},
     problem::Problems,
 };
 
@@ -155,6 +155,18 @@ pub(super) fn time(setting: &attribute::Setting, problems: &Problems) -> Option<
         duration::duration,
         problems,
     )
+}
+
+/// Reads a duration, or that there is none.
+pub(super) fn timeout(setting: &attribute::Setting, problems: &Problems) -> Option<Given<Timeout>> {
+    let expected = "is a duration: a whole number above zero and one of ms, s, m, h, d, in quotes, \
+                    such as \"500ms\" or \"10m\"; or \"none\" for a stream that lasts until one \
+                    side ends it";
+    let read = |text: &str| match text.trim() {
+        "none" => Some(Timeout::Never),
+        text => duration::duration(text).map(Timeout::After),
+    };
+    small_language(setting, Code::BadDuration, expected, read, problems)
 }
 
 fn intensity(setting: &attribute::Setting, problems: &Problems) -> Option<Given<(u32, Millis)>> {

@@ -53,7 +53,7 @@ fn options(marks: &[Attribute], problems: &Problems) -> HandlerOptions {
                 "idempotent" => options.idempotent = setting.flag(problems).map(|given| given.name),
                 "once" => options.once = setting.flag(problems).map(|given| given.name),
                 "abort" => options.abort = setting.flag(problems).map(|given| given.name),
-                "timeout" => options.timeout = definition::time(&setting, problems),
+                "timeout" => options.timeout = definition::timeout(&setting, problems),
                 "name" => options.name = definition::name(&setting, problems),
                 "allow" => options.allow = definition::roles(&setting, problems),
                 _ => {}

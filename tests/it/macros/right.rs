@@ -35,6 +35,8 @@ mod contract_receiver;
 mod contract_types;
 #[path = "../../ui/right/ctx-form.rs"]
 mod ctx_form;
+#[path = "../../ui/right/endless-call.rs"]
+mod endless_call;
 #[path = "../../ui/right/function-kind.rs"]
 mod function_kind;
 #[path = "../../ui/right/generic-definition.rs"]

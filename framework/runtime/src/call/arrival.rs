@@ -43,6 +43,7 @@ use super::{
     session::{Late, Session},
     stream::{Inbound, RemoteSink, pump},
     streams::Halves,
+    term::Term,
 };
 
 /// A call of the peer that waits or runs here, and the way back to it.
@@ -281,6 +282,7 @@ impl Arrival {
         self,
         items: S,
         spec: &'static MethodSpec,
+        term: Option<Term>,
     ) -> impl Future<Output = ()> + Send + 'static
     where
         T: Wire,
@@ -295,7 +297,7 @@ impl Arrival {
                 return;
             };
             let sink = RemoteSink::new(send, session.body_bytes_max(), spec);
-            pump(items, sink, spec).await;
+            pump(items, sink, spec, term).await;
         }
     }
 

@@ -33,7 +33,7 @@ use super::{
     direct::{self, Direct},
     face::Face,
     hub::Hub,
-    interface::{Answer, Interface, Method, MethodSpec},
+    interface::{Answer, Interface, Method, MethodSpec, Shape},
     local::{self, Begun, Waiting},
     meta::{Caller, Meta},
     placed::Search,
@@ -41,6 +41,7 @@ use super::{
     remote,
     route::{Route, choose_route, has_untried_host},
     scope::{self, Chain},
+    term::Term,
 };
 
 /// The streamed argument of a call, before it goes anywhere.
@@ -170,7 +171,14 @@ impl<M: Method> Call<M> {
             metrics.end(result.as_ref().err().map(CallError::code), took);
         }
         let answer = result?.answer;
-        answer.ok_or_else(|| plan.spec.error(Code::ReplyDropped))
+        let answer = answer.ok_or_else(|| plan.spec.error(Code::ReplyDropped))?;
+        let Meta {
+            deadline,
+            queued_at,
+            ..
+        } = plan.meta;
+        let term = || Some(Term::new(plan.hub, plan.spec, deadline)?.since(queued_at));
+        Ok(M::Shape::until(answer, term))
     }
 
     /// Makes what the host is told of the call, which begins now: what the caller set, and what the
@@ -238,8 +246,17 @@ impl<'a> Plan<'a> {
 
     /// Returns how long the caller waits for a reply; nothing for a send.
     pub(super) fn patience(&self) -> Option<Duration> {
-        let left = self.meta.deadline.saturating_since(self.meta.queued_at);
-        self.wants_reply.then_some(left)
+        self.wants_reply.then(|| self.allowed())
+    }
+
+    /// Returns how long the call may take until its reply is there, or has begun.
+    pub(super) fn allowed(&self) -> Duration {
+        self.answers_by().saturating_since(self.meta.queued_at)
+    }
+
+    fn answers_by(&self) -> Time {
+        self.spec
+            .answers_by(self.meta.deadline, self.meta.queued_at)
     }
 
     /// Says who looks at the deadline from now on.
@@ -288,7 +305,7 @@ impl<M: Method> Parts<M> {
         let at = if is_forgotten {
             Time::MAX
         } else {
-            plan.meta.deadline
+            plan.answers_by()
         };
         let mut alarm = pin!(Alarm::new(plan.hub.deadlines(), at));
         let mut attempts = pin!(Some(self.attempts(target, plan)));
@@ -441,10 +458,10 @@ fn too_late(plan: &Plan<'_>) -> CallError {
     drop(sought);
     let is_full = waits_for_room && !left && !plan.hub.deadlines().is_over();
     if is_full {
-        let detail = format!("for {}", span(plan.meta.allowed()));
+        let detail = format!("for {}", span(plan.allowed()));
         return plan.spec.error(Code::SendBufferFull).with_detail(detail);
     }
-    ran_out(plan.hub, plan.spec, left, plan.meta.allowed())
+    ran_out(plan.hub, plan.spec, left, plan.allowed())
 }
 
 /// Makes the error of a call whose deadline has come, or whose node has stopped; `left` says whether

@@ -139,6 +139,11 @@ impl fmt::Debug for Deadlines {
 pub(super) struct Wait(Option<(usize, TimerKey)>);
 
 impl Wait {
+    /// Returns whether it is on a wheel.
+    pub(super) fn has_begun(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Becomes ready at the time, always the same one.
     pub(super) fn poll(&mut self, deadlines: &Deadlines, at: Time, cx: &Context<'_>) -> Poll<()> {
         let index = self.0.map_or_else(shard, |(index, _)| index);

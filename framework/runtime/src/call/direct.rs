@@ -99,7 +99,7 @@ impl Way<'_> {
 /// The call is borrowed: it is large, and most of it is not needed once its frame is in the lane.
 pub(super) fn begin<M: Method>(call: &Call<M>, meta: &Meta, cx: &Context<'_>) -> Option<Direct<M>> {
     let way = way::<M>(call, meta)?;
-    let due = outgoing::due(way.hub, meta);
+    let due = outgoing::due(way.hub, M::spec(), meta);
     let opened = way.session.pending.open(meta.queued_at, due, cx.waker());
     let mut place = Place {
         session: &way.session,

@@ -9,6 +9,7 @@ use std::{fmt, hash::Hash, sync::Arc, time::Duration};
 use callboard_protocol::{
     code::{CallError, Code, HandlerError},
     id::{InterfaceId, MethodId},
+    time::Time,
     wire::{Shape as WireShape, ShapeError, ShapeInfo, Wire, shape_of},
 };
 
@@ -25,6 +26,7 @@ use super::{
     kind::{Addressing, Kind},
     reference::Ref,
     stream::Streaming,
+    term::Term,
 };
 
 /// A key of a keyed actor: any value that can be compared, hashed, printed and sent.
@@ -168,6 +170,12 @@ pub trait Shape: super::sealed::Sealed + Send + 'static {
     /// Keeps the streamed argument of the call alive for as long as the answer needs it.
     #[doc(hidden)]
     fn keep_alive<T: Wire>(answer: Self::Answer<T>, alive: Alive) -> Self::Answer<T>;
+    /// Ends the answer with the call's deadline, if it is one that lasts.
+    #[doc(hidden)]
+    fn until<T: Send>(
+        answer: Self::Answer<T>,
+        term: impl FnOnce() -> Option<Term>,
+    ) -> Self::Answer<T>;
     /// Makes the answer from what came over the wire.
     #[doc(hidden)]
     fn receive<T: Wire>(answer: WireAnswer<'_>) -> Result<Self::Answer<T>, CallError>;
@@ -203,6 +211,10 @@ impl Shape for Unary {
         answer
     }
 
+    fn until<T: Send>(answer: T, _: impl FnOnce() -> Option<Term>) -> T {
+        answer
+    }
+
     fn receive<T: Wire>(answer: WireAnswer<'_>) -> Result<T, CallError> {
         codec::decode_reply(answer.body, answer.hub, answer.method)
     }
@@ -213,6 +225,10 @@ impl Shape for Streamed {
 
     fn keep_alive<T: Wire>(answer: Streaming<T>, alive: Alive) -> Streaming<T> {
         answer.keep_alive(alive)
+    }
+
+    fn until<T: Send>(answer: Streaming<T>, term: impl FnOnce() -> Option<Term>) -> Streaming<T> {
+        answer.until(term())
     }
 
     fn receive<T: Wire>(answer: WireAnswer<'_>) -> Result<Streaming<T>, CallError> {
@@ -271,7 +287,7 @@ pub struct Options {
     pub once: bool,
     /// A dropped call ends the activation in the middle of a `&mut self` turn.
     pub abort: bool,
-    /// The deadline of a call that sets none, in milliseconds.
+    /// The deadline of a call that sets none, in milliseconds; `u64::MAX` for no deadline.
     pub timeout_ms: Option<u64>,
     /// Replies with a stream.
     pub streams_reply: bool,
@@ -305,6 +321,15 @@ impl MethodSpec {
         self.options
             .timeout_ms
             .map_or(TIMEOUT_DEFAULT, Duration::from_millis)
+    }
+
+    /// Returns by when the reply of a call that began at a time has to be there, or to have begun if
+    /// it is a stream: a stream may be without a deadline, but nobody waits for it without one.
+    pub(super) fn answers_by(&self, deadline: Time, began: Time) -> Time {
+        match self.options.streams_reply && deadline == Time::MAX {
+            true => began + TIMEOUT_DEFAULT,
+            false => deadline,
+        }
     }
 
     /// Makes the error of this method with the given code.

@@ -35,6 +35,7 @@ use super::{
     reference::{Address, Ref},
     route::{CellIn, CellOf, Place, roomy},
     stream::Inbound,
+    term::Term,
 };
 
 /// What became of a call that was looked at here.
@@ -87,7 +88,10 @@ fn near<'a, M: Method>(
         }
         Address::Service => {
             let (hub, face) = (target.hub(M::spec())?, target.face(M::spec())?);
-            let left = wants_reply.then(|| meta.deadline.saturating_since(meta.queued_at));
+            let left = wants_reply.then(|| {
+                let by = M::spec().answers_by(meta.deadline, meta.queued_at);
+                by.saturating_since(meta.queued_at)
+            });
             let cell = roomy::<M::Interface>(hub, &face, left, meta.queued_at);
             if cell.is_some() {
                 hub.count_call(meta.queued_at);
@@ -107,7 +111,9 @@ pub(super) fn begin<M: Method>(call: Call<M>, meta: Meta) -> Result<Begun<M>, Ca
     let (hub, spec) = (call.target.hub(M::spec())?, M::spec());
     let method = face.method(M::INDEX)?;
     method.metrics.began();
-    let (deadline, queued_at) = (meta.deadline, meta.queued_at);
+    let queued_at = meta.queued_at;
+    let deadline = spec.answers_by(meta.deadline, queued_at);
+    let ends_by = meta.deadline;
     let left = Some(deadline.saturating_since(queued_at));
     let begins_by = cell.begins_by(deadline, left, queued_at);
     let (port, reply) = Port::<M>::local(spec);
@@ -136,6 +142,7 @@ pub(super) fn begin<M: Method>(call: Call<M>, meta: Meta) -> Result<Begun<M>, Ca
         reply,
         key: Some(key),
         deadline,
+        ends_by,
         queued_at,
         wait: Wait::default(),
     }))
@@ -180,7 +187,10 @@ pub(super) struct Waiting<M: Method> {
     reply: oneshot::Receiver<Replied<Answer<M>>>,
     /// Nothing once the call has ended.
     key: Option<MessageKey>,
+    /// When the reply has to be there, or to have begun.
     deadline: Time,
+    /// When a streamed reply has to have ended.
+    ends_by: Time,
     queued_at: Time,
     wait: Wait,
 }
@@ -227,7 +237,8 @@ impl<M: Method> Waiting<M> {
             let took = at.saturating_since(self.queued_at);
             method.metrics.ended(code, took);
         }
-        result
+        let term = || Some(Term::new(hub, M::spec(), self.ends_by)?.since(self.queued_at));
+        result.map(|answer| M::Shape::until(answer, term))
     }
 
     /// Takes the message out of the mailbox; returns whether it was there.

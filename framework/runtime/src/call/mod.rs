@@ -61,6 +61,7 @@ mod session;
 mod settle;
 mod stream;
 mod streams;
+mod term;
 mod turnstile;
 mod watch;
 

@@ -99,9 +99,9 @@ pub(super) fn lane(
 }
 
 /// Returns when the call is too late.
-pub(super) fn due(hub: &Hub, meta: &Meta) -> Time {
+pub(super) fn due(hub: &Hub, spec: &MethodSpec, meta: &Meta) -> Time {
     match hub.env().plant.strikes(Bug::ForgottenDeadline) {
         true => Time::MAX,
-        false => meta.deadline,
+        false => spec.answers_by(meta.deadline, meta.queued_at),
     }
 }

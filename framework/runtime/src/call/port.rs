@@ -366,16 +366,17 @@ impl<T: Wire> Port<Streaming<T>> {
         }
         let spec = self.spec;
         let at = self.ended(None);
+        let term = scope::term(spec);
         match self.take() {
             Sink::Local(caller) => {
-                let (streaming, pump) = stream::local_pair(items, spec);
+                let (streaming, pump) = stream::local_pair(items, spec, term);
                 let (result, back) = (Ok(streaming), None);
                 if caller.send(Replied { result, at, back }).is_ok() {
                     scope::spawn("stream-pump", pump);
                 }
             }
             Sink::Remote(arrival) => {
-                scope::spawn("stream-pump", arrival.reply_stream(items, spec));
+                scope::spawn("stream-pump", arrival.reply_stream(items, spec, term));
             }
             Sink::Answered | Sink::Discard | Sink::Sent(_) => {}
         }

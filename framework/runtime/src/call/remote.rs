@@ -146,7 +146,7 @@ async fn body_of(
                 ticket,
                 other,
                 of_service,
-                plan.meta.allowed(),
+                plan.allowed(),
             );
             (Box::pin(settled).await, plan.hub.now())
         }
@@ -160,7 +160,7 @@ async fn open<'a>(
     target: &Target<'_>,
     started: Time,
 ) -> Result<Open<'a>, CallError> {
-    let due = outgoing::due(plan.hub, &plan.meta);
+    let due = outgoing::due(plan.hub, plan.spec, &plan.meta);
     let opened = poll_fn(|cx| Poll::Ready(session.pending.open(started, due, cx.waker()))).await;
     Ok(Open {
         session,
@@ -502,7 +502,7 @@ async fn feed<M: Method>(
     let spec = plan.spec;
     let wants_reply = plan.wants_reply;
     plan.hub.tasks().spawn("stream-items", async move {
-        let pump = pump(items, sink, spec);
+        let pump = pump(items, sink, spec, None);
         tokio::select! {
             biased;
             _ = broken, if wants_reply => {}

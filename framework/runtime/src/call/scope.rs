@@ -25,7 +25,7 @@ use tracing::Span;
 
 use crate::{actor::Life, cluster::Fence, env::Bug};
 
-use super::{face::Face, hub::Hub, interface::MethodSpec, meta::Meta};
+use super::{face::Face, hub::Hub, interface::MethodSpec, meta::Meta, term::Term};
 
 /// The actors whose turns wait for a call, the outermost first.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -287,6 +287,14 @@ pub(super) fn check_length(chain: &Chain, spec: &MethodSpec) -> Result<(), CallE
 #[inline]
 pub(super) fn with_current<T>(look: impl FnOnce(Option<&Turn>) -> T) -> T {
     TURN.with_borrow(|turn| look(turn.as_deref()))
+}
+
+/// Returns the term of the stream that the current turn answers with; nothing without a deadline.
+pub(super) fn term(spec: &'static MethodSpec) -> Option<Term> {
+    with_current(|turn| {
+        let turn = turn?;
+        Term::new(&turn.hub, spec, turn.now.deadline)
+    })
 }
 
 /// Counts the end of the current turn; returns when that is, the beginning of time outside a turn.

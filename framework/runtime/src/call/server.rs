@@ -475,7 +475,10 @@ fn meta(session: &Session, call: &CallFrame<'_>, now: Time) -> Meta {
         actor: ActorId(call.sender),
     });
     let caller = Caller::remote(peer, actor);
-    let deadline = now + call.deadline_left.min(DEADLINE_MAX);
+    let deadline = match call.deadline_left {
+        left if left > DEADLINE_MAX => Time::MAX,
+        left => now + left,
+    };
     let chain = Chain::received(call.root, &call.chain);
     Meta::new(caller, deadline, now, chain).marked(call.trace, call.request)
 }
@@ -531,5 +534,5 @@ pub(super) fn node_error(hub: &Hub, code: Code) -> CallError {
     CallError::new(code, format!("node {}", hub.me().name))
 }
 
-/// A peer's deadline is taken as it is up to this; the sum must stay far from the end of time.
+/// A call that its peer gives more than this has no deadline.
 const DEADLINE_MAX: std::time::Duration = std::time::Duration::from_secs(365 * 24 * 3600);

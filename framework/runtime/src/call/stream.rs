@@ -7,11 +7,12 @@
 
 use std::{
     fmt,
-    future::Future,
+    future::{Future, pending},
     panic::AssertUnwindSafe,
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use callboard_protocol::{
@@ -35,6 +36,7 @@ use super::{
     inflow::Inflow,
     interface::MethodSpec,
     port::panic_text,
+    term::Term,
 };
 
 type Items<T> = Pin<Box<dyn Stream<Item = Result<T, CallError>> + Send>>;
@@ -52,7 +54,8 @@ pub struct Inbound<T>(Items<T>);
 /// The streamed reply of a call: the items its handler yields.
 ///
 /// Yields `Ok(item)` for each item in the order produced, then ends. A handler that panics gives
-/// one last `Err(Panicked)`; an actor that stops or a peer that is lost, `Err(StreamBroken)`.
+/// one last `Err(Panicked)`; an actor that stops or a peer that is lost, `Err(StreamBroken)`; the
+/// deadline of the call, `Err(DeadlineExceeded)`, also when items are there that were not read.
 ///
 /// # Cancel safety
 /// Dropping it drops the handler's stream. `next()` may be dropped and called again without losing
@@ -61,6 +64,8 @@ pub struct Streaming<T> {
     items: Items<T>,
     /// Held for the streamed argument of the same call: that one breaks when this is dropped.
     alive: Option<oneshot::Sender<()>>,
+    /// Nothing once it has ended, or if its call has no deadline.
+    term: Option<Term>,
 }
 
 /// What travels in a stream.
@@ -145,11 +150,22 @@ impl<T: Wire> Streaming<T> {
     pub(crate) fn remote(frames: Inflow, hub: Arc<Hub>, method: &FaceMethod) -> Self {
         let shape = method.shapes.reply;
         let items = remote_items(async move { Some(frames) }, shape, hub, method.spec);
-        Self { items, alive: None }
+        Self {
+            items,
+            alive: None,
+            term: None,
+        }
     }
 
     pub(crate) fn keep_alive(mut self, alive: Option<oneshot::Sender<()>>) -> Self {
         self.alive = alive;
+        self
+    }
+}
+
+impl<T> Streaming<T> {
+    pub(super) fn until(mut self, term: Option<Term>) -> Self {
+        self.term = term;
         self
     }
 }
@@ -166,7 +182,19 @@ impl<T> Stream for Streaming<T> {
     type Item = Result<T, CallError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.items.as_mut().poll_next(cx)
+        let this = &mut *self;
+        // BEFORE the items, some of which may be there for as long as somebody writes.
+        if let Some(Poll::Ready(error)) = this.term.as_mut().map(|term| term.poll(cx)) {
+            // The call is over on both sides, whatever becomes of this value.
+            (this.term, this.alive) = (None, None);
+            this.items = Box::pin(stream::poll_fn(|_| Poll::Ready(None)));
+            return Poll::Ready(Some(Err(error)));
+        }
+        let item = ready!(this.items.as_mut().poll_next(cx));
+        if !matches!(item, Some(Ok(_))) {
+            this.term = None;
+        }
+        Poll::Ready(item)
     }
 }
 
@@ -189,6 +217,7 @@ impl<T> fmt::Debug for Streaming<T> {
 pub(crate) fn local_pair<T, S>(
     items: S,
     spec: &'static MethodSpec,
+    term: Option<Term>,
 ) -> (Streaming<T>, impl Future<Output = ()> + Send + 'static)
 where
     T: Send + 'static,
@@ -205,39 +234,86 @@ where
         Streaming {
             items: until_end(pieces, spec),
             alive: None,
+            term: None,
         },
-        pump(items, LocalSink(sender), spec),
+        pump(items, LocalSink(sender), spec, term),
     )
 }
 
-/// Moves the items of `items` to `sink` until either side ends.
-pub(crate) async fn pump<T, S, K>(items: S, mut sink: K, spec: &'static MethodSpec)
-where
+/// Moves the items of `items` to `sink` until either side ends, or the call's term does.
+pub(crate) async fn pump<T, S, K>(
+    items: S,
+    mut sink: K,
+    spec: &'static MethodSpec,
+    term: Option<Term>,
+) where
     T: Send,
     S: Stream<Item = T> + Send,
     K: PieceSink<T>,
 {
-    let mut items = pin!(items);
-    loop {
-        let next = {
-            let next = pin!(AssertUnwindSafe(items.next()).catch_unwind());
-            match select(next, pin!(sink.gone())).await {
-                Either::Left((next, _)) => next,
-                Either::Right(_) => return,
+    let mut items = pin!(Some(items));
+    let mut over = pin!(async {
+        match &term {
+            Some(term) => term.over().await,
+            None => pending().await,
+        }
+    });
+    while let Some(flowing) = items.as_mut().as_pin_mut() {
+        let (piece, last) = match next_piece(flowing, &mut sink, spec, over.as_mut()).await {
+            Next::Piece(piece) => (piece, false),
+            Next::Last(piece) => (piece, true),
+            Next::Gone => return,
+            Next::Over(error) => {
+                items.set(None);
+                let told = sink.put(Piece::Failed(error));
+                let _ = tokio::time::timeout(LAST_WORD_MAX, told).await;
+                return;
             }
         };
-        let piece = match next {
-            Ok(Some(item)) => Piece::Item(item),
-            Ok(None) => Piece::End,
+        match select(over.as_mut(), pin!(sink.put(piece))).await {
+            Either::Right((true, _)) if !last => {}
+            Either::Right(_) => return,
+            Either::Left((_, put)) => {
+                // The reader is slow, and finds by itself that the call is over. A stream that is cut
+                // before would look broken to it.
+                items.set(None);
+                let _ = tokio::time::timeout(LAST_WORD_MAX, put).await;
+                return;
+            }
+        }
+    }
+}
+
+/// What a pump does next.
+enum Next<T> {
+    Piece(Piece<T>),
+    Last(Piece<T>),
+    /// The reader is gone.
+    Gone,
+    /// The call's deadline has come.
+    Over(CallError),
+}
+
+async fn next_piece<T: Send, S: Stream<Item = T> + Send>(
+    mut items: Pin<&mut S>,
+    sink: &mut impl PieceSink<T>,
+    spec: &'static MethodSpec,
+    over: Pin<&mut impl Future<Output = CallError>>,
+) -> Next<T> {
+    let next = pin!(AssertUnwindSafe(items.next()).catch_unwind());
+    match select(over, select(next, pin!(sink.gone()))).await {
+        Either::Left((error, _)) => Next::Over(error),
+        Either::Right((Either::Right(_), _)) => Next::Gone,
+        Either::Right((Either::Left((next, _)), _)) => match next {
+            Ok(Some(item)) => Next::Piece(Piece::Item(item)),
+            Ok(None) => Next::Last(Piece::End),
             Err(panic) => {
                 let detail = panic_text(&*panic);
-                Piece::Failed(spec.error(Code::Panicked).with_detail(detail))
+                Next::Last(Piece::Failed(
+                    spec.error(Code::Panicked).with_detail(detail),
+                ))
             }
-        };
-        let last = !matches!(piece, Piece::Item(_));
-        if !sink.put(piece).await || last {
-            return;
-        }
+        },
     }
 }
 
@@ -388,6 +464,9 @@ where
         std::future::ready(next)
     })
 }
+
+/// How long a host tries to tell the reader that the call is over, after it has dropped the stream.
+const LAST_WORD_MAX: Duration = Duration::from_secs(1);
 
 /// Items of a local stream that wait for their reader.
 const LOCAL_ITEMS_MAX: usize = 16;

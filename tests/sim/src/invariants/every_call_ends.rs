@@ -1,7 +1,8 @@
-//! Every call ends by its deadline, with a reply or an error.
+//! Every call ends by its deadline, with a reply or an error. A streamed reply ends with its last
+//! item, so its call's deadline holds for all of it.
 //!
 //! A machine that is paused cannot end anything; its calls have to end when it goes on. A machine
-//! that crashed takes its calls with it. A stream has no deadline once it has begun.
+//! that crashed takes its calls with it.
 
 use super::{Broken, Invariant};
 use crate::ledger::{Entry, Event, MachineNumber, Token};
@@ -69,9 +70,7 @@ impl Invariant for EveryCallEnds {
                 );
                 self.due.insert((due, token));
             }
-            Event::Opened { token } | Event::Ended { token, .. } | Event::Dropped { token } => {
-                self.close(token);
-            }
+            Event::Ended { token, .. } | Event::Dropped { token } => self.close(token),
             Event::Crashed { machine } => self.close_all_of(machine),
             Event::Paused { machine, until } => {
                 let latest = self.paused_until.entry(machine).or_default();

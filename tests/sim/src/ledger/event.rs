@@ -19,8 +19,6 @@ pub(crate) enum Event {
         is_idempotent: bool,
         work: Work,
     },
-    /// The streamed reply of a call has begun; the call ends with its stream.
-    Opened { token: Token },
     /// A call has ended: its reply is there, its stream has ended, or it has failed.
     Ended { token: Token, outcome: Outcome },
     /// The workload dropped the future of a call before it was ready.

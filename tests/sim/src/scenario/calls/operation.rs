@@ -287,7 +287,6 @@ impl Caller {
         wanted: u64,
     ) -> Result<Token, CallError> {
         let ledger = &self.board.ledger;
-        ledger.record(Event::Opened { token });
         let mut items = std::pin::pin!(items);
         let mut count = 0;
         while let Some(item) = items.next().await {
