@@ -6,11 +6,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use callboard::Profile;
+use callboard::env::Bug;
 use callboard_examples::expression::Expression;
 use callboard_examples::report::{Format, Summary};
 use callboard_examples::script::Script;
 use callboard_examples::span;
 use clap::{Parser, Subcommand};
+
+use crate::planted;
 
 /// The run failed: see `--help`.
 pub(crate) const EXIT_RUN: u8 = 1;
@@ -19,9 +23,10 @@ pub(crate) const EXIT_USAGE: u8 = 2;
 
 /// Starts a Callboard cluster on this machine, loads it, breaks it, and says what happened.
 ///
-/// N node processes on free loopback ports host a Greeter; one of them holds a Room, a spawned actor
-/// whose ref travels in messages. A client calls the Greeter at a steady rate while the script kills,
-/// pauses and restarts nodes. Every link is QUIC with mutual TLS, from an authority made for this run
+/// N node processes on free loopback ports form a cluster and host a Greeter; one of them holds a Room,
+/// a spawned actor whose ref travels in messages; and many Carts, keyed actors, live where the cluster
+/// puts them. A client calls the Greeter and the Carts at a steady rate while the script kills, pauses,
+/// cuts off and restarts nodes. Every link is QUIC with mutual TLS, from an authority made for this run
 /// alone. Ctrl-C ends it at any time; no process and no file stays behind.
 #[derive(Debug, Parser)]
 #[command(name = "cluster", after_long_help = after_help(), args_conflicts_with_subcommands = true)]
@@ -40,8 +45,8 @@ pub(crate) struct DriverArgs {
     /// How long to make calls, such as 20s, 500ms or 1.5m
     #[arg(long = "for", value_name = "TIME", default_value = "20s", value_parser = run_span)]
     run: Duration,
-    /// Calls to the Greeter a second, whether or not earlier ones were answered; a twentieth of it
-    /// goes to the Room as well
+    /// Calls to the Greeter a second, whether or not earlier ones were answered; a quarter of it
+    /// goes to the carts as well, and a twentieth to the Room
     #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u64).range(1..=200_000))]
     rate: u64,
     /// Calls that may wait for an answer at the same time; over it due calls are left out and counted
@@ -54,6 +59,15 @@ pub(crate) struct DriverArgs {
     /// One JSON object a line instead of text; the last one is {"event":"summary", ...}
     #[arg(long)]
     json: bool,
+    /// How many carts there are; alice's is called every tenth time, the others in turn
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    shoppers: u32,
+    /// The times that leases and elections go by
+    #[arg(long, value_enum, default_value_t = Times::Lan)]
+    profile: Times,
+    /// Plants a bug in the framework: the run has to fail
+    #[arg(long, hide = true, value_parser = planted::named)]
+    plant: Option<Bug>,
     /// A condition over the summary's fields that has to hold at the end
     #[arg(long, value_name = "CONDITION")]
     assert: Option<String>,
@@ -78,12 +92,70 @@ pub(crate) struct NodeArgs {
     /// The run's directory: certificates, removed by the node if the driver is gone.
     #[arg(long)]
     pub(crate) directory: PathBuf,
+    /// Which start of this node it is: each has a trace of its own.
+    #[arg(long)]
+    pub(crate) life: u32,
+    /// How many nodes form the cluster, for those that do.
+    #[arg(long)]
+    pub(crate) founders: Option<u32>,
+    #[arg(long, value_enum)]
+    pub(crate) profile: Times,
+    #[arg(long, value_parser = planted::named)]
+    pub(crate) plant: Option<Bug>,
+}
+
+impl NodeArgs {
+    /// Where the node keeps what outlives it.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.directory.join(format!("{}.data", self.name))
+    }
+
+    /// Where it writes the turns of its carts.
+    pub(crate) fn trace(&self) -> PathBuf {
+        let file = format!("{}.{}.{TRACE}", self.name, self.life);
+        self.directory.join(file)
+    }
+}
+
+/// How the names of traces end.
+pub(crate) const TRACE: &str = "turns";
+
+/// A profile, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Times {
+    /// Renews every 500 ms, a lease of 3 s: every key of a killed node answers within 3.5 s
+    Lan,
+    /// Renews every 150 ms, a lease of 1 s: within 1.5 s
+    Fast,
+}
+
+impl Times {
+    pub(crate) const fn times(self) -> Profile {
+        match self {
+            Self::Lan => Profile::lan(),
+            Self::Fast => Profile::fast(),
+        }
+    }
+
+    /// As it is typed.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Lan => "lan",
+            Self::Fast => "fast",
+        }
+    }
 }
 
 /// A command line that makes sense.
 #[derive(Debug)]
 pub(crate) struct Plan {
+    /// Those that are started first.
     pub(crate) nodes: Vec<String>,
+    /// Those that the script adds.
+    pub(crate) added: Vec<String>,
+    pub(crate) shoppers: usize,
+    pub(crate) profile: Times,
+    pub(crate) plant: Option<Bug>,
     pub(crate) run: Duration,
     pub(crate) rate: u64,
     pub(crate) in_flight_max: u64,
@@ -106,13 +178,19 @@ impl DriverArgs {
             Some(text) => Script::parse(text, &nodes, self.run)?,
             None => Script::shown_by_default(&nodes, self.run),
         };
+        let added = script.added(&nodes);
+        let all = [&nodes[..], &added].concat();
         let assert = self
             .assert
             .as_deref()
-            .map(|text| condition(text, &nodes))
+            .map(|text| condition(text, &all))
             .transpose()?;
         Ok(Plan {
             nodes,
+            added,
+            shoppers: self.shoppers as usize,
+            profile: self.profile,
+            plant: self.plant,
             run: self.run,
             rate: self.rate,
             in_flight_max: self.in_flight,
@@ -160,7 +238,7 @@ reported and fails the run.
 
 Assert:
 {assert}
-The fields (answered_n1 and so on, one for each node):
+The fields (answered_n1 and so on, one for each node, those that the script adds included):
 {fields}
 
 Counting:
@@ -172,7 +250,25 @@ Every call that is begun is in exactly one of three counts: calls_issued == call
   calls_failed   every other error; the summary's `errors` counts them by code
 The Greeter's method is idempotent, so the client runs a call again when its node is lost: that
 counts in calls_retried and not as a failure. The Room lives on one node and dies with it; calls to
-it are counted apart, in actor_calls_*. Latency runs from when a call was due to its answer.
+it are counted apart, in actor_calls_*. Those to the Carts, which are keyed and idempotent too, are
+counted apart in keyed_calls_*: one that waits for a new owner of its slot within its deadline of 8 s has
+not failed. Latency runs from when a call was due to its answer.
+
+Traces:
+Each node process writes down every turn of a Cart: key, slot, epoch, node, start, end. The driver puts
+them together when the run is over; nobody is asked what he believes of himself.
+  overlapping_turns    turns that began before another one of the same Cart had ended, on any node
+  overlaps_of_paused   those of them that were under way when their process was paused, counted here
+                       alone: a process that stands still cannot end a turn
+  epoch_regressions    turns that began after one under a newer epoch of the same slot
+  moved_slots          a slot in use went to another node from one that ran, or that was drained
+  recovered_slots      a slot in use was taken over from a node that was killed, paused or cut off
+  outage_ms            from SIGKILL until each Cart of the killed node answered: p50, p99, max; all of
+                       them are called at once when it is killed
+  keys_unanswered      at the end each Cart that was used is called once more; those that do not answer
+                       in the time that the profile promises
+  failed_during_drain  calls to the Greeter and the Carts that ended in an error or a refusal from when
+                       a node was told to drain until its process had ended
 
 Exit codes:
   0    the run was completed, every step was carried out, the assertion holds

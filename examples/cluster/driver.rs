@@ -1,28 +1,30 @@
-//! The driver role: starts the nodes, calls, breaks, waits, cleans up, sums up.
+//! The driver role: starts the nodes (`starting.rs`), calls, breaks (`steps.rs`), waits, cleans up and
+//! sums up (`ending.rs`).
 //!
 //! Everything that happens (a node's word, its end, a signal, the room's watch) comes through one
 //! channel and is handled in one place, [`Driver::handle`]; the phases only wait for what they need.
 //! Whatever ends the run, the way out is the same: [`Driver::finish`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use callboard::net::{Authority, PeerKind};
-use callboard::prelude::*;
+use callboard::net::Authority;
+use callboard_examples::faults::Faults;
 use callboard_examples::members::Views;
-use callboard_examples::report::{Asserted, Event, Reporter, Summary};
+use callboard_examples::report::{Event, Reporter, Summary};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::args::{EXIT_RUN, Plan};
 use crate::complain;
 use crate::credentials;
 use crate::lifeline::DIRECTORY_PREFIX;
-use crate::load::{DEADLINE, Load, Pace, Unended};
-use crate::process::{Exit, Order, Process, Start};
+use crate::load::Load;
+use crate::process::{Exit, Process};
 use crate::signals;
 use crate::words::Word;
 
@@ -73,6 +75,18 @@ pub(crate) struct Member {
     pub(crate) answered_before: Option<u64>,
     /// Whether it is to be started again as soon as it has ended.
     pub(crate) start_again: bool,
+    /// How often it was started.
+    pub(crate) life: u32,
+    /// Whether it has been a member of the cluster in this life.
+    pub(crate) has_joined: bool,
+    /// How many nodes vote in the control group, as it has seen last.
+    pub(crate) voters: u32,
+    /// Whether it says that it leads the control group.
+    pub(crate) leads: bool,
+    /// Whether it is cut off from the other nodes.
+    pub(crate) is_split: bool,
+    /// Set while it drains: the calls that had not been answered well before.
+    pub(crate) not_ok_before: Option<u64>,
 }
 
 /// What a node process is doing.
@@ -98,15 +112,23 @@ pub(crate) struct Driver {
     pub(crate) views: Views,
     pub(crate) load: Option<Load>,
     pub(crate) summary: Summary,
-    directory: TempDir,
-    authority: Authority,
+    /// What was done to the nodes, by the clock of the turns.
+    pub(crate) faults: Faults,
+    /// To whom the step of that number was done.
+    pub(crate) done_to: BTreeMap<usize, Vec<usize>>,
+    /// Who was killed by the last step that killed.
+    pub(crate) last_killed: Vec<usize>,
+    /// While carts of killed nodes are waited for: how many, and since when.
+    pub(crate) outage: Option<(usize, Instant)>,
+    pub(crate) directory: TempDir,
+    pub(crate) authority: Authority,
     report: Reporter,
     inbox: mpsc::Receiver<Happening>,
     /// For those that tell.
-    tell: mpsc::Sender<Happening>,
+    pub(crate) tell: mpsc::Sender<Happening>,
     started: Instant,
     /// When the first call was made.
-    began: Option<Instant>,
+    pub(crate) began: Option<Instant>,
 }
 
 /// Runs the whole thing and returns the exit code that `--help` promises.
@@ -130,23 +152,23 @@ impl Driver {
         tell: mpsc::Sender<Happening>,
         inbox: mpsc::Receiver<Happening>,
     ) -> Result<Self, String> {
-        let (directory, authority) = credentials::make(DIRECTORY_PREFIX, &plan.nodes)
+        let nodes = [&plan.nodes[..], &plan.added].concat();
+        let (directory, authority) = credentials::make(DIRECTORY_PREFIX, &nodes)
             .map_err(|error| format!("no authority for this run: {error}"))?;
         let now = Instant::now();
-        let member = |name: &String| Member {
-            name: name.clone(),
-            addr: None,
-            state: State::Down,
-            process: None,
-            since: now,
-            answered_before: None,
-            start_again: false,
-        };
         Ok(Self {
-            members: plan.nodes.iter().map(member).collect(),
+            members: plan
+                .nodes
+                .iter()
+                .map(|name| Member::new(name, now))
+                .collect(),
             views: Views::default(),
             load: None,
-            summary: Summary::of_nothing(&plan.nodes),
+            summary: Summary::of_nothing(&nodes),
+            faults: Faults::default(),
+            done_to: BTreeMap::new(),
+            last_killed: Vec::new(),
+            outage: None,
             directory,
             authority,
             report: Reporter::new(plan.format, io::stdout()),
@@ -169,57 +191,7 @@ impl Driver {
         self.start_nodes().await?;
         self.connect().await?;
         self.break_things().await?;
-        self.drain().await
-    }
-
-    /// Starts the first node, then the others with the first one as their only seed, and waits until
-    /// every node sees every other.
-    async fn start_nodes(&mut self) -> Result<(), Stop> {
-        let limit = Instant::now() + START_LIMIT;
-        self.start(0)?;
-        let first_up = |driver: &Self| driver.members.iter().take(1).all(Member::is_up);
-        self.wait(limit, "the first node did not come up", first_up)
-            .await?;
-        for index in 1..self.members.len() {
-            self.start(index)?;
-        }
-        let all = |driver: &Self| {
-            driver.members.iter().all(Member::is_up) && driver.views.have_agreed(&driver.running())
-        };
-        self.wait(limit, "the nodes did not find each other", all)
-            .await
-    }
-
-    async fn connect(&mut self) -> Result<(), Stop> {
-        let from = Instant::now();
-        let identity = "load"
-            .parse()
-            .map_err(|error| Stop::Failed(format!("the client has no name: {error}")))
-            .and_then(|name| {
-                let issued = self.authority.issue(name, PeerKind::Client);
-                issued.map_err(|error| Stop::Failed(error.to_string()))
-            })?;
-        let seeds: Vec<SocketAddr> = self
-            .members
-            .iter()
-            .filter_map(|member| member.addr)
-            .collect();
-        let client = Client::builder()
-            .seeds(seeds)
-            .identity(identity)
-            .connect()
-            .await
-            .map_err(|error| Stop::Failed(format!("the client cannot connect: {error}")))?;
-        self.say(&Event::Connected {
-            took_ms: from.elapsed().as_millis() as u64,
-        })?;
-        let pace = Pace {
-            rate: self.plan.rate,
-            in_flight_max: self.plan.in_flight_max,
-        };
-        self.began = Some(Instant::now());
-        self.load = Some(Load::start(client, pace, self.tell.clone()));
-        Ok(())
+        self.wind_down().await
     }
 
     /// Lets the load run for its time, carrying out the script and telling what each second was like.
@@ -241,126 +213,13 @@ impl Driver {
                 self.carry_out(&step)?;
             }
             self.look_who_answers()?;
+            self.look_at_carts()?;
             if now >= end {
                 return Ok(());
             }
             let step = self.plan.script.next_at().map_or(end, |at| began + at);
             let next = step.min(second).min(end).min(now + LOOK_EVERY);
             self.pump(next, |_| false).await?;
-        }
-    }
-
-    /// Begins no more calls and waits for those in flight. Each of them ends by its deadline.
-    async fn drain(&mut self) -> Result<(), Stop> {
-        let Some(load) = &self.load else {
-            return Ok(());
-        };
-        load.end();
-        let in_flight = load.in_flight();
-        if in_flight > 0 {
-            self.say(&Event::Draining { in_flight })?;
-        }
-        self.wait_ended(DEADLINE + HUNG_AFTER).await
-    }
-
-    async fn wait_ended(&mut self, limit: Duration) -> Result<(), Stop> {
-        let limit = Instant::now() + limit;
-        let ended = |driver: &Self| driver.load.as_ref().is_none_or(Load::has_ended);
-        while !ended(self) && Instant::now() < limit {
-            self.pump(Instant::now() + LOOK_EVERY, ended).await?;
-        }
-        Ok(())
-    }
-
-    /// The way out, whatever led to it: ends the load and the nodes, removes the directory, sums up.
-    async fn finish(mut self, end: Result<(), Stop>) -> ExitCode {
-        let mut code = 0;
-        let mut unended = Unended::Hung;
-        if let Err(Stop::Early { code: early }) = end {
-            code = early;
-            unended = Unended::CutOff;
-            if let Some(load) = &self.load {
-                load.end();
-                // Another signal only means that the rest is to be faster still.
-                let _ = self.wait_ended(CUT_OFF_AFTER).await;
-            }
-        }
-        for step in self.plan.script.clone().remaining() {
-            self.step_failed(step, "the run ended before it").ok();
-        }
-        self.fail_unfinished_restarts();
-        if let Some(load) = self.load.take() {
-            load.finish(unended, &mut self.summary).await;
-        }
-        self.stop_nodes().await;
-        // Says why if it cannot, for that is a promise: no file stays behind.
-        let path = self.directory.path().to_owned();
-        if let Err(error) = std::fs::remove_dir_all(&path) {
-            complain(
-                EXIT_RUN,
-                &format!("{} cannot be removed: {error}", path.display()),
-            );
-            code = code.max(EXIT_RUN);
-        }
-        self.sum_up();
-        let summary = std::mem::take(&mut self.summary);
-        let passed = summary.passed();
-        // Nobody may be reading any more; the exit code says the same.
-        let _ = self.say(&Event::Summary(Box::new(summary)));
-        match end {
-            Err(Stop::Failed(why)) => complain(EXIT_RUN, &why),
-            _ if code == 0 && !passed => ExitCode::from(EXIT_RUN),
-            _ => ExitCode::from(code),
-        }
-    }
-
-    async fn stop_nodes(&mut self) {
-        for (order, limit) in [(Order::Stop, STOP_LIMIT), (Order::Kill, STOP_LIMIT)] {
-            for member in &mut self.members {
-                member.start_again = false;
-                if let Some(process) = &member.process {
-                    // A paused process hears nothing.
-                    process.order(Order::Resume);
-                    process.order(order);
-                    member.state = State::Ending;
-                }
-            }
-            let limit = Instant::now() + limit;
-            let gone = |driver: &Self| driver.members.iter().all(|member| member.process.is_none());
-            while !gone(self) && Instant::now() < limit {
-                match self.pump(limit, gone).await {
-                    Ok(()) => {}
-                    // Output that nobody reads stops no clean-up; another signal hastens it.
-                    Err(Stop::Early { code: EXIT_PIPE }) => {}
-                    Err(_) => break,
-                }
-            }
-        }
-    }
-
-    fn sum_up(&mut self) {
-        let summary = &mut self.summary;
-        let ran = self
-            .began
-            .map_or(Duration::ZERO, |began| began.elapsed().min(self.plan.run));
-        summary.calls_per_s = (summary.calls_ok as f64 / ran.as_secs_f64().max(1e-3)) as u64;
-        summary.nodes = self.plan.nodes.len() as u64;
-        summary.rate = self.plan.rate;
-        summary.for_ms = ran.as_millis() as u64;
-        if let Some(expression) = &self.plan.assert {
-            let numbers = summary.clone();
-            let field = |name: &str| numbers.field(name);
-            let holds = expression.holds(field).unwrap_or(false);
-            let untrue = if holds {
-                Vec::new()
-            } else {
-                expression.untrue(field)
-            };
-            summary.assert = Some(Asserted {
-                expression: expression.to_string(),
-                holds,
-                untrue,
-            });
         }
     }
 
@@ -378,7 +237,7 @@ impl Driver {
     }
 
     /// Waits until `done`, handling what happens, and fails with `why` at `limit`.
-    async fn wait(
+    pub(crate) async fn wait(
         &mut self,
         limit: Instant,
         why: &str,
@@ -395,7 +254,11 @@ impl Driver {
     }
 
     /// Handles what happens until `limit` or until `done`.
-    async fn pump(&mut self, limit: Instant, done: impl Fn(&Self) -> bool) -> Result<(), Stop> {
+    pub(crate) async fn pump(
+        &mut self,
+        limit: Instant,
+        done: impl Fn(&Self) -> bool,
+    ) -> Result<(), Stop> {
         while !done(self) {
             // Cancel safe: `recv` loses nothing.
             match tokio::time::timeout_at(limit.into(), self.inbox.recv()).await {
@@ -405,6 +268,24 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// Handles what happens until something else is done, which is dropped if the run ends before.
+    pub(crate) async fn meanwhile<T: Send + 'static>(
+        &mut self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Stop> {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(work);
+        loop {
+            // Both branches are cancel safe. The driver holds a sender itself, so there is always one.
+            tokio::select! {
+                Some(done) = tasks.join_next() => {
+                    return done.map_err(|error| Stop::Failed(error.to_string()));
+                }
+                Some(happening) = self.inbox.recv() => self.handle(happening)?,
+            }
+        }
     }
 
     fn handle(&mut self, happening: Happening) -> Result<(), Stop> {
@@ -419,6 +300,25 @@ impl Driver {
             } => {
                 self.views.reported(&node, names);
                 self.look_who_agrees()
+            }
+            Happening::Word {
+                node,
+                word: Word::Stands { member, leads },
+            } => {
+                if let Some(it) = self.members.iter_mut().find(|it| it.name == node) {
+                    it.has_joined |= member;
+                    it.leads = leads;
+                }
+                Ok(())
+            }
+            Happening::Word {
+                node,
+                word: Word::Voters(voters),
+            } => {
+                if let Some(it) = self.members.iter_mut().find(|it| it.name == node) {
+                    it.voters = voters;
+                }
+                Ok(())
             }
             Happening::Said { node, line } => self.say(&Event::Said { node, line }),
             Happening::Exited { node, how } => self.is_gone(&node, how),
@@ -440,30 +340,6 @@ impl Driver {
         }
     }
 
-    /// Starts a node's process; at the address it had before, if any.
-    pub(crate) fn start(&mut self, index: usize) -> Result<(), Stop> {
-        let seeds: Vec<SocketAddr> = self
-            .members
-            .iter()
-            .filter(|member| member.is_up())
-            .filter_map(|member| member.addr)
-            .collect();
-        let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let member = &mut self.members[index];
-        let start = Start {
-            name: &member.name,
-            listen: member.addr.unwrap_or(anywhere),
-            seeds: &seeds,
-            directory: self.directory.path(),
-        };
-        let process = Process::start(&start, self.tell.clone())
-            .map_err(|error| Stop::Failed(format!("{} cannot be started: {error}", member.name)))?;
-        member.process = Some(process);
-        member.state = State::Starting;
-        member.since = Instant::now();
-        Ok(())
-    }
-
     pub(crate) fn say(&mut self, event: &Event) -> Result<(), Stop> {
         Ok(self
             .report
@@ -476,6 +352,13 @@ impl Driver {
         up.map(|member| member.name.clone()).collect()
     }
 
+    /// The node that says that it leads the control group. One that was deposed and has not heard of it
+    /// says so too, but not for long.
+    pub(crate) fn leader(&self) -> Option<&str> {
+        let leads = |member: &&Member| member.is_up() && member.leads;
+        self.members.iter().find(leads).map(|it| it.name.as_str())
+    }
+
     /// Time for what needs no wall clock.
     pub(crate) fn now(&self) -> Duration {
         self.started.elapsed()
@@ -483,22 +366,32 @@ impl Driver {
 }
 
 impl Member {
+    pub(crate) fn new(name: &str, now: Instant) -> Self {
+        Self {
+            name: name.to_owned(),
+            addr: None,
+            state: State::Down,
+            process: None,
+            since: now,
+            answered_before: None,
+            start_again: false,
+            life: 0,
+            has_joined: false,
+            voters: 0,
+            leads: false,
+            is_split: false,
+            not_ok_before: None,
+        }
+    }
+
     pub(crate) fn is_up(&self) -> bool {
         self.state == State::Up
     }
 }
 
-/// The first start of an executable may have to wait for a slow disk.
-const START_LIMIT: Duration = Duration::from_secs(20);
-/// A node that has not stopped in order by then is killed.
-const STOP_LIMIT: Duration = Duration::from_secs(5);
-/// A call that has not ended that long after its deadline never will.
-const HUNG_AFTER: Duration = Duration::from_secs(2);
-/// What calls in flight get when a signal ends the run.
-const CUT_OFF_AFTER: Duration = Duration::from_millis(500);
-/// How often it is looked whether a node answers again or all calls have ended.
+/// How often it is looked whether a node or a cart answers again.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Happenings that may wait to be handled; more of them make the tellers wait.
 const INBOX_MAX: usize = 1024;
 /// What a shell reports for a program that died of SIGPIPE.
-const EXIT_PIPE: u8 = 128 + 13;
+pub(crate) const EXIT_PIPE: u8 = 128 + 13;

@@ -1,4 +1,5 @@
-//! The load generator: a client that calls the Greeter at a steady rate and keeps a Room busy.
+//! The load generator: a client that calls the Greeter at a steady rate, keeps a Room busy, and lets
+//! the shoppers call their carts (`shoppers.rs`).
 //!
 //! The rate does not depend on the answers (an open loop): a slow cluster does not slow the
 //! generator down and so hide it. Latency runs from when a call was due. Every call that is begun is
@@ -17,6 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::driver::Happening;
 use crate::services::{Greeter, GreeterRef, Lobby, LobbyRef, Posted, RoomRef};
+use crate::shoppers::Shoppers;
 
 /// How long a call may take, retries included. Longer than the time in which a dead peer is noticed
 /// (3 s), so that a call to a killed node can still be made elsewhere.
@@ -27,6 +29,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
 pub(crate) struct Load {
     client: Client,
     counts: Arc<Counts>,
+    pub(crate) shoppers: Arc<Shoppers>,
     /// Turns true when no more calls are to be begun.
     ending: watch::Sender<bool>,
     tasks: JoinSet<()>,
@@ -60,7 +63,12 @@ struct Counts {
 
 impl Load {
     /// Begins to call.
-    pub(crate) fn start(client: Client, pace: Pace, inbox: mpsc::Sender<Happening>) -> Self {
+    pub(crate) fn start(
+        client: Client,
+        shoppers: Arc<Shoppers>,
+        pace: Pace,
+        inbox: mpsc::Sender<Happening>,
+    ) -> Self {
         let counts = Arc::new(Counts::default());
         let (ending, _) = watch::channel(false);
         let (room, _) = watch::channel(None);
@@ -84,9 +92,11 @@ impl Load {
             counts.clone(),
             ending.subscribe(),
         ));
+        tasks.spawn(shoppers.clone().shop(pace, ending.subscribe()));
         Self {
             client,
             counts,
+            shoppers,
             ending,
             tasks,
             retries_told: 0,
@@ -98,9 +108,26 @@ impl Load {
         self.ending.send_replace(true);
     }
 
-    /// Calls of both kinds that have not ended.
+    /// Calls of all kinds that have not ended.
     pub(crate) fn in_flight(&self) -> u64 {
-        locked(&self.counts.greeter).in_flight() + locked(&self.counts.room).in_flight()
+        let Counts { greeter, room, .. } = &*self.counts;
+        let tallies = [greeter, room, &self.shoppers.tally];
+        tallies.iter().map(|tally| locked(tally).in_flight()).sum()
+    }
+
+    /// Calls to the Greeter and the carts that have ended with an error or a refusal so far.
+    pub(crate) fn not_ok(&self) -> u64 {
+        let tallies = [&self.counts.greeter, &self.shoppers.tally];
+        let not_ok = |tally: &&Mutex<Tally>| {
+            let tally = locked(tally);
+            tally.total().failed + tally.total().refused
+        };
+        tallies.iter().map(not_ok).sum()
+    }
+
+    /// A node is killed at this moment. Returns how many carts it has had.
+    pub(crate) fn killed(&mut self, node: &str) -> usize {
+        self.shoppers.killed(node, &mut self.tasks, &self.ending)
     }
 
     /// Whether it has ended: nobody is about to begin a call, and none is in flight.
@@ -123,6 +150,7 @@ impl Load {
         let retries = retries(&self.client);
         let retried = retries - std::mem::replace(&mut self.retries_told, retries);
         let room = locked(&self.counts.room).take_recent();
+        let carts = locked(&self.shoppers.tally).take_recent();
         let mut greeter = locked(&self.counts.greeter);
         let recent = greeter.take_recent();
         let answered = nodes.iter().map(|(node, runs)| {
@@ -146,6 +174,8 @@ impl Load {
             p99_us: recent.quantile_us(0.99),
             actor_ok: room.ok,
             actor_failed: room.failed + room.refused,
+            keyed_ok: carts.ok,
+            keyed_failed: carts.failed + carts.refused,
             answered: Named(answered.collect()),
         }
     }
@@ -155,7 +185,9 @@ impl Load {
     pub(crate) async fn finish(mut self, unended: Unended, summary: &mut Summary) {
         self.end();
         self.tasks.shutdown().await;
-        let left = give_up(&self.counts.greeter, unended) + give_up(&self.counts.room, unended);
+        let Counts { greeter, room, .. } = &*self.counts;
+        let tallies = [greeter, room, &self.shoppers.tally];
+        let left = tallies.iter().map(|tally| give_up(tally, unended)).sum();
         summary.calls_hung = if unended == Unended::Hung { left } else { 0 };
         summary.calls_retried = retries(&self.client);
         summary.calls_skipped = *locked(&self.counts.skipped);
@@ -183,6 +215,7 @@ impl Load {
         summary.actor_p50_us = total.quantile_us(0.50);
         summary.actor_p99_us = total.quantile_us(0.99);
         summary.actor_errors = errors(&room);
+        self.shoppers.sum_up(summary);
     }
 }
 
@@ -281,7 +314,7 @@ async fn keep_a_room(
 // ANCHOR_END: room
 
 /// Counts a call as begun unless too many are in flight.
-fn begun(tally: &Mutex<Tally>, in_flight_max: u64) -> bool {
+pub(crate) fn begun(tally: &Mutex<Tally>, in_flight_max: u64) -> bool {
     let mut tally = locked(tally);
     let room = tally.in_flight() < in_flight_max;
     if room {
@@ -290,7 +323,7 @@ fn begun(tally: &Mutex<Tally>, in_flight_max: u64) -> bool {
     room
 }
 
-fn ending_of(answer: Result<String, CallError>, due: Instant) -> Ending {
+pub(crate) fn ending_of(answer: Result<String, CallError>, due: Instant) -> Ending {
     let us = due.elapsed().as_micros() as u64;
     match answer {
         Ok(by) => Ending::Ok { by, us },
@@ -322,7 +355,7 @@ fn flat(error: HandlerError<CallError>) -> CallError {
     }
 }
 
-fn errors(tally: &Tally) -> Named<u64> {
+pub(crate) fn errors(tally: &Tally) -> Named<u64> {
     Named(
         tally
             .errors()
@@ -358,7 +391,7 @@ fn retries(client: &Client) -> u64 {
     values.sum::<f64>() as u64
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Counts stay true whatever a task that held them did.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

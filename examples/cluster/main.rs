@@ -11,33 +11,43 @@
 //! sums up. Started by the driver it is a *node*.
 //!
 //! ```text
-//!  driver ── stdin: "stop", or EOF when the driver is gone ──>  node n1 ─┐
-//!    │    <─ stdout: ready, members ─────────────────────────           │ QUIC, mutual TLS
+//!  driver ── stdin: stop, drain, split; EOF when it is gone ──> node n1 ─┐
+//!    │    <─ stdout: ready, members, leads ──────────────────           │ QUIC, mutual TLS
 //!    ├─ load (a callboard client) ══════ QUIC, mutual TLS ══>  node n2 ─┤ between all of them
 //!    └─ script: SIGKILL, SIGSTOP, start again ─────────────>  node n3 ─┘
 //! ```
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | `services.rs` | the Greeter, the Lobby and the Room: all that is specific to this cluster |
+//! | `services.rs`, `cart.rs` | the Greeter, the Lobby, the Room and the Cart: all that is specific to this cluster |
 //! | `node.rs` | the node role |
-//! | `load.rs` | the load generator: calls at a steady rate, each counted once |
-//! | `driver.rs`, `steps.rs` | the driver role: its phases, and what the script does |
+//! | `turns.rs` | the trace that a node writes of the turns of its carts |
+//! | `split.rs` | a node's socket that loses packets when the script says so |
+//! | `load.rs`, `shoppers.rs` | the load generator: calls at a steady rate, each counted once |
+//! | `driver.rs`, `starting.rs`, `steps.rs`, `ending.rs` | the driver role: its phases, and what the script does |
+//! | `planted.rs` | bugs that a test plants, to show that the traces tell of them |
 //! | `process.rs` | one node process: its pipes, its signals, its end |
 //! | `lifeline.rs` | how a node notices that its driver is gone |
 //! | `credentials.rs` | the throw-away authority |
 //! | `args.rs`, `words.rs`, `signals.rs` | the command line; what a node tells the driver; Ctrl-C |
 
 mod args;
+mod cart;
 mod credentials;
 mod driver;
+mod ending;
 mod lifeline;
 mod load;
 mod node;
+mod planted;
 mod process;
 mod services;
+mod shoppers;
 mod signals;
+mod split;
+mod starting;
 mod steps;
+mod turns;
 #[cfg_attr(target_os = "linux", path = "wake_linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "wake_elsewhere.rs")]
 mod wake;

@@ -1,15 +1,20 @@
-//! The node role: hosts the services, tells the driver who is there, stops when told to.
+//! The node role: forms or joins the cluster, hosts the services and the carts, tells the driver who is
+//! there, stops when told to.
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use callboard::prelude::*;
+use tokio::sync::mpsc;
 
 use crate::args::{EXIT_RUN, NodeArgs};
+use crate::cart::Cart;
 use crate::services::{Greeter, Lobby};
-use crate::words::Word;
-use crate::{complain, credentials, lifeline};
+use crate::split::{self, Split};
+use crate::words::{Told, Word};
+use crate::{complain, credentials, lifeline, planted, turns};
 
 /// Runs a node until the driver says stop or is gone.
 pub(crate) async fn run(args: NodeArgs) -> ExitCode {
@@ -28,34 +33,87 @@ pub(crate) async fn run(args: NodeArgs) -> ExitCode {
 }
 
 async fn serve(args: NodeArgs) -> Result<(), Box<dyn std::error::Error>> {
-    let mut stopped = lifeline::hold(args.directory.clone())?;
-    let node = Node::builder()
+    let split = Arc::new(Split::default());
+    let mut told = lifeline::hold(args.directory.clone(), split.clone())?;
+    turns::write_to(&args.trace())?;
+    // ANCHOR: node
+    let mut builder = Node::builder()
         .name(&args.name)
         .listen(args.listen)
-        .seeds(args.seed)
+        .seeds(args.seed.iter().copied())
         .identity(credentials::load(&args.directory, &args.name)?)
+        // The same one when it is started again: its name, its log, the cluster it belongs to.
+        .data_dir(args.data())
+        .profile(args.profile.times())
         .host::<Greeter>()
         .host::<Lobby>()
-        .grace(GRACE)
-        .start()
-        .await?;
+        .host::<Cart>()
+        .grace(GRACE);
+    if let Some(founders) = args.founders {
+        builder = builder.bootstrap_expect(founders);
+    }
+    let mut env = split::env(split);
+    env.plant = planted::plant(args.plant);
+    let node = builder.env(env).start().await?;
+    // ANCHOR_END: node
     tell(&Word::Ready(node.local_addr()))?;
+    tokio::select! {
+        told = until_told(&node, &args.name, &mut told) => told?,
+        done = until_all_vote(&node, args.founders.unwrap_or_default()) => {
+            done?;
+            until_told(&node, &args.name, &mut told).await?;
+        }
+    }
+    node.stop().await;
+    Ok(())
+}
+
+/// Tells the driver what changes until it says that this node is to end.
+async fn until_told(
+    node: &Node,
+    name: &str,
+    told: &mut mpsc::Receiver<Told>,
+) -> std::io::Result<()> {
     let mut ticks = tokio::time::interval(LOOK_EVERY);
-    let mut told = Vec::new();
+    let mut names = Vec::new();
+    let mut stands = None;
     // Both branches are cancel safe. A closed channel cannot happen: the thread never returns.
     loop {
         tokio::select! {
-            _ = &mut stopped => break,
+            Some(Told::Stop | Told::Drain) = told.recv() => return Ok(()),
             _ = ticks.tick() => {
-                let names = members(&node, &args.name);
-                if names != told {
-                    tell(&Word::Members(names.clone()))?;
-                    told = names;
+                let now = members(node, name);
+                if now != names {
+                    tell(&Word::Members(now.clone()))?;
+                    names = now;
+                }
+                let now = Word::Stands {
+                    member: node.joined(Duration::ZERO).await.is_ok(),
+                    leads: node.leader() == Some(node.id()),
+                };
+                if stands.as_ref() != Some(&now) {
+                    tell(&now)?;
+                    stands = Some(now);
                 }
             }
         }
     }
-    node.stop().await;
+}
+
+/// Tells the driver how many nodes vote, until so many do: the leader seats one after the other.
+async fn until_all_vote(node: &Node, founders: u32) -> std::io::Result<()> {
+    let mut ticks = tokio::time::interval(COUNT_EVERY);
+    let mut counted = 0;
+    while counted < founders {
+        ticks.tick().await;
+        let metrics = node.metrics();
+        let voters = metrics.lines().find_map(|line| line.strip_prefix(VOTERS));
+        let now = voters.and_then(|voters| voters.trim().parse().ok());
+        if let Some(now) = now.filter(|now| *now != counted) {
+            counted = now;
+            tell(&Word::Voters(now))?;
+        }
+    }
     Ok(())
 }
 
@@ -80,6 +138,10 @@ fn tell(word: &Word) -> std::io::Result<()> {
 
 /// What is in flight when the node is told to stop gets this long. Less than the driver waits.
 const GRACE: Duration = Duration::from_secs(3);
+
+/// How often the voters are counted, and in which metric.
+const COUNT_EVERY: Duration = Duration::from_millis(100);
+const VOTERS: &str = "callboard_control_voters ";
 
 /// How often the list of members is compared with what was told.
 const LOOK_EVERY: Duration = Duration::from_millis(20);

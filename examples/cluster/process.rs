@@ -17,10 +17,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::driver::Happening;
-use crate::words::{STOP, Word};
+use crate::words::{Told, Word};
 
 /// What the driver can do to a node process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
     /// SIGKILL.
     Kill,
@@ -28,8 +28,8 @@ pub(crate) enum Order {
     Pause,
     /// SIGCONT.
     Resume,
-    /// Finish what is in flight and end.
-    Stop,
+    /// What its standard input says.
+    Tell(Told),
 }
 
 /// How to start a node process.
@@ -39,6 +39,13 @@ pub(crate) struct Start<'a> {
     pub(crate) listen: SocketAddr,
     pub(crate) seeds: &'a [SocketAddr],
     pub(crate) directory: &'a Path,
+    /// Which start of this node it is, from 1.
+    pub(crate) life: u32,
+    /// How many nodes form the cluster, if this is one of them.
+    pub(crate) founders: Option<u32>,
+    pub(crate) profile: &'a str,
+    /// The name of a bug that is planted in it.
+    pub(crate) plant: Option<&'a str>,
 }
 
 /// A node process and the task that tends it.
@@ -69,6 +76,14 @@ impl Process {
             command.args(["--seed", &seed.to_string()]);
         }
         command.arg("--directory").arg(start.directory);
+        command.args(["--life", &start.life.to_string()]);
+        command.args(["--profile", start.profile]);
+        if let Some(founders) = start.founders {
+            command.args(["--founders", &founders.to_string()]);
+        }
+        if let Some(bug) = start.plant {
+            command.args(["--plant", bug]);
+        }
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -187,10 +202,10 @@ async fn obey(child: &Child, stdin: &mut Option<ChildStdin>, order: Order) {
         Order::Kill => Signal::KILL,
         Order::Pause => Signal::STOP,
         Order::Resume => Signal::CONT,
-        Order::Stop => {
-            if let Some(pipe) = stdin {
+        Order::Tell(told) => {
+            if let (Some(pipe), Ok(line)) = (stdin, serde_json::to_string(&told)) {
                 // A failure means that the process is ending by itself.
-                let _ = pipe.write_all(format!("{STOP}\n").as_bytes()).await;
+                let _ = pipe.write_all(format!("{line}\n").as_bytes()).await;
             }
             return;
         }

@@ -1,6 +1,8 @@
-//! What a node process tells the driver: one JSON object a line on its standard output.
+//! What a node process tells the driver, on its standard output, and is told, on its standard input:
+//! one JSON value a line.
 //!
-//! This pipe carries only who is up and who sees whom, for the report; calls never touch it.
+//! The pipes carry only who is up and who sees whom, for the report, and what the script does; calls
+//! never touch them.
 
 use std::net::SocketAddr;
 
@@ -14,8 +16,27 @@ pub(crate) enum Word {
     Ready(SocketAddr),
     /// The names of the members that it is linked with, itself included, whenever they change.
     Members(Vec<String>),
+    /// Whether it is a member of the cluster with a lease, and whether it leads the control group,
+    /// whenever that changes.
+    Stands {
+        /// It holds a lease.
+        member: bool,
+        /// It leads.
+        leads: bool,
+    },
+    /// How many nodes vote in the control group, until all do that form the cluster.
+    Voters(u32),
 }
 
-/// What the driver writes to a node's standard input to make it stop in order. The end of the
-/// input without it means that the driver is gone.
-pub(crate) const STOP: &str = "stop";
+/// A line from the driver to a node. The end of them without [`Told::Stop`] or [`Told::Drain`] means
+/// that the driver is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Told {
+    /// Finish what is in flight and end.
+    Stop,
+    /// Hand over what it owns, and then as for stop.
+    Drain,
+    /// Lose all packets to and from these addresses, and no others.
+    Split(Vec<SocketAddr>),
+}

@@ -8,7 +8,8 @@
 //! all        = one { "&&" one }
 //! one        = "(" either ")" | operand compare operand
 //! compare    = "==" | "!=" | "<" | "<=" | ">" | ">="
-//! operand    = FIELD | NUMBER            NUMBER may have decimals and underscores: 10_000, 0.5
+//! operand    = FIELD | NUMBER            NUMBER may have decimals and underscores: 10_000, 0.5;
+//!                                        a part of a field is named as in outage_ms.max
 //! ```
 
 use std::collections::BTreeSet;
@@ -274,7 +275,7 @@ fn tokens(text: &str) -> Result<Vec<(usize, Token)>, ParseError> {
         let token = if c.is_ascii_digit() {
             number(&chars, &mut at)
         } else if c.is_ascii_alphabetic() || c == '_' {
-            let word = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
+            let word = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
             Ok(Token::Field(take_while(&chars, &mut at, word)))
         } else {
             symbol(&chars, &mut at)

@@ -4,6 +4,9 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`span`] | times as a person types and reads them: `20s`, `1.5s`, `312us` |
+//! | [`outages`] | how long keys did not answer after their node was killed |
+//! | [`faults`] | what was done to the nodes, and when |
+//! | [`trace`] | the turns of keyed actors, and whether any two of one key overlapped |
 //! | [`script`] | `--script "kill n3@5s; restart n3@10s"`: text to timed steps |
 //! | [`expression`] | `--assert "calls_failed==0"`: text to a condition over the summary's fields |
 //! | [`pacing`] | begins calls at a steady rate, and says when all of it is over |
@@ -19,11 +22,14 @@
 #![forbid(unsafe_code)]
 
 pub mod expression;
+pub mod faults;
 pub mod flags;
 pub mod members;
+pub mod outages;
 pub mod pacing;
 pub mod progress;
 pub mod report;
 pub mod script;
 pub mod span;
 pub mod tally;
+pub mod trace;

@@ -57,6 +57,15 @@ pub enum Event {
         /// Since the last change of what runs.
         took_ms: u64,
     },
+    /// Every node is a member of the cluster, and a first cart has answered.
+    Formed {
+        /// Since the nodes agreed on who is there.
+        took_ms: u64,
+        /// The node that leads the control group, as far as the nodes have said.
+        leader: Option<String>,
+        /// The node that answered for the cart that is called most.
+        owner: String,
+    },
     /// The load generator's client has its first link.
     Connected {
         /// From the start of connecting.
@@ -80,7 +89,7 @@ pub enum Event {
     Calls(Second),
     /// A step of the script is carried out.
     Step {
-        /// `kill`, `restart`, `pause` or `resume`.
+        /// `kill`, `restart`, `pause`, `resume`, `drain`, `add`, `partition` or `heal`.
         action: String,
         /// To which node.
         node: String,
@@ -107,6 +116,23 @@ pub enum Event {
         node: String,
         /// From being started again (or resumed) to its first answer.
         took_ms: u64,
+    },
+    /// All carts of a killed node have answered again, from other nodes or from it.
+    Recovered {
+        /// How many carts.
+        keys: usize,
+        /// From the kill to the last of them.
+        took_ms: u64,
+    },
+    /// A cart did not answer at the end.
+    Unanswered {
+        /// Which one, and why.
+        what: String,
+    },
+    /// The traces of the nodes' turns show what must not be.
+    Finding {
+        /// The turns.
+        what: String,
     },
     /// A node process wrote a line to its standard error.
     Said {
@@ -150,6 +176,10 @@ pub struct Second {
     pub actor_ok: u64,
     /// Calls to the room actor that ended with an error or a refusal.
     pub actor_failed: u64,
+    /// Calls to the carts that were answered.
+    pub keyed_ok: u64,
+    /// Calls to the carts that ended with an error or a refusal.
+    pub keyed_failed: u64,
     /// Calls that each node answered; none for a node that is not running.
     pub answered: Named<Option<u64>>,
 }

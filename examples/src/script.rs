@@ -1,9 +1,9 @@
-//! The faults of a run, as one line of text: `kill n3@5s; restart n3@10s; pause n2@12s for 2s`.
+//! The faults of a run, as one line of text: `kill n3@5s; restart n3@10s; drain n2@12s; add@15s`.
 //!
 //! Text becomes a list of timed [`Step`]s here; the driver in `cluster/` carries them out. All
 //! that can be known before the run is checked before the run: the grammar, the node names, and
-//! that no step lies after the end. What only the run can tell (a node to kill that is not running)
-//! is the driver's.
+//! that no step lies after the end. What only the run can tell (a node to kill that is not running,
+//! which node owns a key) is the driver's.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,11 +16,16 @@ pub const GRAMMAR: &str = "\
 a script is steps with `;` between them, in any order:
 
     kill TARGET@TIME [for TIME]      SIGKILL; with `for`, started again after that time
-    restart TARGET@TIME              started again if it is down; else stopped in order and started
+    restart [TARGET]@TIME            started again if it is down; else stopped in order and started;
+                                     without TARGET, what was killed last
     pause TARGET@TIME [for TIME]     SIGSTOP; with `for`, SIGCONT after that time, else to the end
+    drain TARGET@TIME                hands its slots over, finishes what is in flight, and ends
+    add@TIME                         a further node, which joins: the first one after nN is named N+1
+    partition TARGET@TIME [for TIME] no packet between it and the other nodes; the client reaches all
 
-TARGET is a node, n1 to nN. TIME counts from the first call and has a unit: 500ms, 20s, 1.5m.
-Example: --script \"kill n3@5s; restart n3@10s; pause n2@12s for 2s\"";
+TARGET is a node, n1 to nN or one that was added; `owner` of the cart that is called most; `leader` of
+the control group; or `all`. TIME counts from the first call and has a unit: 500ms, 20s, 1.5m.
+Example: --script \"kill owner@5s; restart@10s; pause n2@12s for 2s\"";
 
 /// What is done to a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +38,14 @@ pub enum Action {
     Pause,
     /// SIGCONT: a paused process goes on.
     Resume,
+    /// It hands over what it owns and ends, as after SIGTERM.
+    Drain,
+    /// A further node is started.
+    Add,
+    /// Packets between it and the other nodes are dropped.
+    Partition,
+    /// They are not any more.
+    Heal,
 }
 
 impl fmt::Display for Action {
@@ -42,30 +55,63 @@ impl fmt::Display for Action {
             Self::Restart => "restart",
             Self::Pause => "pause",
             Self::Resume => "resume",
+            Self::Drain => "drain",
+            Self::Add => "add",
+            Self::Partition => "partition",
+            Self::Heal => "heal",
         })
     }
 }
 
-/// One thing to do to one node at one time.
+/// To whom something is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A node of this name.
+    Node(String),
+    /// Whoever owns the hot key at that moment.
+    Owner,
+    /// Whoever leads the control group at that moment.
+    Leader,
+    /// Every node to which it can be done.
+    All,
+    /// Those that were killed last.
+    LastKilled,
+    /// Those to which the first half of a step with `for` was done, of this number.
+    SameAs(usize, Box<Target>),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Node(name) => write!(f, " {name}"),
+            Self::Owner => f.write_str(" owner"),
+            Self::Leader => f.write_str(" leader"),
+            Self::All => f.write_str(" all"),
+            Self::LastKilled => Ok(()),
+            Self::SameAs(_, first) => first.fmt(f),
+        }
+    }
+}
+
+/// One thing to do at one time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// When, counted from the first call.
     pub at: Duration,
     /// What.
     pub action: Action,
-    /// To which node.
-    pub target: String,
+    /// To whom.
+    pub target: Target,
+    /// Which one it is in the text, from 0. The second half of a step with `for` has that of the first.
+    pub number: usize,
 }
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} {}@{}",
-            self.action,
-            self.target,
-            span::exact(self.at)
-        )
+        let Self {
+            at, action, target, ..
+        } = self;
+        write!(f, "{action}{target}@{}", span::exact(*at))
     }
 }
 
@@ -83,19 +129,20 @@ impl Script {
     /// A message that names the step, says what is wrong with it and shows the [`GRAMMAR`]: a step
     /// that does not parse, a node that does not exist, a step that the run would not reach.
     pub fn parse(text: &str, nodes: &[String], run: Duration) -> Result<Self, String> {
+        let pieces = text.split(';').map(str::trim);
+        let pieces: Vec<&str> = pieces.filter(|piece| !piece.is_empty()).collect();
+        let wrong = |number: usize, why: String| {
+            let piece = pieces.get(number).copied().unwrap_or_default();
+            format!("step `{piece}`: {why}\n\n{GRAMMAR}")
+        };
         let mut steps = Vec::new();
-        for piece in text
-            .split(';')
-            .map(str::trim)
-            .filter(|piece| !piece.is_empty())
-        {
-            let parsed = parse_step(piece)
-                .and_then(|parsed| check(parsed, nodes, run))
-                .map_err(|why| format!("step `{piece}`: {why}\n\n{GRAMMAR}"))?;
+        for (number, piece) in pieces.iter().enumerate() {
+            let parsed = parse_step(piece, number).map_err(|why| wrong(number, why))?;
             steps.extend(parsed);
         }
         // Stable: steps of the same time stay in the order written.
         steps.sort_by_key(|step| step.at);
+        check(&steps, nodes, run).map_err(|(number, why)| wrong(number, why))?;
         Ok(Self {
             steps: steps.into(),
         })
@@ -108,15 +155,20 @@ impl Script {
         let Some(target) = nodes.last().filter(|_| nodes.len() > 1) else {
             return Self::default();
         };
-        let step = |action, at| Step {
+        let step = |number, action, at| Step {
             at,
             action,
-            target: target.clone(),
+            target: Target::Node(target.clone()),
+            number,
         };
         // Whole milliseconds, so that what is printed can be typed back.
         let at = |share: u32| Duration::from_millis((run / share).as_millis() as u64);
         Self {
-            steps: [step(Action::Kill, at(4)), step(Action::Restart, at(2))].into(),
+            steps: [
+                step(0, Action::Kill, at(4)),
+                step(1, Action::Restart, at(2)),
+            ]
+            .into(),
         }
     }
 
@@ -135,6 +187,17 @@ impl Script {
     pub fn remaining(&self) -> impl Iterator<Item = &Step> {
         self.steps.iter()
     }
+
+    /// The names of the nodes that it adds to `nodes`.
+    #[must_use]
+    pub fn added(&self, nodes: &[String]) -> Vec<String> {
+        let adds = self.steps.iter().filter(|step| step.action == Action::Add);
+        let numbers = nodes.len() + 1..;
+        numbers
+            .zip(adds)
+            .map(|(number, _)| format!("n{number}"))
+            .collect()
+    }
 }
 
 impl fmt::Display for Script {
@@ -147,72 +210,112 @@ impl fmt::Display for Script {
     }
 }
 
-/// One step as it was typed. With `for` it becomes two.
-struct Typed {
-    first: Step,
-    second: Option<Step>,
-}
-
-fn parse_step(text: &str) -> Result<Typed, String> {
+/// Reads one step as it was typed. With `for` it becomes two.
+fn parse_step(text: &str, number: usize) -> Result<Vec<Step>, String> {
     let mut words = text.split_whitespace();
-    let verb = words.next().unwrap_or_default();
+    let first = words.next().unwrap_or_default();
+    let (verb, mut rest) = match first.split_once('@') {
+        Some((verb, at)) => (verb, Some(("", at))),
+        None => (first, None),
+    };
     let (action, undo) = match verb {
         "kill" => (Action::Kill, Some(Action::Restart)),
         "restart" => (Action::Restart, None),
         "pause" => (Action::Pause, Some(Action::Resume)),
-        verb => return Err(format!("`{verb}` is not one of kill, restart, pause")),
+        "drain" => (Action::Drain, None),
+        "add" => (Action::Add, None),
+        "partition" => (Action::Partition, Some(Action::Heal)),
+        verb => {
+            return Err(format!(
+                "`{verb}` is not one of kill, restart, pause, drain, add, partition"
+            ));
+        }
     };
-    let target = words
-        .next()
-        .ok_or_else(|| format!("`{verb}` needs TARGET@TIME"))?;
-    let (target, at) = target
-        .split_once('@')
-        .ok_or_else(|| format!("`{target}` has no @TIME"))?;
+    if rest.is_none() {
+        let word = words
+            .next()
+            .ok_or_else(|| format!("`{verb}` needs {}", needs(action)))?;
+        let parts = word.split_once('@');
+        rest = Some(parts.ok_or_else(|| format!("`{word}` has no @TIME"))?);
+    }
+    let (name, at) = rest.unwrap_or_default();
+    let target = target(verb, action, name)?;
     let at = span::parse(at)?;
-    let second = match (words.next(), words.next()) {
-        (None, _) => None,
+    let step = |at, action, target| Step {
+        at,
+        action,
+        target,
+        number,
+    };
+    let mut steps = vec![step(at, action, target.clone())];
+    match (words.next(), words.next()) {
+        (None, _) => {}
         (Some("for"), Some(length)) => {
-            let action = undo.ok_or_else(|| format!("`{verb}` takes no `for`"))?;
-            let at = at + span::parse(length)?;
-            Some(Step {
-                at,
-                action,
-                target: target.to_owned(),
-            })
+            let undo = undo.ok_or_else(|| format!("`{verb}` takes no `for`"))?;
+            let same = Target::SameAs(number, Box::new(target));
+            steps.push(step(at + span::parse(length)?, undo, same));
         }
         (Some("for"), None) => return Err("`for` needs a time".to_owned()),
         (Some(word), _) => return Err(format!("`{word}` is not understood")),
-    };
-    if let Some(word) = words.next() {
-        return Err(format!("`{word}` is not understood"));
     }
-    Ok(Typed {
-        first: Step {
-            at,
-            action,
-            target: target.to_owned(),
-        },
-        second,
+    match words.next() {
+        Some(word) => Err(format!("`{word}` is not understood")),
+        None => Ok(steps),
+    }
+}
+
+fn needs(action: Action) -> &'static str {
+    match action {
+        Action::Add => "@TIME",
+        _ => "TARGET@TIME",
+    }
+}
+
+fn target(verb: &str, action: Action, name: &str) -> Result<Target, String> {
+    Ok(match (action, name) {
+        (Action::Restart | Action::Add, "") => Target::LastKilled,
+        (Action::Add, _) => return Err(format!("`{verb}` takes no target: write add@TIME")),
+        (_, "") => return Err(format!("`{verb}` needs {}", needs(action))),
+        (_, "owner") => Target::Owner,
+        (_, "leader") => Target::Leader,
+        (_, "all") => Target::All,
+        (_, name) => Target::Node(name.to_owned()),
     })
 }
 
-fn check(typed: Typed, nodes: &[String], run: Duration) -> Result<Vec<Step>, String> {
-    let target = &typed.first.target;
-    if !nodes.contains(target) {
-        return Err(format!(
-            "there is no node `{target}`, only {}",
-            nodes.join(" ")
-        ));
+/// Checks steps in the order of their times; an error names the number of one.
+fn check(steps: &[Step], nodes: &[String], run: Duration) -> Result<(), (usize, String)> {
+    let mut known = nodes.to_vec();
+    let mut killed = false;
+    for step in steps {
+        let wrong = |why| Err((step.number, why));
+        if step.at >= run {
+            let end = span::exact(run);
+            return wrong(format!(
+                "`{step}` would not be reached: the run ends at {end}"
+            ));
+        }
+        match (&step.target, step.action) {
+            (_, Action::Add) if known.len() == NODES_MAX => {
+                return wrong(format!("a run has at most {NODES_MAX} nodes"));
+            }
+            (_, Action::Add) => known.push(format!("n{}", known.len() + 1)),
+            (Target::Node(name), _) if !known.contains(name) => {
+                let known = known.join(" ");
+                return wrong(format!("there is no node `{name}`, only {known}"));
+            }
+            (Target::LastKilled, _) if !killed => {
+                return wrong("nothing is killed before it".to_owned());
+            }
+            _ => {}
+        }
+        killed |= step.action == Action::Kill;
     }
-    let steps: Vec<Step> = std::iter::once(typed.first).chain(typed.second).collect();
-    if let Some(late) = steps.iter().find(|step| step.at >= run) {
-        return Err(format!(
-            "`{late}` would not be reached: the run ends at {}",
-            span::exact(run)
-        ));
-    }
-    Ok(steps)
+    Ok(())
 }
+
+/// How many nodes a run has at most, those that are added included.
+pub const NODES_MAX: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -236,7 +339,8 @@ mod tests {
         );
         assert_eq!(script.poll(Duration::from_secs(4)), None);
         let step = script.poll(Duration::from_secs(5)).expect("due now");
-        assert_eq!((step.action, step.target.as_str()), (Action::Kill, "n3"));
+        let n3 = Target::Node("n3".to_owned());
+        assert_eq!((step.action, step.target), (Action::Kill, n3));
         assert_eq!(script.next_at(), Some(Duration::from_secs(10)));
         assert_eq!(script.remaining().count(), 3);
     }
@@ -255,7 +359,10 @@ mod tests {
     #[test]
     fn every_mistake_names_the_step_and_shows_the_grammar() {
         for (text, part) in [
-            ("stop n3@5s", "`stop` is not one of kill, restart, pause"),
+            (
+                "stop n3@5s",
+                "`stop` is not one of kill, restart, pause, drain,",
+            ),
             ("kill", "`kill` needs TARGET@TIME"),
             ("kill n3", "`n3` has no @TIME"),
             ("kill n3 @5s", "`n3` has no @TIME"),
@@ -264,6 +371,10 @@ mod tests {
             ("pause n3@5s for", "`for` needs a time"),
             ("pause n3@5s for 2s now", "`now` is not understood"),
             ("restart n3@5s for 2s", "`restart` takes no `for`"),
+            ("drain n3@5s for 2s", "`drain` takes no `for`"),
+            ("add n4@5s", "`add` takes no target"),
+            ("add", "`add` needs @TIME"),
+            ("drain@5s", "`drain` needs TARGET@TIME"),
             ("kill n4@5s", "there is no node `n4`, only n1 n2 n3"),
             ("kill n3@20s", "would not be reached: the run ends at 20s"),
             (
@@ -276,6 +387,44 @@ mod tests {
             assert!(said.contains(&format!("step `{text}`")), "{said}");
             assert!(said.contains("pause TARGET@TIME [for TIME]"), "{said}");
         }
+    }
+
+    #[test]
+    fn targets_are_nodes_or_roles_or_what_was_killed_last() {
+        let text = "kill owner@1s; restart@2s; pause leader@3s for 1s; drain n2@5s; add@6s; \
+                    partition n4@7s for 2s; kill all@10s for 1s";
+        let mut script = parse(text).expect("a good script");
+        assert_eq!(
+            script.to_string(),
+            "kill owner@1s; restart@2s; pause leader@3s; resume leader@4s; drain n2@5s; add@6s; \
+             partition n4@7s; heal n4@9s; kill all@10s; restart all@11s"
+        );
+        assert_eq!(script.added(&nodes()), ["n4"]);
+        let mut due = || script.poll(Duration::from_secs(4)).expect("due").target;
+        assert_eq!(
+            [due(), due(), due()],
+            [Target::Owner, Target::LastKilled, Target::Leader]
+        );
+        assert_eq!(due(), Target::SameAs(2, Box::new(Target::Leader)));
+    }
+
+    #[test]
+    fn a_node_is_known_from_when_it_is_added() {
+        assert!(parse("add@1s; kill n4@2s; add@3s; kill n5@3s").is_ok());
+        let said = parse("kill n4@2s; add@3s").expect_err("not yet");
+        assert!(
+            said.contains("there is no node `n4`, only n1 n2 n3"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn what_is_killed_last_is_what_was_killed_before() {
+        for text in ["restart@1s", "restart@1s; kill n1@2s"] {
+            let said = parse(text).expect_err(text);
+            assert!(said.contains("nothing is killed before it"), "{said}");
+        }
+        assert!(parse("restart@3s; kill n1@2s").is_ok());
     }
 
     #[test]

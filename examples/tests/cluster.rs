@@ -30,7 +30,7 @@ fn a_run_with_a_kill_and_a_restart_counts_every_call_once() {
     let summary = events.last().expect("there is output");
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     assert_eq!(summary["event"], "summary");
-    for kind in ["calls", "actor_calls"] {
+    for kind in ["calls", "actor_calls", "keyed_calls"] {
         let count = |name: &str| summary[format!("{kind}_{name}")].as_u64().expect("a count");
         assert_eq!(
             count("issued"),
@@ -85,6 +85,81 @@ fn a_step_that_does_not_fit_is_reported_and_fails_the_run() {
         "{}",
         text(&output)
     );
+}
+
+#[test]
+fn carts_of_a_killed_owner_answer_again_elsewhere_and_one_at_a_time() {
+    let output = cluster(&[
+        "--for",
+        "6s",
+        "--rate",
+        "400",
+        "--profile",
+        "fast",
+        "--script",
+        "kill owner@1s; restart@4s; add@4500ms",
+        "--json",
+        "--assert",
+        "overlapping_turns==0 && epoch_regressions==0 && keys_unanswered==0 && recovered_slots>0 \
+         && keyed_calls_failed==0 && turns>=keyed_calls_ok && outage_ms.max>0 && answered_n4>0",
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let events = events(&output);
+    assert!(
+        events.iter().any(|event| event["event"] == "recovered"),
+        "{}",
+        text(&output)
+    );
+    assert_nothing_left(&events);
+}
+
+#[test]
+fn a_node_that_is_cut_off_loses_its_carts_and_no_two_turns_of_one_overlap() {
+    let output = cluster(&[
+        "--for",
+        "6s",
+        "--rate",
+        "400",
+        "--profile",
+        "fast",
+        "--script",
+        "partition owner@1s for 3s",
+        "--assert",
+        "overlapping_turns==0 && epoch_regressions==0 && keys_unanswered==0 && recovered_slots>0",
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+}
+
+/// A process that stood still for longer than a lease goes on with what had been sent to it.
+#[test]
+fn turns_that_start_without_a_lease_are_found_in_the_traces() {
+    let paused_for_longer_than_its_lease = [
+        "--for",
+        "5s",
+        "--rate",
+        "2000",
+        "--shoppers",
+        "1",
+        "--profile",
+        "fast",
+        "--script",
+        "pause owner@1s for 2s",
+        "--assert",
+        "overlapping_turns==0 && epoch_regressions==0",
+    ];
+    let output = cluster(&paused_for_longer_than_its_lease);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let planted = [
+        &paused_for_longer_than_its_lease[..],
+        &["--plant", "early-start"],
+    ]
+    .concat();
+    let output = cluster(&planted);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    for found in ["overlapping_turns==0 (", "epoch_regressions==0 ("] {
+        let untrue = format!("not true: {found}");
+        assert!(text(&output).contains(&untrue), "{}", text(&output));
+    }
 }
 
 #[test]

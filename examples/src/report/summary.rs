@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Named;
+use crate::outages::Outage;
 
 /// What a run came to. Every call that was issued is in exactly one of ok, failed and refused.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -46,6 +47,38 @@ pub struct Summary {
     pub actor_p99_us: u64,
     /// Rooms opened: one, and one more each time the node of the room was lost.
     pub rooms_opened: u64,
+    /// Calls to the carts, keyed actors, that were begun.
+    pub keyed_calls_issued: u64,
+    /// Those that were answered.
+    pub keyed_calls_ok: u64,
+    /// Those that ended with an error. One that waits for a new owner within its deadline has not.
+    pub keyed_calls_failed: u64,
+    /// Those that a bound refused before the handler ran.
+    pub keyed_calls_refused: u64,
+    /// Median latency of the answered ones, in microseconds.
+    pub keyed_p50_us: u64,
+    /// 99th percentile of the same.
+    pub keyed_p99_us: u64,
+    /// From SIGKILL until each key of the killed node answered, in milliseconds.
+    pub outage_ms: Outage,
+    /// Carts that were called in the run and did not answer one more call at its end.
+    pub keys_unanswered: u64,
+    /// Turns of carts in the traces of all node processes.
+    pub turns: u64,
+    /// Turns that began before another one of the same cart had ended.
+    pub overlapping_turns: u64,
+    /// Those where one of the two was under way when its process was paused; counted here alone.
+    pub overlaps_of_paused: u64,
+    /// Turns that began after one under a newer epoch of the same slot had begun.
+    pub epoch_regressions: u64,
+    /// Times that a slot in use went to another node from one to which nothing was done, or which was
+    /// drained.
+    pub moved_slots: u64,
+    /// Times that a slot in use was taken over from a node that was killed, paused or cut off.
+    pub recovered_slots: u64,
+    /// Calls to the Greeter and the carts that ended with an error or a refusal from when a node was
+    /// told to drain until its process had ended.
+    pub failed_during_drain: u64,
     /// How many nodes the cluster has.
     pub nodes: u64,
     /// Calls a second that were asked for.
@@ -65,6 +98,8 @@ pub struct Summary {
     pub errors: Named<u64>,
     /// Errors of calls to the room actor, by code.
     pub actor_errors: Named<u64>,
+    /// Errors of calls to the carts, by code.
+    pub keyed_errors: Named<u64>,
     /// What became of `--assert`, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub assert: Option<Asserted>,
@@ -112,20 +147,32 @@ impl Summary {
         format!("{}{node}", Self::ANSWERED)
     }
 
-    /// The number of that name. The counts of errors, being objects, have none.
+    /// The number of that name; one in an object has the names of both, as `outage_ms.max`.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<f64> {
-        self.object().get(name).and_then(Value::as_f64)
+        let object = self.object();
+        let value = match name.split_once('.') {
+            Some((outer, inner)) => object.get(outer)?.get(inner),
+            None => object.get(name),
+        };
+        value.and_then(Value::as_f64)
     }
 
     /// The names that [`Self::field`] has a number for, in alphabetical order.
     #[must_use]
     pub fn field_names(&self) -> Vec<String> {
-        let numbers = self
-            .object()
-            .into_iter()
-            .filter(|(_, value)| value.is_number());
-        numbers.map(|(name, _)| name).collect()
+        let mut names = Vec::new();
+        for (name, value) in self.object() {
+            match value {
+                Value::Number(_) => names.push(name),
+                // Only the errors of a run have names that are not known before.
+                Value::Object(inner) => {
+                    names.extend(inner.keys().map(|inner| format!("{name}.{inner}")));
+                }
+                _ => {}
+            }
+        }
+        names
     }
 
     fn object(&self) -> serde_json::Map<String, Value> {

@@ -79,6 +79,7 @@ fn a_second_names_the_nodes_in_order_and_says_which_do_not_run() {
         p50_us: 312,
         p99_us: 1_400,
         actor_ok: 50,
+        keyed_ok: 500,
         answered: Named(answered),
         ..Second::default()
     };
@@ -86,7 +87,7 @@ fn a_second_names_the_nodes_in_order_and_says_which_do_not_run() {
     let at = Some(Duration::from_secs(1));
     assert_eq!(
         said(Format::Text, at, &event),
-        "   1.00s  calls       2000/s  p50  312us  p99 1.40ms  failed 0  room 50  \
+        "   1.00s  calls       2000/s  p50  312us  p99 1.40ms  failed 0  room 50  carts 500  \
          |  n1  990  n2    -  n10 1010\n"
     );
     let json = said(Format::Json, at, &event);
@@ -115,6 +116,15 @@ fn the_summary_is_flat_and_has_every_promised_name() {
         "actor_calls_ok",
         "actor_calls_failed",
         "actor_calls_refused",
+        "keyed_calls_issued",
+        "keyed_calls_ok",
+        "keyed_calls_failed",
+        "keyed_calls_refused",
+        "overlapping_turns",
+        "epoch_regressions",
+        "keys_unanswered",
+        "moved_slots",
+        "failed_during_drain",
         "answered_n10",
     ] {
         assert_eq!(object[name], 0, "{name}");
@@ -129,6 +139,10 @@ fn a_number_is_found_by_the_name_it_has_in_json() {
     assert_eq!(summary.field("answered_n2"), Some(0.0));
     assert_eq!(summary.field("answered_n4"), None);
     assert_eq!(summary.field("errors"), None);
+    summary.outage_ms.max = 3_100;
+    assert_eq!(summary.field("outage_ms.max"), Some(3_100.0));
+    assert_eq!(summary.field("outage_ms"), None);
+    assert!(summary.field_names().contains(&"outage_ms.p99".to_owned()));
     assert!(summary.field_names().contains(&"calls_refused".to_owned()));
     assert!(!summary.field_names().contains(&"errors".to_owned()));
 }

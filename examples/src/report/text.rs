@@ -88,9 +88,34 @@ fn plain(event: &Event) -> (&'static str, String) {
             format!("no more calls; waiting for {in_flight} in flight"),
         ),
         Event::Interrupted { signal } => ("end", format!("{signal}: cleaning up")),
-        Event::Started { .. } | Event::Calls(_) | Event::Summary(_) => {
-            unreachable!("written by their own functions")
+        event => placed(event),
+    }
+}
+
+/// What is about the cluster and its carts.
+fn placed(event: &Event) -> (&'static str, String) {
+    match event {
+        Event::Formed {
+            took_ms,
+            leader,
+            owner,
+        } => {
+            let took = span::brief(took_ms * 1_000);
+            let leads = leader.as_ref().map(|leader| format!("{leader} leads it, "));
+            let leads = leads.unwrap_or_default();
+            (
+                "cluster",
+                format!("formed: {leads}alice's cart is on {owner} ({took} later)"),
+            )
         }
+        Event::Recovered { keys, took_ms } => {
+            let took = span::brief(took_ms * 1_000);
+            let what = format!("all {keys} carts of the killed node answer again");
+            ("carts", format!("{what} ({took} after the kill)"))
+        }
+        Event::Unanswered { what } => ("carts", format!("NO ANSWER: {what}")),
+        Event::Finding { what } => ("TRACE", what.clone()),
+        _ => unreachable!("written by the other functions"),
     }
 }
 
@@ -99,6 +124,8 @@ fn signal(action: &str) -> &'static str {
         "kill" => " with SIGKILL",
         "pause" => " with SIGSTOP",
         "resume" => " with SIGCONT",
+        "partition" => " from the other nodes",
+        "heal" => ": it reaches the other nodes again",
         _ => "",
     }
 }
@@ -135,6 +162,10 @@ fn calls(second: &Second) -> String {
     if second.actor_failed > 0 {
         let _ = write!(text, " ({} failed)", second.actor_failed);
     }
+    let _ = write!(text, "  carts {}", second.keyed_ok);
+    if second.keyed_failed > 0 {
+        let _ = write!(text, " ({} failed)", second.keyed_failed);
+    }
     text.push_str("  |");
     for (node, answered) in &second.answered.0 {
         let answered = answered.map_or_else(|| "-".to_owned(), |count| count.to_string());
@@ -149,12 +180,22 @@ fn summary_lines(summary: &Summary) -> String {
         ("latency", latency_row(summary)),
         ("answered", answered_row(summary)),
         ("room", room_row(summary)),
+        ("carts", carts_row(summary)),
+        ("turns", turns_row(summary)),
     ];
+    if summary.outage_ms.max > 0 {
+        rows.push(("outage", outage_row(summary)));
+    }
     if !summary.errors.0.is_empty() {
         rows.push(("errors", errors_row(&summary.errors)));
     }
-    if !summary.actor_errors.0.is_empty() {
-        rows.push(("", format!("room: {}", errors_row(&summary.actor_errors))));
+    for (whose, errors) in [
+        ("room", &summary.actor_errors),
+        ("carts", &summary.keyed_errors),
+    ] {
+        if !errors.0.is_empty() {
+            rows.push(("", format!("{whose}: {}", errors_row(errors))));
+        }
     }
     let steps = summary.steps_done + summary.steps_failed;
     if steps > 0 {
@@ -235,6 +276,55 @@ fn room_row(summary: &Summary) -> String {
         } else {
             format!("{} times", summary.rooms_opened)
         },
+    )
+}
+
+fn carts_row(summary: &Summary) -> String {
+    let mut row = format!(
+        "{} issued = {} ok + {} failed + {} refused; p50 {}  p99 {}",
+        summary.keyed_calls_issued,
+        summary.keyed_calls_ok,
+        summary.keyed_calls_failed,
+        summary.keyed_calls_refused,
+        span::brief(summary.keyed_p50_us),
+        span::brief(summary.keyed_p99_us),
+    );
+    if summary.keys_unanswered > 0 {
+        let _ = write!(row, "; {} DO NOT ANSWER", summary.keys_unanswered);
+    }
+    if summary.failed_during_drain > 0 {
+        let _ = write!(row, "; {} failed in a drain", summary.failed_during_drain);
+    }
+    row
+}
+
+fn turns_row(summary: &Summary) -> String {
+    let mut row = format!(
+        "{} traced, {} overlapping, {} under an older epoch; slots: {} moved, {} recovered",
+        summary.turns,
+        summary.overlapping_turns,
+        summary.epoch_regressions,
+        summary.moved_slots,
+        summary.recovered_slots,
+    );
+    if summary.overlaps_of_paused > 0 {
+        let _ = write!(
+            row,
+            "; {} overlaps of paused turns",
+            summary.overlaps_of_paused
+        );
+    }
+    row
+}
+
+fn outage_row(summary: &Summary) -> String {
+    let outage = &summary.outage_ms;
+    let ms = |ms: u64| span::brief(ms * 1_000);
+    format!(
+        "carts of killed nodes answered again within: half {}  p99 {}  all {}",
+        ms(outage.p50),
+        ms(outage.p99),
+        ms(outage.max),
     )
 }
 
