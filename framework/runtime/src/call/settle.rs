@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use callboard_protocol::code::{CallError, Code};
 
-use crate::net::{Link, Ticket};
+use crate::net::{Link, StreamError, Ticket};
 
 use super::{
     client::ran_out, codec::Encoding, hub::Hub, inflow::read_body, interface::MethodSpec,
@@ -66,16 +66,28 @@ async fn on_stream(
     session: &Session,
     halves: Halves,
 ) -> Result<Encoding<'static>, CallError> {
-    let lost = || {
-        spec.error(Code::PeerLost)
-            .with_detail("the reply's stream was lost")
+    let error = match halves.recv.await {
+        Ok(mut recv) => match read_body(&mut recv, session.bodies(), hub).await {
+            Ok(Some(body)) => return Ok(body),
+            Ok(None) => {
+                let error = spec.error(Code::ReplyUndecodable);
+                return Err(error.with_detail("not a body on its stream"));
+            }
+            Err(error) => Some(error),
+        },
+        // The stream has not come: there is no link for it any more, or it took too long.
+        Err(_) => None,
     };
-    let mut recv = halves.recv.await.map_err(|_| lost())?;
-    let body = read_body(&mut recv, session.bodies(), hub).await;
-    body.map_err(|_| lost())?.ok_or_else(|| {
-        spec.error(Code::ReplyUndecodable)
-            .with_detail("not a body on its stream")
-    })
+    let why = match error {
+        // The link knows why, whichever side has closed it.
+        Some(StreamError::Down(_)) => session.link.closed().await.to_string(),
+        None if !session.link.is_up() => session.link.closed().await.to_string(),
+        Some(error) => error.to_string(),
+        None => "it did not come".to_owned(),
+    };
+    Err(spec
+        .error_on(Code::PeerLost, &session.peer_name())
+        .with_detail(format!("the reply's stream was lost: {why}")))
 }
 
 /// Says whether a call whose session ended may have run: not if its bytes never left the buffer.
