@@ -21,6 +21,9 @@ use crate::support::{DEADLINE, Town, connect, eventually, quick, soon};
 /// the page on security says. Where the machine is not busy it takes milliseconds.
 const DENIED_WITHIN: Duration = Duration::from_secs(10);
 
+/// How often a transfer is cut.
+const ROUNDS: u32 = 12;
+
 #[derive(Default, Service)]
 pub struct Echo {
     hanging: Arc<AtomicU64>,
@@ -36,6 +39,11 @@ impl Echo {
     pub async fn hangs(&self) {
         self.hanging.fetch_add(1, Ordering::Relaxed);
         std::future::pending().await
+    }
+
+    /// More than goes out at once.
+    pub fn pours(&self) -> Vec<u8> {
+        vec![7; 4 << 20]
     }
 }
 
@@ -224,6 +232,45 @@ async fn a_handshake_after_a_rotation_shows_the_new_certificate() {
     node.rotate(&second).expect("rotates");
     assert_eq!(dial(&prints[0]).await, None);
     assert_eq!(dial(&prints[1]).await, Some(Code::PeerDenied));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_denied_in_the_middle_of_a_transfer_is_told_so() {
+    let town = Town::new();
+    let node = town.node("n1").host::<Echo>().start().await.expect("n1");
+    let mut told = 0;
+    for _ in 0..ROUNDS {
+        let client = connect(town.identity("c1", PeerKind::Client), node.local_addr()).await;
+        let echo = client.service::<Echo>();
+        // One after another without a pause, so that some reply is on its way at any time.
+        let poured = Arc::<AtomicU64>::default();
+        let calls = [(); 3].map(|()| {
+            let (echo, poured) = (echo.clone(), poured.clone());
+            tokio::spawn(async move {
+                loop {
+                    match echo.pours().await {
+                        Ok(_) => poured.fetch_add(1, Ordering::Relaxed),
+                        Err(error) => return error,
+                    };
+                }
+            })
+        });
+        eventually("replies come", || poured.load(Ordering::Relaxed) > 4).await;
+        node.deny(DenyList::of(["c1"]).expect("a list"));
+        let mut was_told = true;
+        for call in calls {
+            // A call that began after the link had ended has the code for its own.
+            let error = soon(call).await.expect("no panic").to_string();
+            was_told &= error.contains("CB2015");
+        }
+        told += u32::from(was_told);
+        node.deny(DenyList::default());
+        client.close().await;
+    }
+    // A close is said once, and again only to whoever still sends: one that is lost where a buffer is
+    // full may not come at all (RFC 9000, section 10.2.1).
+    assert!(told * 4 >= ROUNDS * 3, "{told} of {ROUNDS}");
     node.stop().await;
 }
 

@@ -2,15 +2,18 @@
 //!
 //! The side that refuses closes with the code's number and a text; the other side reads both
 //! back, so that a refusal has one name on both sides. Failures below us (TLS alerts, time-outs,
-//! resets) are mapped to codes of the same table. Nothing is decided here.
+//! resets) are mapped to codes of the same table. Nothing is decided here. It may depend on
+//! `congestion`, which must not hold the reason up.
 
 use callboard_protocol::code::Code;
 use quinn::{ConnectionError, TransportErrorCode, VarInt};
 
+use super::congestion;
 use super::error::LinkDown;
 
 /// Closes a connection so that the other side can tell why.
 pub(super) fn close(connection: &quinn::Connection, why: &LinkDown) {
+    congestion::open(connection);
     connection.close(number(why.code), cut(&why.detail).as_bytes());
 }
 

@@ -4,9 +4,15 @@
 //! short path Cubic alone grows until a buffer overflows, which is after milliseconds of bytes that
 //! wait in the two machines; a small call behind a large body would wait as long. Only the path's
 //! round trip and quinn's own controller are known here.
+//!
+//! A connection that is closed has nothing left to send but the reason, which no controller may hold
+//! up (RFC 9002, section 7, bounds what is ack-eliciting, and a close is not). quinn-proto up to
+//! 0.11.19 asks the controller all the same while data waits that will not be sent any more, so the
+//! window is [opened](open) before a close.
 
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use quinn::congestion::{Controller, ControllerFactory, Cubic, CubicConfig};
@@ -23,7 +29,17 @@ impl ControllerFactory for Bounded {
         Box::new(Path {
             cubic: Box::new(Cubic::new(Arc::clone(&self.cubic), now, mtu)),
             most: u64::MAX,
+            is_open: Arc::default(),
         })
+    }
+}
+
+/// Lets a connection that is about to be closed say so, however much is on its way.
+pub(super) fn open(connection: &quinn::Connection) {
+    // A controller is only seen as a copy, which shares this with the one in use.
+    let path = connection.congestion_state().into_any().downcast::<Path>();
+    if let Ok(path) = path {
+        path.is_open.store(true, Ordering::Release);
     }
 }
 
@@ -31,6 +47,8 @@ impl ControllerFactory for Bounded {
 struct Path {
     cubic: Box<dyn Controller>,
     most: u64,
+    /// Whether it bounds nothing any more.
+    is_open: Arc<AtomicBool>,
 }
 
 impl Controller for Path {
@@ -80,6 +98,9 @@ impl Controller for Path {
     }
 
     fn window(&self) -> u64 {
+        if self.is_open.load(Ordering::Acquire) {
+            return OPEN_BYTES;
+        }
         self.cubic.window().min(self.most)
     }
 
@@ -87,6 +108,7 @@ impl Controller for Path {
         Box::new(Self {
             cubic: self.cubic.clone_box(),
             most: self.most,
+            is_open: Arc::clone(&self.is_open),
         })
     }
 
@@ -106,6 +128,9 @@ fn window_max(rtt: Duration) -> u64 {
         .saturating_mul(BYTES_PER_NANO)
         .saturating_add(SHORTEST_BYTES)
 }
+
+/// More than is ever on its way, and so much that quinn does not pace it either.
+const OPEN_BYTES: u64 = 1 << 40;
 
 /// More than the gigabyte a second that one core encrypts.
 const BYTES_PER_NANO: u64 = 1;

@@ -254,7 +254,11 @@ impl Link {
 
     /// Closes the link. The peer is told the reason; what was not sent yet is lost.
     pub(crate) fn close(&self, why: LinkDown) {
-        // The first reason counts; QUIC ignores a second close too.
+        // Whoever finds out by an error that the link has ended closes it too. The peer's reason is the
+        // one that counts then, and quinn would put ours in its place.
+        if self.connection.close_reason().is_some() {
+            return;
+        }
         let why = self.closed_for.get_or_init(|| why);
         close::close(&self.connection, why);
     }
