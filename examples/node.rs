@@ -8,7 +8,8 @@
 //!
 //! The certificates come from the development authority, which is made in your state folder on first
 //! use; it works on loopback addresses only. With `--ca`, `--cert` and `--key` they are your own, and
-//! the certificate says the name. Ctrl-C stops a node in order.
+//! the certificate says the name. Ctrl-C stops a node in order; SIGTERM drains it before, so that no
+//! call fails.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -19,6 +20,10 @@ use std::time::Duration;
 use callboard::{net::Identity, prelude::*};
 use callboard_examples::flags;
 use clap::Parser;
+use tokio::signal::{
+    ctrl_c,
+    unix::{SignalKind, signal},
+};
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
 /// Runs a Callboard node that hosts a Greeter, or with --call calls one.
@@ -37,6 +42,9 @@ struct Args {
     /// A directory that is this node's own, so that it knows itself again after a restart
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// How many nodes form the cluster, this one included; without it the node joins one that it meets
+    #[arg(long, value_name = "NODES", requires = "data")]
+    expect: Option<u32>,
     /// The authority's certificate, as PEM; without it the development authority is used
     #[arg(long, value_name = "FILE", requires_all = ["cert", "key"])]
     ca: Option<PathBuf>,
@@ -47,7 +55,7 @@ struct Args {
     #[arg(long, value_name = "FILE", requires = "ca")]
     key: Option<PathBuf>,
     /// Host nothing: connect to the nodes given by --join, say hello to this name, and end
-    #[arg(long, value_name = "NAME", requires = "join", conflicts_with_all = ["data"])]
+    #[arg(long, value_name = "NAME", requires = "join", conflicts_with_all = ["data", "expect"])]
     call: Option<String>,
     /// How many calls to make with --call
     #[arg(long, default_value_t = 5, requires = "call")]
@@ -94,7 +102,7 @@ fn show_log() {
 // ANCHOR_END: logs
 
 // ANCHOR: serve
-/// Hosts the Greeter until Ctrl-C.
+/// Hosts the Greeter until Ctrl-C or SIGTERM.
 async fn serve(args: &Args) -> Result<(), Box<dyn Error>> {
     let mut builder = Node::builder()
         .listen(args.listen)
@@ -109,17 +117,36 @@ async fn serve(args: &Args) -> Result<(), Box<dyn Error>> {
     if let Some(data) = &args.data {
         builder = builder.data_dir(data);
     }
+    if let Some(expect) = args.expect {
+        builder = builder.bootstrap_expect(expect);
+    }
     let node = builder.start().await?;
     println!("{} listens on {}", node.name(), node.local_addr());
-    tokio::select! {
-        () = tell_members(&node) => {}
-        stopped = tokio::signal::ctrl_c() => stopped?,
+    let drains = tokio::select! {
+        () = tell_members(&node) => false,
+        asked = asked_to_end() => asked?,
+    };
+    if drains {
+        println!("draining");
+        if let Err(why) = node.drain(Duration::from_secs(20)).await {
+            println!("not drained: {why}");
+        }
     }
     println!("stopping");
     node.stop().await;
     Ok(())
 }
 // ANCHOR_END: serve
+
+/// Waits for Ctrl-C or SIGTERM; returns whether it is the second, by which a machine that is updated
+/// ends its programs.
+async fn asked_to_end() -> std::io::Result<bool> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = ctrl_c() => interrupted.map(|()| false),
+        _ = terminated.recv() => Ok(true),
+    }
+}
 
 // ANCHOR: identity
 /// Reads the certificates that the flags name, if they name any.

@@ -102,10 +102,11 @@ fn nodes_on_two_terminals_find_each_other_and_answer_a_client_on_a_third() {
     );
     assert_eq!(said.matches("Hello, Ada! This is n").count(), 20, "{said}");
 
-    second.interrupt();
+    second.signal(Signal::TERM);
+    second.read_until("draining");
     second.read_until("stopping");
     first.read_until("n2 left");
-    first.interrupt();
+    first.signal(Signal::INT);
     for mut terminal in [first, second] {
         assert!(
             terminal
@@ -145,8 +146,8 @@ impl Terminal {
         panic!("the node ended and never said `{beginning}`");
     }
 
-    fn interrupt(&self) {
-        kill_process(Pid::from_child(&self.node), Signal::INT).expect("it runs");
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.node), signal).expect("it runs");
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use callboard::{Actor, Builder, CallError, Client, Code, Ctx, Node, Profile, handlers};
+use callboard::{Actor, Builder, CallError, Client, Code, Ctx, Node, Profile, Service, handlers};
 use futures_util::future::join_all;
 use tempfile::TempDir;
 
@@ -33,15 +33,24 @@ impl Jar {
     }
 }
 
+/// Answers on every node.
+#[derive(Default, Service)]
+pub struct Bell;
+
+#[handlers]
+impl Bell {
+    pub fn ring(&self) {}
+}
+
 /// Where nodes are started, and what their turns leave.
-struct Place {
-    town: Town,
+pub struct Place {
+    pub town: Town,
     disks: TempDir,
     turns: Arc<AtomicU64>,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             town: Town::new(),
             disks: tempfile::tempdir().expect("a folder for the test"),
@@ -49,7 +58,8 @@ impl Place {
         }
     }
 
-    fn node(&self, name: &str, seeds: &[SocketAddr]) -> Builder {
+    /// Begins a node of a cluster that goes by short times.
+    pub fn node(&self, name: &str, seeds: &[SocketAddr]) -> Builder {
         let turns = self.turns.clone();
         let make = move |_: &Ctx<Jar>| Jar {
             count: 0,
@@ -61,21 +71,35 @@ impl Place {
             .profile(Profile::fast())
             .seeds(seeds.iter().copied())
             .host_with::<Jar>(make)
+            .host::<Bell>()
     }
 
-    async fn three(&self) -> Vec<Node> {
+    /// Starts nodes that form a cluster, n1 and so on.
+    pub async fn nodes(&self, count: u32, profile: Profile) -> Vec<Node> {
         let mut nodes: Vec<Node> = Vec::new();
-        for name in ["n1", "n2", "n3"] {
+        for number in 1..=count {
             let seeds: Vec<SocketAddr> = nodes.iter().map(Node::local_addr).collect();
-            let node = self.node(name, &seeds).bootstrap_expect(3).start().await;
-            nodes.push(node.expect("starts"));
+            let node = self.node(&format!("n{number}"), &seeds).profile(profile);
+            nodes.push(node.bootstrap_expect(count).start().await.expect("starts"));
         }
+        for node in &nodes {
+            node.joined(DEADLINE).await.expect("a member");
+        }
+        eventually("each knows all", || {
+            let known = |node: &Node| node.position().members.len() == nodes.len();
+            nodes.iter().all(known)
+        })
+        .await;
         nodes
+    }
+
+    pub async fn three(&self) -> Vec<Node> {
+        self.nodes(3, Profile::fast()).await
     }
 }
 
 /// Calls all keys once; returns where each of them is.
-async fn homes(client: &Client) -> BTreeMap<String, String> {
+pub async fn homes(client: &Client) -> BTreeMap<String, String> {
     let calls = (0..KEYS).map(|key| async move {
         let key = format!("k{key}");
         let jar = client.actor::<Jar>(&*key);
@@ -170,4 +194,4 @@ async fn a_call_of_a_client_waits_for_the_cluster_to_be_formed() {
     one.stop().await;
 }
 
-const KEYS: usize = 24;
+pub const KEYS: usize = 24;

@@ -11,6 +11,7 @@ mod builds;
 mod calls;
 mod corpora;
 mod coverage;
+mod draining;
 mod encodings;
 mod errors;
 mod followed;

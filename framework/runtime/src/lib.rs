@@ -42,6 +42,7 @@ pub use callboard_protocol::{
     wire::{Limits, Wire, header::DownReason},
 };
 pub use client::{Client, ClientBuilder};
+pub use cluster::{DrainError, DrainStage, Draining};
 pub use node::{Builder, Member, Node};
 pub use service::{Ctx, Handlers, Supervisor};
 #[doc(hidden)]

@@ -92,6 +92,26 @@ pub enum Message {
         /// Whether there is, or is to be, a control group as far as it knows.
         places: bool,
     },
+    /// Asks the leader to drain the sender: it gives away what it has and gets nothing new.
+    Drain {
+        /// The life of the sender that is to be drained.
+        incarnation: Incarnation,
+    },
+    /// Answers [`Drain`](Self::Drain).
+    Draining {
+        /// The life of the receiver that is being drained.
+        incarnation: Incarnation,
+        /// Whether it still has a seat in the control group.
+        seated: bool,
+    },
+    /// The sender acts on nothing any more, in this life. Its slots may be others' at once. Answered
+    /// with [`NotGranted::Over`] once that is committed.
+    Over {
+        /// The life of the sender that is over.
+        incarnation: Incarnation,
+        /// Whether it is to be a member no more. One that still owns slots stays one.
+        leaves: bool,
+    },
 }
 
 /// What a node says of itself.

@@ -299,4 +299,7 @@ codes! {
     NotJoined = 3013 "not-joined", Network, NotSent, Elsewhere,
         "the node is not a member of a cluster yet, for the reason in the detail",
         "start the nodes that are to form the cluster, and look at what the detail names";
+    NotDrained = 3014 "not-drained", Network, NotSent, Elsewhere,
+        "the node has not given away all that it has, for the reason in the detail",
+        "look at what is left and drain it again, or stop it and let the others wait for its lease";
 }

@@ -184,6 +184,20 @@ impl Leases {
         self.batch.remove(&node);
     }
 
+    /// This life of a node says that it acts on nothing any more: its lease has ended.
+    ///
+    /// It has given its lease up before it said so, and asks for no other: nobody has to wait.
+    pub fn handle_over(&mut self, node: NodeId, incarnation: Incarnation, now: Time) {
+        let lease = self.leases.get_mut(&node);
+        let Some(lease) = lease.filter(|it| it.incarnation == incarnation && !it.lapsed) else {
+            return;
+        };
+        self.ends.remove(&(lease.ends, node));
+        lease.lapsed = true;
+        lease.ends = now;
+        self.ends.insert((now, node));
+    }
+
     /// A renewal has arrived.
     ///
     /// It is answered with its batch. One that is older than another of the same incarnation is

@@ -31,6 +31,7 @@ use super::{
     joining::Joining,
     leading::Leading,
     ownership::Ownership,
+    parting::Parting,
     parts::Parts,
     peers::Peers,
     seat::{Lost, Returned, Seat},
@@ -54,6 +55,7 @@ pub(super) struct Driver {
     pub(super) joining: Joining,
     pub(super) holding: Holding,
     pub(super) leading: Leading,
+    pub(super) parting: Parting,
     /// Who leads, as far as this node knows.
     pub(super) leader: Option<Leader>,
     /// What this node says to itself.
@@ -86,6 +88,7 @@ impl Driver {
         forming: Forming,
         events: mpsc::Sender<Event>,
         status: watch::Sender<Status>,
+        parting: Parting,
     ) -> Self {
         let owner = parts.owner;
         let joining = Joining::new(parts.heir_of);
@@ -101,6 +104,7 @@ impl Driver {
             joining,
             holding: Holding::default(),
             leading: Leading::new(parts.profile),
+            parting,
             leader: None,
             own: VecDeque::new(),
             events,
@@ -116,6 +120,7 @@ impl Driver {
         let token = self.tasks.token().clone();
         let inbox = Arc::clone(queue.inbox());
         let ownership = Arc::clone(&self.ownership);
+        let mut wishes = self.parting.wishes();
         loop {
             self.step(self.now());
             let deadline = self.next_deadline();
@@ -134,6 +139,7 @@ impl Driver {
                 Some(event) = events.recv() => self.handle_event(event),
                 Some(heard) = queue.next() => self.handle_heard(heard, &queue),
                 () = ownership.said() => self.words_at = Time::ZERO,
+                Ok(()) = wishes.changed() => self.parting.hasten(),
                 () = sleep(deadline.map(|it| it - self.parts.now())) => {}
             }
         }
@@ -175,6 +181,7 @@ impl Driver {
             self.leader = Some(leader);
             self.holding.handle_leader(now);
             self.joining.handle_leader(now);
+            self.parting.hasten();
         }
     }
 
@@ -207,6 +214,7 @@ impl Driver {
         self.step_joining(now);
         self.step_holding(now);
         self.step_words(now);
+        self.step_parting(now);
         // A part may say something to another one of this node, whose answer is due at once.
         for _ in 0..ROUNDS_MAX {
             self.step_seat(now);
@@ -263,8 +271,7 @@ impl Driver {
                     let (term, voters) = (group.term(), group.voters().len());
                     let (is_leader, applied) = (group.is_leader(), group.applied());
                     self.status.send_if_modified(|it| {
-                        it.control((term, applied), is_leader, voters, took);
-                        false
+                        it.control((term, applied), is_leader, voters, took)
                     });
                     if let Some(seat) = &mut self.seat {
                         seat.come_home(group);
@@ -371,7 +378,7 @@ impl Driver {
                 };
                 self.leading.handle_word(by, word, now);
             }
-            _ => tracing::debug!(%from, "a message of the cluster of an unknown kind"),
+            message => self.handle_parting(from, &message),
         }
     }
 
@@ -434,6 +441,7 @@ impl Driver {
             self.holding.next_deadline(self.now()),
             self.seat.as_ref().and_then(Seat::next_deadline),
             self.leading_deadline(),
+            self.parting_deadline(),
             Some(self.words_at).filter(|at| *at < Time::MAX),
         ];
         parts.into_iter().flatten().min()

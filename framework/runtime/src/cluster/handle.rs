@@ -19,6 +19,7 @@ use super::{
     forming::Forming,
     inbox::Queue,
     ownership::Ownership,
+    parting::{Parting, Wish},
     parts::Parts,
     seat::{self, Seat},
 };
@@ -28,6 +29,7 @@ use crate::{env::Env, net::StartError, task::Tasks};
 pub(crate) struct Cluster {
     ownership: Arc<Ownership>,
     status: watch::Receiver<Status>,
+    wish: watch::Sender<Wish>,
 }
 
 /// How a node stands, for the simulator, which compares it with how the others do.
@@ -63,6 +65,10 @@ pub(crate) struct Status {
     pub(crate) is_leader: bool,
     pub(crate) applied: u64,
     pub(crate) voters: usize,
+    /// Whether it has a seat in the control group, as the leader says of a node that is to go.
+    pub(crate) is_seated: Option<bool>,
+    /// The leader has taken it in that this node acts no more.
+    pub(crate) has_ended: bool,
     /// How long the disk has taken last.
     pub(crate) sync: Duration,
 }
@@ -113,6 +119,7 @@ impl Cluster {
         let forming = Forming::new(former, memory, parts.expect);
         let (events, coming) = mpsc::channel(EVENTS_MAX);
         let (told, status) = watch::channel(Status::default());
+        let (wish, wishes) = watch::channel(Wish::default());
         let tasks = tasks.child("cluster");
         if let Some(asks) = queue.take_asks() {
             let followers = Followers::new(served, Arc::clone(&parts.clock));
@@ -126,12 +133,40 @@ impl Cluster {
             forming,
             events,
             told,
+            Parting::new(wishes),
         );
         if let Some(seat) = seat {
             driver.set_seat(seat);
         }
         tasks.spawn("cluster", driver.run(queue, coming));
-        Ok(Self { ownership, status })
+        Ok(Self {
+            ownership,
+            status,
+            wish,
+        })
+    }
+
+    /// Wishes that this node goes so far. What is wished only grows.
+    pub(super) fn wish(&self, wish: Wish) {
+        self.wish.send_if_modified(|it| {
+            let is_more = wish > *it;
+            *it = wish.max(*it);
+            is_more
+        });
+    }
+
+    /// Returns how far this node is to go.
+    pub(super) fn wished(&self) -> Wish {
+        *self.wish.borrow()
+    }
+
+    pub(super) fn ownership(&self) -> &Ownership {
+        &self.ownership
+    }
+
+    /// Returns what tells how this node stands.
+    pub(super) fn status_changes(&self) -> watch::Receiver<Status> {
+        self.status.clone()
     }
 
     /// Returns how this node stands at this moment, for the simulator.
@@ -177,16 +212,19 @@ impl Cluster {
 }
 
 impl Status {
-    /// Takes in where the control group is on this node.
+    /// Takes in where the control group is on this node; returns whether it leads where it did not,
+    /// or the other way round.
     pub(super) fn control(
         &mut self,
         (term, applied): (u64, u64),
         is_leader: bool,
         voters: usize,
         sync: Duration,
-    ) {
+    ) -> bool {
+        let differs = self.is_leader != is_leader;
         (self.term, self.applied) = (term, applied);
         (self.is_leader, self.voters, self.sync) = (is_leader, voters, sync);
+        differs
     }
 
     /// Takes in where the node is; returns whether it is something else than before, the length of

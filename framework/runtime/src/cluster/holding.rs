@@ -23,6 +23,11 @@ impl Holding {
         self.holder = Some(Holder::new(profile, incarnation, now));
     }
 
+    /// There is no lease any more, and none is asked for.
+    fn end(&mut self) {
+        self.holder = None;
+    }
+
     pub(super) fn handle_leader(&mut self, now: Time) {
         if let Some(holder) = &mut self.holder {
             holder.handle_leader(now);
@@ -112,12 +117,19 @@ impl Driver {
             // It may have ended before this node has heard that it had begun.
             NotGranted::Over if incarnation == self.owner.incarnation => {
                 // BEFORE anything else: nothing starts and nothing leaves any more.
-                self.ownership.handle_lease(Time::ZERO, Time::ZERO);
-                self.holding.holder = None;
-                self.begin_next_life();
+                self.fence();
+                if !self.has_parted() {
+                    self.begin_next_life();
+                }
             }
             _ => {}
         }
+    }
+
+    /// Gives the lease up.
+    pub(super) fn fence(&mut self) {
+        self.ownership.handle_lease(Time::ZERO, Time::ZERO);
+        self.holding.end();
     }
 
     /// Sends a task through the pool that runs the actors.

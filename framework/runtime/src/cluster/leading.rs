@@ -17,7 +17,12 @@ use callboard_protocol::{
     time::Time,
 };
 
-use super::{driver::Driver, placing::Placing, voting::Voting};
+use super::{
+    driver::Driver,
+    parting::{Asked, Goers},
+    placing::Placing,
+    voting::Voting,
+};
 use crate::control::{Action, Group, Proposal};
 
 /// What this node does while it leads.
@@ -32,6 +37,8 @@ pub(super) struct Leading {
     asks: VecDeque<Ask>,
     /// Whose question is in the log.
     asked: BTreeMap<Proposal, Ask>,
+    /// Who has asked to go.
+    pub(super) goers: Goers,
     /// Up to where each member was told of the state.
     told: BTreeMap<NodeId, Version>,
 }
@@ -53,6 +60,7 @@ impl Leading {
             term: None,
             asks: VecDeque::new(),
             asked: BTreeMap::new(),
+            goers: Goers::new(),
             told: BTreeMap::new(),
         }
     }
@@ -64,12 +72,19 @@ impl Leading {
         self.term = None;
         self.asks.clear();
         self.asked.clear();
+        self.goers.clear();
         self.told.clear();
     }
 
     pub(super) fn handle_ask(&mut self, ask: Ask) {
         if self.term.is_some() && self.asks.len() < ASKS_MAX {
             self.asks.push_back(ask);
+        }
+    }
+
+    pub(super) fn handle_goer(&mut self, owner: Owner, asked: Asked) {
+        if self.term.is_some() && self.goers.len() < ASKS_MAX {
+            self.goers.insert(owner, asked);
         }
     }
 
@@ -91,6 +106,8 @@ impl Leading {
                 self.leases.handle_member_gone(owner.node);
                 self.told.remove(&owner.node);
             }
+            // Its seat goes before its slots.
+            Event::Draining(_) => self.voting.handle_changed(now),
             _ => {}
         }
         self.placing.handle_event(event, state, now);
@@ -111,7 +128,9 @@ impl Driver {
         if self.leading.term != Some(group.term()) {
             self.begin_to_lead(group, now);
         }
-        let mut was_told = self.let_in(group);
+        let mut was_told = self.hand_over(group, now);
+        was_told |= self.let_in(group);
+        was_told |= self.let_go(group, now);
         was_told |= self.renew(group, now);
         while let Some(command) = self.leading.placing.poll_command(group.state(), now) {
             was_told |= group.propose(&command).is_ok();
@@ -134,6 +153,9 @@ impl Driver {
                     if self.leading.term.is_some() {
                         for event in outcome.iter().flatten() {
                             self.leading.handle_event(event, group.state(), now);
+                            if let Event::Lapsed(owner) | Event::Left(owner) = *event {
+                                self.send_over(owner);
+                            }
                         }
                     }
                     self.answer(proposal, &outcome, group.state());
@@ -252,8 +274,7 @@ impl Driver {
             Err(_) if state.is_live(owner) => self.send_joined(&ask, state),
             // Its lease has ended before it heard that it was in: only another life can join.
             Err(Refusal::Join(JoinRefusal::StaleIncarnation { .. })) => {
-                let (incarnation, why) = (owner.incarnation, NotGranted::Over);
-                self.send(ask.from, Message::NotGranted { incarnation, why });
+                self.send_over(owner);
             }
             Err(why) => {
                 let refusal = match why {
@@ -272,6 +293,12 @@ impl Driver {
                 self.send(ask.from, answer);
             }
         }
+    }
+
+    /// Says to a life of a node that it is over.
+    pub(super) fn send_over(&mut self, owner: Owner) {
+        let (incarnation, why) = (owner.incarnation, NotGranted::Over);
+        self.send(owner.node, Message::NotGranted { incarnation, why });
     }
 
     fn send_joined(&mut self, ask: &Ask, state: &State) {

@@ -3,6 +3,7 @@
 //!
 //! It may depend on `control`, `data_dir`, `net`, `telemetry`, `env` and `task`. Calls and actors are above it.
 
+mod draining;
 mod driver;
 mod fence;
 mod followers;
@@ -14,12 +15,14 @@ mod inbox;
 mod joining;
 mod leading;
 mod ownership;
+mod parting;
 mod parts;
 mod peers;
 mod placing;
 mod seat;
 mod voting;
 
+pub use draining::{DrainError, DrainStage, Draining};
 pub use fence::Fence;
 pub use ownership::Ownership;
 pub use placing::{Placing, group_of};

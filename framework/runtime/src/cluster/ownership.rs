@@ -231,6 +231,23 @@ impl Ownership {
         self.read().me
     }
 
+    /// Returns how this life of the node stands; nothing if it is no member, as far as is known here.
+    #[must_use]
+    pub fn standing(&self) -> Option<Standing> {
+        let seen = self.read();
+        let (member, standing) = seen.view.member(seen.me.node)?;
+        (member.owner() == seen.me).then_some(standing)
+    }
+
+    /// Returns how many slots this node owns, or is about to.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        let seen = self.read();
+        let entries = seen.view.groups().flat_map(|(_, table)| table.iter());
+        let own = entries.filter(|(_, entry)| [entry.owner, entry.moving].contains(&Some(seen.me)));
+        own.count()
+    }
+
     /// Returns the entry of a slot, as far as it is known here.
     #[must_use]
     pub fn entry(&self, id: SlotId) -> Option<Entry> {

@@ -123,9 +123,7 @@ impl Driver {
             }
             SeatChange::Unseat(node) if node == self.owner.node => {
                 // A leader is not taken out of its own group: another one does that.
-                let own = disk(node);
-                let mut others = group.voters().into_iter();
-                let next = others.find(|it| Some(*it) != own && group.has_caught_up(*it))?;
+                let next = self.successor(group)?;
                 drop(group.hand_over(next));
                 return None;
             }

@@ -112,6 +112,21 @@ fn golden() -> Vec<(Message, Vec<u8>)> {
             vec![1, 12, 0xac, 2],
         ),
         (Message::NotFollowed { places: true }, vec![1, 13, 1]),
+        (Message::Drain { incarnation }, vec![1, 14, 7]),
+        (
+            Message::Draining {
+                incarnation,
+                seated: true,
+            },
+            vec![1, 15, 7, 1],
+        ),
+        (
+            Message::Over {
+                incarnation,
+                leaves: false,
+            },
+            vec![1, 16, 7, 0],
+        ),
     ]
 }
 

@@ -1,0 +1,342 @@
+//! What a node is made of, and how it starts.
+//!
+//! Depends on what `node` may depend on.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use callboard_protocol::{
+    code::{CallError, Code},
+    id::Incarnation,
+    membership::Profile,
+    rights::Policy,
+    slots::Owner,
+    supervision::Strategy,
+    wire::hello::PeerKind,
+};
+
+use super::Node;
+use crate::{
+    actor::Guardian,
+    call::{CallLimits, Definition, Hub, Kind, kind::CanBeHosted},
+    cluster::{About, Cluster, Data, Inbox, Ownership, Parts},
+    env::Env,
+    net::{self, DenyList, Identity, Net, StartError},
+    service::{Ctx, Handlers, hosting, keyed, slots},
+    settings::{Settings, check_profile, new_hub, open},
+};
+
+type Hosting = Box<dyn FnOnce(&Arc<Hub>, &Guardian) -> Result<(), CallError> + Send>;
+
+/// What a node is made of. Made by [`Node::builder`].
+#[must_use = "a builder does nothing until `start` is awaited"]
+pub struct Builder {
+    settings: Settings,
+    hosting: Vec<Hosting>,
+    grace: Duration,
+    expect: Option<u32>,
+    profile: Profile,
+    ownership: Option<Arc<Ownership>>,
+}
+
+impl Builder {
+    /// Begins with the defaults of all settings.
+    pub(super) fn new() -> Self {
+        Self {
+            settings: Settings::default(),
+            hosting: Vec::new(),
+            grace: GRACE,
+            expect: None,
+            profile: Profile::lan(),
+            ownership: None,
+        }
+    }
+
+    /// Sets the name for an identity of the development authority. With an identity of your own the
+    /// certificate says the name, and this must agree with it.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.settings.name = Some(name.into());
+        self
+    }
+
+    /// Sets the address to listen on; port 0 takes a free one. Default `127.0.0.1:0`. With an
+    /// identity of the development authority it must be loopback.
+    pub fn listen(mut self, addr: SocketAddr) -> Self {
+        self.settings.listen = Some(addr);
+        self
+    }
+
+    /// Sets the address that others are told to dial, if it is not the one listened on.
+    pub fn advertise(mut self, addr: SocketAddr) -> Self {
+        self.settings.advertise = Some(addr);
+        self
+    }
+
+    /// Adds the address of a node to join through. One that does not answer is tried again for as
+    /// long as the node runs.
+    pub fn seed(mut self, addr: SocketAddr) -> Self {
+        self.settings.seeds.push(addr);
+        self
+    }
+
+    /// Adds several seeds.
+    pub fn seeds(mut self, addrs: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.settings.seeds.extend(addrs);
+        self
+    }
+
+    /// Sets who the node is. Default: an identity of the development authority, which is kept in
+    /// the user's state folder.
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.settings.identity = Some(identity);
+        self
+    }
+
+    /// Sets the folder for what the node keeps across restarts: its incarnation, the cluster that it
+    /// belongs to, and the log of the control group. The folder is locked, so that two processes cannot
+    /// be one node.
+    pub fn data_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.settings.data_dir = Some(folder.into());
+        self
+    }
+
+    /// Forms a cluster together with others: so many nodes, this one included, 1 to 5, each with this
+    /// setting and a [data folder](Self::data_dir). They find each other through their seeds. The
+    /// cluster is formed once, when all are there; from then on the setting has no effect. Default: the
+    /// node forms none, and joins one that it meets.
+    ///
+    /// The nodes that form the cluster vote in its control group first: 1 or 3 are usual.
+    pub fn bootstrap_expect(mut self, nodes: u32) -> Self {
+        self.expect = Some(nodes);
+        self
+    }
+
+    /// Sets the times that leases and elections of the cluster go by, if this node forms it: one of
+    /// the presets [`Profile::lan`] (the default), [`Profile::fast`] and [`Profile::wan`]. A node that
+    /// joins goes by the cluster's.
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    /// Hosts a service, or a keyed actor type, that starts from `Default`.
+    pub fn host<T: Handlers<Addressing: CanBeHosted<T>> + Default>(self) -> Self {
+        self.host_with(|_: &Ctx<T>| T::default())
+    }
+
+    /// Hosts a service, or a keyed actor type, that starts from what `make` returns.
+    pub fn host_with<T: Handlers<Addressing: CanBeHosted<T>>>(
+        mut self,
+        make: impl Fn(&Ctx<T>) -> T + Send + Sync + 'static,
+    ) -> Self {
+        let factory = Arc::new(make);
+        self.hosting.push(Box::new(move |hub, guardian| {
+            if T::SETTINGS.persist {
+                return Err(persist_unsupported::<T>());
+            }
+            match T::KIND {
+                Kind::Keyed => keyed::host_keyed::<T>(hub, guardian, factory),
+                Kind::Service | Kind::Spawned => hosting::host_service::<T>(hub, guardian, factory),
+            }
+        }));
+        self
+    }
+
+    /// Sets the settings of the links.
+    pub fn config(mut self, config: net::Config) -> Self {
+        self.settings.config = config;
+        self
+    }
+
+    /// Sets the limits of calls.
+    pub fn call_limits(mut self, limits: CallLimits) -> Self {
+        self.settings.limits = limits;
+        self
+    }
+
+    /// Sets what other nodes and clients may call. Default: what the methods' own
+    /// `#[handler(allow = "…")]` say, and nothing of the system's. A call that a node makes to what it
+    /// hosts itself is always allowed.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.settings.policy = policy;
+        self
+    }
+
+    /// Sets who is not let in from the start; see [`Node::deny`]. Default: nobody.
+    pub fn deny(mut self, list: DenyList) -> Self {
+        self.settings.denied = list;
+        self
+    }
+
+    /// Sets how long [`Node::stop`] waits for what is in flight. Default 10 s.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Sets the share of calls, 0 to 1, that begin a trace. Default 0. A call made while a traced
+    /// one is handled belongs to the same trace in any case.
+    pub fn trace_share(mut self, share: f64) -> Self {
+        self.settings.trace_share = share;
+        self
+    }
+
+    /// Sets what the node gets from outside. Default: the operating system.
+    pub fn env(mut self, env: Env) -> Self {
+        self.settings.env = env;
+        self
+    }
+
+    /// Sets what says where keyed actors are, in place of a control group. Whoever holds it feeds it.
+    /// For tests and the simulator.
+    #[doc(hidden)]
+    pub fn ownership(mut self, ownership: Arc<Ownership>) -> Self {
+        ownership.expect();
+        self.ownership = Some(ownership);
+        self
+    }
+
+    /// Starts the node. It is ready for calls when this returns; the seeds are dialled in the
+    /// background.
+    ///
+    /// # Errors
+    /// [`StartError`] by code: `BindFailed`, `CertificateInvalid`, `KeyReadable`,
+    /// `DuplicateInterface`, `PersistUnsupported`, `ShapeUnbounded`, `DataDirLocked`,
+    /// `ConfigInvalid`, `DevNotLoopback`, `Io`.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, nothing of the node is left.
+    pub async fn start(self) -> Result<Node, StartError> {
+        let Self {
+            mut settings,
+            hosting,
+            grace,
+            expect,
+            profile,
+            ownership,
+        } = self;
+        check_profile(&profile)?;
+        let made = new_hub(&settings, PeerKind::Node)?;
+        let (hub, identity) = (made.hub, made.identity);
+        let data_dir = made.data_dir.map(|dir| Arc::new(Mutex::new(dir)));
+        let folder = settings.data_dir.take();
+        let data = data_dir.as_ref().zip(folder.as_deref());
+        let membership = Membership {
+            expect,
+            profile,
+            data: data.map(|(dir, folder)| Data::new(dir, folder)),
+            heir_of: made.last_life,
+            advertise: settings.advertise,
+            ownership,
+        };
+        let guardian = hosting::guardian(&hub, Strategy::OneForOne);
+        let hosted = hosting
+            .into_iter()
+            .try_for_each(|host| host(&hub, &guardian));
+        let opened = match hosted {
+            Ok(()) => membership.open(&hub, &identity, settings),
+            Err(error) => Err(start_error(error)),
+        };
+        match opened {
+            Ok((net, cluster)) => Ok(Node {
+                hub,
+                net,
+                guardian,
+                grace,
+                cluster,
+                _data_dir: data_dir,
+            }),
+            Err(error) => {
+                guardian.stop(Duration::ZERO).await;
+                hub.shut().await;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// How a node takes part in a cluster.
+struct Membership {
+    expect: Option<u32>,
+    profile: Profile,
+    data: Option<Data>,
+    heir_of: Option<Incarnation>,
+    advertise: Option<SocketAddr>,
+    /// What is fed from outside, in place of a control group.
+    ownership: Option<Arc<Ownership>>,
+}
+
+impl Membership {
+    /// Opens the node's port, and starts its part in the cluster.
+    fn open(
+        self,
+        hub: &Arc<Hub>,
+        identity: &Identity,
+        settings: Settings,
+    ) -> Result<(Arc<Net>, Cluster), StartError> {
+        let owner = Owner {
+            node: hub.me().id,
+            incarnation: hub.me().incarnation,
+        };
+        let driven = Arc::new(Ownership::new(owner));
+        let ownership = self.ownership.unwrap_or_else(|| driven.clone());
+        // BEFORE the port opens: a call that comes must not find that nobody places keys.
+        hub.set_ownership(ownership.clone());
+        let follow = slots::follow(hub.clone(), ownership.clone());
+        hub.tasks().spawn("slots", follow);
+        let (inbox, queue) = Inbox::new();
+        let net = open(identity.clone(), settings, hub, inbox)?;
+        let timed = Arc::clone(hub);
+        let parts = Parts {
+            owner,
+            heir_of: self.heir_of,
+            clock: Arc::new(move || timed.lease_now()),
+            expect: self.expect,
+            profile: self.profile,
+            data: self.data,
+            about: About {
+                name: identity.name().clone(),
+                addr: self.advertise.unwrap_or(net.local_addr()),
+                zone: String::new(),
+                roles: identity.roles().iter().cloned().collect(),
+                labels: BTreeMap::new(),
+                hosts: hub.directories().iter().map(|it| it.interface()).collect(),
+                weight: WEIGHT,
+            },
+        };
+        let cluster = Cluster::start(hub.env(), hub.tasks(), parts, driven, ownership, queue)?;
+        Ok((net, cluster))
+    }
+}
+
+fn start_error(error: CallError) -> StartError {
+    StartError::new(error.code(), error.subject().to_string())
+        .with_detail(error.detail().to_string())
+}
+
+fn persist_unsupported<T: Definition>() -> CallError {
+    CallError::new(Code::PersistUnsupported, format!("actor {}", T::NAME)).with_detail(
+        "this version keeps actor state in memory only; remove `persist`, or state that was \
+         acknowledged would be lost with the node",
+    )
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("listen", &self.settings.listen)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A member's share of the load beside others'.
+const WEIGHT: u32 = 100;
+
+/// Long enough for ordinary calls, short enough for a supervisor outside that kills after 30 s.
+const GRACE: Duration = Duration::from_secs(10);
