@@ -28,6 +28,8 @@ const SLACK: Duration = Duration::from_secs(3);
 const DEADLINE: Duration = Duration::from_secs(60);
 
 const CHILD: &str = "processes::runs_a_node_for_the_tests_of_this_file";
+const CHILD_WITH_DATA: &str =
+    "processes::runs_a_node_with_a_data_folder_for_the_tests_of_this_file";
 const FOLDER: &str = "CALLBOARD_TEST_FOLDER";
 const LISTEN: &str = "CALLBOARD_TEST_LISTEN";
 
@@ -139,6 +141,18 @@ async fn runs_a_node_for_the_tests_of_this_file() {
     run_until_the_parent_is_gone(|builder| builder.host::<Worker>()).await;
 }
 
+/// Not a test of its own: a node with a data folder, for the tests of this file.
+#[tokio::test]
+async fn runs_a_node_with_a_data_folder_for_the_tests_of_this_file() {
+    run_until_the_parent_is_gone(|builder| {
+        let folder = std::env::var(FOLDER).expect("the caller has looked");
+        builder
+            .data_dir(Path::new(&folder).join("data"))
+            .bootstrap_expect(1)
+    })
+    .await;
+}
+
 /// Runs a node as the environment says, if it says anything, until the process that started this one
 /// is gone.
 pub async fn run_until_the_parent_is_gone(host: impl FnOnce(Builder) -> Builder) {
@@ -242,6 +256,29 @@ async fn calls_to_a_killed_peer_end_and_its_next_life_answers() {
     let again = Process::start(CHILD, folder.path(), &addr.to_string());
     assert_eq!(answers_again(&worker).await, again.child.id());
     client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_cannot_have_one_data_folder_and_a_killed_one_leaves_it() {
+    let (folder, _) = town();
+    let process = Process::start(CHILD_WITH_DATA, folder.path(), "127.0.0.1:0");
+    let file = |name: &str| folder.path().join(name);
+    let start = || {
+        let identity = Identity::from_pem_files(file("ca.pem"), file("cert.pem"), file("key.pem"));
+        let node = Node::builder().identity(identity.expect("an identity"));
+        node.data_dir(file("data")).bootstrap_expect(1).start()
+    };
+    let error = start().await.expect_err("it is locked");
+    assert_eq!(error.code(), Code::DataDirLocked);
+    let names_it = error.to_string().contains(&*file("data").to_string_lossy());
+    assert!(names_it, "{error}");
+    drop(process);
+    let node = start().await.expect("the lock went with its process");
+    // The lock proves that the life before is over: nobody waits for its lease.
+    let begun = Instant::now();
+    node.joined(DEADLINE).await.expect("a member again");
+    assert!(begun.elapsed() < SLACK, "{:?}", begun.elapsed());
+    node.stop().await;
 }
 
 /// Waits until a call succeeds; the bound holds several tries of a lost link.

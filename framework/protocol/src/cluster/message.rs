@@ -80,9 +80,10 @@ pub enum Message {
         /// What.
         word: Word,
     },
-    /// A client asks for what has changed since a version, and for what changes from now on. It says
-    /// so again and again, and gets a [`Delta`](Self::Delta) each time. Nothing else that a client
-    /// says is listened to.
+    /// Asks for what has changed since a version, and for what changes from now on.
+    ///
+    /// A client asks a node again and again, and gets a [`Delta`](Self::Delta) each time; nothing else
+    /// that a client says is listened to. A node asks the leader when it has missed something.
     Follow {
         /// The version of the state that the sender knows.
         version: Version,

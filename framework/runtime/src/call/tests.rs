@@ -11,9 +11,9 @@ use callboard_protocol::{
         ActorId, CallId, ClusterId, ClusterName, Incarnation, InterfaceId, MethodId, NodeId,
         NodeName,
     },
-    membership::Profile,
+    membership::{Profile, RenewalNumber},
     rights::Policy,
-    slots::{Command, Delta, Version, View},
+    slots::{Command, Delta, Settings, SlotCount, State, Version, View},
     time::Time,
     wire::{
         header::{Body, Call, Chain, Frame, Reply, Target, Watch},
@@ -269,6 +269,61 @@ async fn a_client_is_told_of_the_slots_and_listened_to_in_nothing_else() {
         assert!(after.lease_left.is_some() && link.is_up());
         assert_eq!((after.me, after.version), (me, before.version));
     }
+    raw.stop().await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_only_a_leader_says_is_taken_from_the_leader_alone() {
+    let (town, disk) = (Town::new(), tempfile::tempdir().expect("a folder"));
+    let node = Node::builder()
+        .identity(town.issue("n1", PeerKind::Node))
+        .data_dir(disk.path())
+        .profile(Profile::fast())
+        .bootstrap_expect(1)
+        .start()
+        .await
+        .expect("starts");
+    node.joined(PATIENCE).await.expect("alone");
+    let identity = town.issue("raw", PeerKind::Node);
+    let mut raw = Raw::start(&identity, vec![node.local_addr()], Vec::new());
+    let link = raw.link().await;
+    let before = node.position();
+    let incarnation = before.me.incarnation;
+    let why = NotGranted::Over;
+    say(&link, &Message::NotGranted { incarnation, why });
+    let mut state = State::new();
+    let form = Command::Form {
+        cluster: node.cluster_id().expect("formed"),
+        slots: SlotCount::default(),
+        settings: Settings::default(),
+    };
+    state.apply(&form).expect("the first");
+    for number in 0..100 {
+        let mut settings = Settings::default();
+        settings.moves_per_second = number + 1;
+        state.apply(&Command::Set(settings)).expect("in range");
+    }
+    let forged = state.since(Version(0), 0).expect("formed");
+    assert!(forged.to() > before.version);
+    say(&link, &Message::Delta(forged.encode()));
+    // The lane keeps the order: this is answered once all before has been taken in.
+    let renew = Message::Renew {
+        incarnation: Incarnation(1),
+        number: RenewalNumber(1),
+        version: Version(0),
+    };
+    say(&link, &renew);
+    loop {
+        if let Event::Heard(message) = raw.next().await
+            && let Ok(Message::NotGranted { .. }) = decode_message(&message)
+        {
+            break;
+        }
+    }
+    let after = node.position();
+    assert_eq!((after.me, after.version), (before.me, before.version));
+    assert!(after.lease_left.is_some());
     raw.stop().await;
     node.stop().await;
 }

@@ -18,7 +18,7 @@ use callboard_protocol::{
     code::Code,
     id::{DiskId, Incarnation, NodeId},
     membership::{ProbeNumber, Profile},
-    slots::{Delta, Owner},
+    slots::{Delta, DeltaError, Owner},
     time::Time,
 };
 use tokio::sync::{mpsc, watch};
@@ -64,6 +64,8 @@ pub(super) struct Driver {
     pub(super) status: watch::Sender<Status>,
     /// What the others know of this node.
     said: Option<Seen>,
+    /// Until when the leader is not asked again for what was missed.
+    missed_until: Time,
 }
 
 /// What comes back from work elsewhere.
@@ -110,6 +112,7 @@ impl Driver {
             events,
             status,
             said: None,
+            missed_until: Time::ZERO,
             words_at: Time::MAX,
             parts,
         }
@@ -159,13 +162,13 @@ impl Driver {
         self.seat = Some(seat);
     }
 
-    /// Sends a message, to this node too.
-    pub(super) fn send(&mut self, to: NodeId, message: Message) {
+    /// Sends a message, to this node too; returns whether it was taken.
+    pub(super) fn send(&mut self, to: NodeId, message: Message) -> bool {
         if to == self.owner.node {
             self.own.push_back(message);
-        } else {
-            self.peers.send(to, &message, &self.tasks);
+            return true;
         }
+        self.peers.send(to, &message, &self.tasks)
     }
 
     /// Sends a message to whoever leads, if that is known.
@@ -300,6 +303,7 @@ impl Driver {
             }
         }
         for node in changes.came {
+            self.leading.telling.handle_link(node);
             if let Some(said) = self.said {
                 self.send(node, Message::Seen(said));
             }
@@ -336,6 +340,11 @@ impl Driver {
     }
 
     fn handle_message(&mut self, from: NodeId, message: Message, now: Time) {
+        let by_leader = self.leader.is_some_and(|it| it.node == from);
+        if is_leaders(&message) && !by_leader {
+            tracing::debug!(%from, "what only a leader says, from a node that is not known to lead");
+            return;
+        }
         match message {
             Message::Seen(seen) => self.handle_seen(from, seen, now),
             Message::Forming(message) => self.forming.handle_message(from, message, now),
@@ -370,7 +379,8 @@ impl Driver {
             Message::NotGranted { incarnation, why } => {
                 self.handle_not_granted(from, incarnation, why);
             }
-            Message::Delta(bytes) => self.handle_delta(from, &bytes),
+            Message::Delta(bytes) => self.handle_delta(from, &bytes, now),
+            Message::Follow { version } => self.leading.telling.handle_missed(from, version),
             Message::Word { incarnation, word } => {
                 let by = Owner {
                     node: from,
@@ -395,17 +405,20 @@ impl Driver {
         }
     }
 
-    fn handle_delta(&mut self, from: NodeId, bytes: &[u8]) {
-        let taken = match Delta::decode(bytes) {
-            Ok(delta) => self
-                .ownership
-                .handle_delta(&delta)
-                .map_err(|it| it.to_string()),
-            Err(why) => Err(why.to_string()),
+    fn handle_delta(&mut self, from: NodeId, bytes: &[u8], now: Time) {
+        let delta = match Delta::decode(bytes) {
+            Ok(delta) => delta,
+            Err(why) => return tracing::debug!(%from, %why, "a delta"),
         };
-        if let Err(why) = taken {
-            // The next renewal says what is known here, and the leader goes on from there.
-            tracing::debug!(%from, %why, "a delta");
+        let Err(why) = self.ownership.handle_delta(&delta) else {
+            return;
+        };
+        tracing::debug!(%from, %why, "a delta");
+        // Those behind it have a gap too, and are on their way.
+        if matches!(why, DeltaError::Gap { .. }) && now >= self.missed_until {
+            self.missed_until = now + MISSED_AGAIN;
+            let version = self.ownership.version();
+            self.send(from, Message::Follow { version });
         }
     }
 
@@ -455,8 +468,25 @@ pub(super) async fn sleep(wait: Option<Duration>) {
     }
 }
 
+/// Returns whether only a leader says this. It is taken from the one that this node asks: another
+/// one's word may be of a term that is over.
+fn is_leaders(message: &Message) -> bool {
+    matches!(
+        message,
+        Message::Joined { .. }
+            | Message::NotJoined { .. }
+            | Message::Granted { .. }
+            | Message::NotGranted { .. }
+            | Message::Draining { .. }
+            | Message::Delta(_)
+    )
+}
+
 /// How often parts of this node answer each other in one step. What is left is done in the next.
 const ROUNDS_MAX: usize = 16;
+
+/// For how long the leader is not asked again for what was missed.
+const MISSED_AGAIN: Duration = Duration::from_millis(100);
 
 /// After what time the leader is told again that a slot has stopped.
 const WORDS_AGAIN: Duration = Duration::from_millis(100);

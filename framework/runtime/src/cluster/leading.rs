@@ -21,6 +21,7 @@ use super::{
     driver::Driver,
     parting::{Asked, Goers},
     placing::Placing,
+    telling::Telling,
     voting::Voting,
 };
 use crate::control::{Action, Group, Proposal};
@@ -39,8 +40,7 @@ pub(super) struct Leading {
     asked: BTreeMap<Proposal, Ask>,
     /// Who has asked to go.
     pub(super) goers: Goers,
-    /// Up to where each member was told of the state.
-    told: BTreeMap<NodeId, Version>,
+    pub(super) telling: Telling,
 }
 
 /// A node asks to be let in.
@@ -61,7 +61,7 @@ impl Leading {
             asks: VecDeque::new(),
             asked: BTreeMap::new(),
             goers: Goers::new(),
-            told: BTreeMap::new(),
+            telling: Telling::new(profile.renew),
         }
     }
 
@@ -73,7 +73,7 @@ impl Leading {
         self.asks.clear();
         self.asked.clear();
         self.goers.clear();
-        self.told.clear();
+        self.telling.clear();
     }
 
     pub(super) fn handle_ask(&mut self, ask: Ask) {
@@ -104,7 +104,7 @@ impl Leading {
                 .handle_member(owner.node, owner.incarnation, now),
             Event::Lapsed(owner) | Event::Left(owner) => {
                 self.leases.handle_member_gone(owner.node);
-                self.told.remove(&owner.node);
+                self.telling.handle_gone(owner.node);
             }
             // Its seat goes before its slots.
             Event::Draining(_) => self.voting.handle_changed(now),
@@ -136,7 +136,7 @@ impl Driver {
             was_told |= group.propose(&command).is_ok();
         }
         was_told |= self.seat_voters(group, now);
-        self.tell_members(group.state());
+        self.tell_members(group.state(), now);
         was_told
     }
 
@@ -195,7 +195,7 @@ impl Driver {
         let leases = &mut self.leading.leases;
         let why = match leases.handle_renewal(from, incarnation, number, now) {
             Ok(()) => {
-                self.leading.told.insert(from, version);
+                self.leading.telling.handle_renewal(from, version, now);
                 return;
             }
             // A new leader says so once it knows all members; until then it says nothing.
@@ -318,13 +318,15 @@ impl Driver {
                     to,
                     incarnation,
                     number,
-                } => self.send(
-                    to,
-                    Message::Granted {
-                        incarnation,
-                        number,
-                    },
-                ),
+                } => {
+                    self.send(
+                        to,
+                        Message::Granted {
+                            incarnation,
+                            number,
+                        },
+                    );
+                }
                 LeaseAction::Lapse { node, incarnation } => {
                     tracing::warn!(%node, %incarnation, "the lease of a member has ended");
                     let lapse = Command::Lapse(Owner { node, incarnation });
@@ -337,26 +339,25 @@ impl Driver {
     }
 
     /// Tells each member what has changed since it was told last.
-    fn tell_members(&mut self, state: &State) {
+    fn tell_members(&mut self, state: &State, now: Time) {
         let version = state.version();
-        let behind = self
-            .leading
-            .told
-            .iter()
-            .filter(|(_, told)| **told < version);
-        let behind: Vec<(NodeId, Version)> = behind.map(|(node, told)| (*node, *told)).collect();
-        for (node, mut from) in behind {
+        for (node, mut from) in self.leading.telling.behind(version) {
+            if node != self.owner.node && !self.peers.has(node) {
+                continue;
+            }
             for _ in 0..DELTAS_AT_ONCE {
                 let Some(delta) = state.since(from, DELTA_ENTRIES_MAX) else {
                     break;
                 };
+                if !self.send(node, Message::Delta(delta.encode())) {
+                    break;
+                }
                 from = delta.to();
-                self.send(node, Message::Delta(delta.encode()));
+                self.leading.telling.handle_told(node, from, now);
                 if from >= version {
                     break;
                 }
             }
-            self.leading.told.insert(node, from);
         }
     }
 }

@@ -20,6 +20,7 @@ mod parts;
 mod peers;
 mod placing;
 mod seat;
+mod telling;
 mod voting;
 
 pub use draining::{DrainError, DrainStage, Draining};

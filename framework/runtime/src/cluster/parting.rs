@@ -133,7 +133,7 @@ impl Driver {
             Message::Draining {
                 incarnation,
                 seated,
-            } => self.handle_draining(from, incarnation, seated),
+            } => self.handle_draining(incarnation, seated),
             Message::Over {
                 incarnation,
                 leaves,
@@ -146,9 +146,8 @@ impl Driver {
     }
 
     /// The leader says how far this node is drained.
-    fn handle_draining(&mut self, from: NodeId, incarnation: Incarnation, seated: bool) {
-        let by_leader = self.leader.is_some_and(|it| it.node == from);
-        if by_leader && incarnation == self.owner.incarnation {
+    fn handle_draining(&mut self, incarnation: Incarnation, seated: bool) {
+        if incarnation == self.owner.incarnation {
             self.status.send_if_modified(|it| {
                 let differs = it.is_seated != Some(seated);
                 it.is_seated = Some(seated);

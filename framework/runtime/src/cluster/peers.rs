@@ -81,23 +81,27 @@ impl Peers {
         whole(&mut self.nodes.get_mut(&node)?.assembly, part)
     }
 
-    /// Says something to a node. It is dropped if the node is not linked, or does not read.
-    pub(super) fn send(&self, to: NodeId, message: &Message, tasks: &Tasks) {
+    /// Says something to a node. It is dropped if the node is not linked, or does not read; returns
+    /// whether it was not.
+    pub(super) fn send(&self, to: NodeId, message: &Message, tasks: &Tasks) -> bool {
         let Some(peer) = self.nodes.get(&to) else {
-            return;
+            return false;
         };
         let Ok(bytes) = encode_message(message, LONG_BYTES_MAX) else {
-            return;
+            return false;
         };
         if bytes.len() <= PART_BYTES {
-            peer.link.tell(&bytes);
-        } else if !peer.long.swap(true, Ordering::AcqRel) {
+            return peer.link.tell(&bytes).is_some();
+        }
+        let is_free = !peer.long.swap(true, Ordering::AcqRel);
+        if is_free {
             let (link, long) = (Arc::clone(&peer.link), Arc::clone(&peer.long));
             tasks.spawn("long-message", async move {
                 say(&link, &bytes).await;
                 long.store(false, Ordering::Release);
             });
         }
+        is_free
     }
 
     /// Returns whether a node is linked.
