@@ -132,10 +132,14 @@ impl Raw {
         }
     }
 
+    /// Returns the next frame; a peer that is linked asks for the slots at any time.
     async fn frame(&mut self) -> Bytes {
-        match self.next().await {
-            Event::Frame(frame) => frame,
-            other => panic!("not a frame: {other:?}"),
+        loop {
+            match self.next().await {
+                Event::Frame(frame) => return frame,
+                Event::Heard(_) => {}
+                Event::Up(_) => panic!("a second link"),
+            }
         }
     }
 
