@@ -31,7 +31,7 @@ use super::{
     joining::Joining,
     leading::Leading,
     ownership::Ownership,
-    parting::Parting,
+    parting::{Parting, Wish},
     parts::Parts,
     peers::Peers,
     seat::{Lost, Returned, Seat},
@@ -68,6 +68,13 @@ pub(super) struct Driver {
     missed_until: Time,
 }
 
+/// A driver's ends of its channels.
+pub(super) struct Ends {
+    pub(super) events: mpsc::Sender<Event>,
+    pub(super) status: watch::Sender<Status>,
+    pub(super) wishes: watch::Receiver<Wish>,
+}
+
 /// What comes back from work elsewhere.
 #[derive(Debug)]
 pub(super) enum Event {
@@ -88,9 +95,7 @@ impl Driver {
         parts: Parts,
         ownership: Arc<Ownership>,
         forming: Forming,
-        events: mpsc::Sender<Event>,
-        status: watch::Sender<Status>,
-        parting: Parting,
+        ends: Ends,
     ) -> Self {
         let owner = parts.owner;
         let joining = Joining::new(parts.heir_of);
@@ -106,11 +111,11 @@ impl Driver {
             joining,
             holding: Holding::default(),
             leading: Leading::new(parts.profile),
-            parting,
+            parting: Parting::new(ends.wishes),
             leader: None,
             own: VecDeque::new(),
-            events,
-            status,
+            events: ends.events,
+            status: ends.status,
             said: None,
             missed_until: Time::ZERO,
             words_at: Time::MAX,

@@ -14,12 +14,12 @@ use callboard_protocol::{
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    driver::Driver,
+    driver::{Driver, Ends},
     followers::Followers,
     forming::Forming,
     inbox::Queue,
     ownership::Ownership,
-    parting::{Parting, Wish},
+    parting::Wish,
     parts::Parts,
     seat::{self, Seat},
 };
@@ -118,7 +118,7 @@ impl Cluster {
         })?;
         let forming = Forming::new(former, memory, parts.expect);
         let (events, coming) = mpsc::channel(EVENTS_MAX);
-        let (told, status) = watch::channel(Status::default());
+        let (status, seen) = watch::channel(Status::default());
         let (wish, wishes) = watch::channel(Wish::default());
         let tasks = tasks.child("cluster");
         if let Some(asks) = queue.take_asks() {
@@ -131,9 +131,11 @@ impl Cluster {
             parts,
             Arc::clone(&ownership),
             forming,
-            events,
-            told,
-            Parting::new(wishes),
+            Ends {
+                events,
+                status,
+                wishes,
+            },
         );
         if let Some(seat) = seat {
             driver.set_seat(seat);
@@ -141,7 +143,7 @@ impl Cluster {
         tasks.spawn("cluster", driver.run(queue, coming));
         Ok(Self {
             ownership,
-            status,
+            status: seen,
             wish,
         })
     }
