@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use callboard::{Code, Ran, prelude::*};
+use callboard::{Code, Ran, net::DenyList, prelude::*};
 use futures_util::{StreamExt, stream};
 use tokio::sync::Notify;
 
@@ -251,5 +251,20 @@ async fn a_stream_without_a_deadline_has_to_begin_within_ten_seconds() {
         assert!(ten <= took && took < ten + SOON, "{held}: {took:?}");
     });
     futures_util::future::join_all(calls).await;
+    stage.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_whose_link_is_lost_says_why() {
+    let stage = Stage::new().await;
+    let source = stage.client.service::<Source>();
+    let mut items = source.endless().await.expect("it begins");
+    assert_eq!(items.next().await, Some(Ok(1)));
+    stage.host.deny(DenyList::of(["client"]).expect("a list"));
+    let broken = soon(items.next()).await.expect("an error");
+    let broken = broken.expect_err("the link is closed");
+    assert_eq!(broken.code(), Code::StreamBroken, "{broken}");
+    assert!(broken.detail().contains("CB2015"), "{broken}");
+    stage.is_dropped("in a client").await;
     stage.leave().await;
 }

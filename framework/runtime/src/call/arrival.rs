@@ -169,7 +169,7 @@ impl Arrival {
         let arrival = self.clone();
         let frames = async move {
             let recv = arrival.take_recv().await?;
-            Some(Inflow::new(recv, arrival.0.session.bodies()))
+            Some(Inflow::new(recv, &arrival.0.session))
         };
         Inbound::remote(frames, self.0.session.hub.clone(), method)
     }

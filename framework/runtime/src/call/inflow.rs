@@ -4,18 +4,19 @@
 //! network, and its writer with it. The wait ends when there is room, or when the writer gives up or its
 //! link is lost. A caller's deadline makes it give up.
 
-use std::pin::pin;
+use std::{pin::pin, sync::Arc};
 
 use bytes::Bytes;
 use callboard_protocol::wire::stream::BodyHead;
 use futures_util::future::{Either, select};
 
-use crate::net::{RecvStream, StreamError};
+use crate::net::{Link, RecvStream, StreamError};
 
 use super::{
     codec::{Encoding, Large, stream_frame_bytes_max},
     hub::Hub,
     room::{Room, Taken},
+    session::Session,
 };
 
 /// A call's stream as its reader sees it: frames that count for the room of their peer.
@@ -23,6 +24,8 @@ use super::{
 pub(crate) struct Inflow {
     recv: RecvStream,
     room: Room,
+    /// Knows why it is down, which its streams may not.
+    link: Arc<Link>,
 }
 
 /// An item's frame, and the room that it takes up.
@@ -34,10 +37,11 @@ pub(super) struct Item {
 }
 
 impl Inflow {
-    pub(super) fn new(recv: RecvStream, room: &Room) -> Self {
+    pub(super) fn new(recv: RecvStream, session: &Session) -> Self {
         Self {
             recv,
-            room: room.clone(),
+            room: session.bodies().clone(),
+            link: session.link.clone(),
         }
     }
 
@@ -51,6 +55,13 @@ impl Inflow {
     /// # Cancel safety
     /// None: the place among those who wait for room is lost.
     pub(super) async fn item(&mut self, hub: &Hub) -> Result<Option<Item>, StreamError> {
+        match self.next(hub).await {
+            Err(StreamError::Down(_)) => Err(StreamError::Down(self.link.closed().await)),
+            next => next,
+        }
+    }
+
+    async fn next(&mut self, hub: &Hub) -> Result<Option<Item>, StreamError> {
         let most = stream_frame_bytes_max(hub);
         let Some(len) = self.recv.next_length(most).await? else {
             return Ok(None);

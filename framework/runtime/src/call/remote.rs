@@ -492,7 +492,7 @@ async fn feed<M: Method>(
         let _ = send.write_frame(body.into_frame()).await;
     }
     drop(turn);
-    let frames = Some(Inflow::new(recv, session.bodies()));
+    let frames = Some(Inflow::new(recv, session));
     let Some(items) = items else {
         send.finish();
         return (frames, None);

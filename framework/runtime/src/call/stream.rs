@@ -190,9 +190,15 @@ impl<T> Stream for Streaming<T> {
             this.items = Box::pin(stream::poll_fn(|_| Poll::Ready(None)));
             return Poll::Ready(Some(Err(error)));
         }
-        let item = ready!(this.items.as_mut().poll_next(cx));
-        if !matches!(item, Some(Ok(_))) {
-            this.term = None;
+        let mut item = ready!(this.items.as_mut().poll_next(cx));
+        if let Some(Ok(_)) = item {
+            return Poll::Ready(item);
+        }
+        if let (Some(term), Some(Err(error))) = (this.term.take(), &mut item)
+            && error.code() == Code::DeadlineExceeded
+        {
+            // The host looked at its clock first, and knows less.
+            *error = term.error();
         }
         Poll::Ready(item)
     }
@@ -406,10 +412,16 @@ where
             stream::unfold(frames, move |mut frames| {
                 let hub = hub.clone();
                 async move {
-                    let item = frames.item(&hub).await.ok()??;
                     let decode =
                         |body: &[u8]| codec::decode_item(Encoding::Lent(body), shape, &hub, spec);
-                    Some((read_piece(&item.frame, decode, spec), frames))
+                    let piece = match frames.item(&hub).await {
+                        Ok(item) => read_piece(&item?.frame, decode, spec),
+                        Err(why) => {
+                            let broken = spec.error(Code::StreamBroken);
+                            Piece::Failed(broken.with_detail(why.to_string()))
+                        }
+                    };
+                    Some((piece, frames))
                 }
             })
         });

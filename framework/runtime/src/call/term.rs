@@ -69,7 +69,8 @@ impl Term {
         self.error()
     }
 
-    fn error(&self) -> CallError {
+    /// Makes the error that the stream ends with.
+    pub(super) fn error(&self) -> CallError {
         if self.hub.deadlines().is_over() {
             let detail = self.hub.over().unwrap_or_default();
             return self.spec.error(Code::StreamBroken).with_detail(detail);
