@@ -458,3 +458,62 @@ async fn a_refused_call_goes_once_to_every_host_that_has_not_refused_it() {
         node.stop().await;
     }
 }
+
+/// The calls that nobody has room for, and the retries that they are allowed: a fifth of them, and ten
+/// for each second of the window.
+const REFUSED: u32 = 1000;
+const RETRIED_MAX: u32 = REFUSED / 5 + 10 * 10;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn retries_end_with_their_budget_when_most_calls_are_refused() {
+    let town = Town::new();
+    let counters = [(); 2].map(|()| Counter::default());
+    let mut nodes = Vec::new();
+    for (name, counter) in ["n1", "n2"].into_iter().zip(&counters) {
+        let given = counter.clone();
+        let node = town.node(name).host_with::<Counter>(move |_| given.clone());
+        let node = match nodes.first() {
+            Some(first) => node.seed(Node::local_addr(first)),
+            None => node,
+        };
+        nodes.push(node.start().await.expect("starts"));
+    }
+    let client = town.client(nodes[0].local_addr()).await;
+    eventually("all are linked", || client.members().len() == 2).await;
+    let there = client.service::<Counter>();
+    let mut held = JoinSet::new();
+    let waits = "callboard_mailbox_depth{actor=\"Counter\"} 1";
+    for filled in 1..=4 {
+        held.spawn(there.serve().timeout(DEADLINE).into_future());
+        let are_held = || {
+            let hosts = nodes.iter().zip(&counters).map(|(node, counter)| {
+                let waiting = u32::from(node.metrics().contains(waits));
+                (counter.served.load(Ordering::SeqCst), waiting)
+            });
+            let hosts: Vec<_> = hosts.collect();
+            let all: u32 = hosts.iter().map(|(run, waiting)| run + waiting).sum();
+            all == filled && hosts.iter().all(|(run, waiting)| waiting <= run)
+        };
+        eventually(&format!("{filled} are held"), are_held).await;
+    }
+    let retries = || -> u32 {
+        let name = "callboard_call_retries_total{method=\"Counter/serve\"} ";
+        let text = client.metrics();
+        let value = text.lines().find_map(|line| line.strip_prefix(name));
+        value.map_or(0, |value| value.parse().expect("a number"))
+    };
+    let (before, begun) = (retries(), Instant::now());
+    for _ in 0..REFUSED {
+        let error = there.serve().timeout(DEADLINE).await;
+        assert_eq!(code(error), Code::MailboxFull);
+    }
+    let made = retries() - before;
+    let later = 10 * (begun.elapsed().as_secs() as u32 + 1);
+    assert!(made > RETRIED_MAX / 2, "{made} retries");
+    assert!(made <= RETRIED_MAX + later, "{made} retries");
+    held.shutdown().await;
+    client.close().await;
+    for node in nodes {
+        node.stop().await;
+    }
+}
