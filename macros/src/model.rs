@@ -150,6 +150,9 @@ pub(crate) struct Handler<'a> {
     /// The arguments after `self`, in order.
     pub(crate) args: Vec<Arg>,
     pub(crate) reply: Reply,
+    /// Whether an argument is not as the method has it, but as it was told to be. Such a handler is
+    /// there to be called, so that its mistake is told once; it never runs.
+    pub(crate) amended: bool,
 }
 
 /// One argument of a handler.

@@ -80,7 +80,10 @@ pub mod __private {
         kind::{IsKeyed, IsService, IsSpawned},
         service::{
             Ctx, Handlers,
-            state::{Answered, Asserted, MayMove, Otherwise, Probe},
+            state::{
+                Answered, Asserted, CB0070PutAllHandlersOfATypeIntoOneImpl, DerivesActor, MayMove,
+                Otherwise, Probe,
+            },
         },
     };
 

@@ -24,6 +24,7 @@ pub(crate) fn contract<'a>(
         let message = "a spawned actor has no key: keep `key` or `spawned`";
         problems.under(&spawned.name, Code::StatedByContract, message);
     }
+    definition::key(&contract.settings, problems);
     let kind = definition::kind(None, &contract.settings);
     let mut handlers: Vec<Handler<'_>> = Vec::new();
     for method in &contract.methods {

@@ -1,7 +1,11 @@
 //! The rules of `#[derive(Service)]` and `#[derive(Actor)]`.
 
-use syn::Ident;
+use syn::{Ident, Type};
 
+use super::{
+    text::text,
+    types::{self, Obstacle},
+};
 use crate::{
     code::Code,
     model::{Definition, DefinitionSettings, Flavor, Kind},
@@ -16,6 +20,7 @@ pub(crate) fn definition(definition: &Definition, problems: &Problems) -> bool {
         problems.under(keyword, Code::NotAStruct, message);
     }
     settings(definition.flavor, &definition.settings, problems);
+    key(&definition.settings, problems);
     if definition.generics.params.is_empty() {
         return true;
     }
@@ -23,6 +28,26 @@ pub(crate) fn definition(definition: &Definition, problems: &Problems) -> bool {
                    set of messages; write the types out, or wrap them in an enum";
     problems.under(&definition.generics, Code::GenericDefinition, message);
     false
+}
+
+/// Reports a key that borrows.
+pub(super) fn key(settings: &DefinitionSettings, problems: &Problems) {
+    let Some(given) = &settings.key else {
+        return;
+    };
+    if let Some(Obstacle::Reference(borrowed)) = types::obstacle(&given.value) {
+        let fix = match types::owned(&borrowed) {
+            Some(owned) => format!("write `key = {}`", text(&owned)),
+            None => "write a type that owns its data".to_string(),
+        };
+        let message = format!("a key travels with every call, so it owns what it carries: {fix}");
+        problems.under(&given.value, Code::BorrowedArgument, message);
+    }
+}
+
+/// Returns the type of a key, or what it is to become where it borrows.
+pub(crate) fn key_type(given: &Type) -> Type {
+    types::amended(given).unwrap_or_else(|| given.clone())
 }
 
 /// Returns how a definition or a contract is addressed.

@@ -37,10 +37,10 @@ pub(super) fn method<'a>(
     function_kind(method, problems);
     generics(method, problems);
     let receiver = receiver(method, problems);
-    let args = args(method, place, problems);
+    let (args, amended) = args(method, place, problems);
     let reply = reply::reply(method, problems);
     endless(method, reply.as_ref(), problems);
-    if problems.len() > before {
+    if problems.len() > before + amended {
         return None;
     }
     let receiver = receiver?;
@@ -58,6 +58,7 @@ pub(super) fn method<'a>(
         is_async: sig.asyncness.is_some(),
         args,
         reply: reply?,
+        amended: amended > 0,
     })
 }
 
@@ -172,8 +173,10 @@ fn is_exclusive(receiver: &Receiver) -> bool {
     matches!(receiver.kind, ReceiverKind::Reference(_, _, Some(_)))
 }
 
-fn args(method: &Method, place: Place<'_>, problems: &Problems) -> Vec<Arg> {
+/// Returns the arguments, and of how many the mistake was mended.
+fn args(method: &Method, place: Place<'_>, problems: &Problems) -> (Vec<Arg>, usize) {
     let mut args = Vec::new();
+    let mut amended = 0;
     let mut inbound = 0;
     let mut values = 0;
     let typed = method.sig.inputs.iter().filter_map(|input| match input {
@@ -182,9 +185,11 @@ fn args(method: &Method, place: Place<'_>, problems: &Problems) -> Vec<Arg> {
     });
     for (position, typed) in typed.enumerate() {
         conditional(typed, problems);
+        let before = problems.len();
         let Some(role) = role(typed, position, place, problems) else {
             continue;
         };
+        amended += problems.len() - before;
         match &role {
             ArgRole::Inbound(_) => inbound += 1,
             ArgRole::Value(_) => values += 1,
@@ -206,7 +211,7 @@ fn args(method: &Method, place: Place<'_>, problems: &Problems) -> Vec<Arg> {
             args.push(Arg { ident, role });
         }
     }
-    args
+    (args, amended)
 }
 
 fn conditional(typed: &PatType, problems: &Problems) {
@@ -237,6 +242,7 @@ fn ident(typed: &PatType, role: &ArgRole, problems: &Problems) -> Option<Ident> 
     }
 }
 
+/// Returns what an argument is for. After a mistake that says what was meant, that.
 fn role(
     typed: &PatType,
     position: usize,
@@ -260,7 +266,8 @@ fn role(
             };
             owned(item, problems).then(|| ArgRole::Inbound(item.clone()))
         }
-        _ => owned(ty, problems).then(|| ArgRole::Value(ty.clone())),
+        _ if owned(ty, problems) => Some(ArgRole::Value(ty.clone())),
+        _ => types::amended(ty).map(ArgRole::Value),
     }
 }
 
@@ -286,7 +293,7 @@ fn context(
             Code::CtxForm,
             "the context is borrowed: write `ctx: &Ctx<Self>`",
         );
-        return None;
+        return Some(ArgRole::Ctx);
     }
     if position > 0 {
         let message = "the context comes first: move `ctx: &Ctx<Self>` to directly after `self`, \
@@ -311,7 +318,7 @@ fn owned(ty: &Type, problems: &Problems) -> bool {
     match obstacle {
         Obstacle::Reference(reference) => {
             let fix = match types::owned(&reference) {
-                Some(owned) => format!("write `{owned}`"),
+                Some(owned) => format!("write `{}`", text(&owned)),
                 None => "write a type that owns its data".to_string(),
             };
             let message = format!("a message owns what it carries, this is borrowed: {fix}");

@@ -12,7 +12,7 @@ mod wire;
 
 pub(crate) use self::{
     contract::contract,
-    definition::{definition, kind},
+    definition::{definition, key_type, kind},
     handlers::{Target, handlers},
     wire::wire,
 };

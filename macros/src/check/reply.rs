@@ -97,7 +97,7 @@ fn is_value(ty: &Type, problems: &Problems) -> bool {
     match obstacle {
         Obstacle::Reference(reference) => {
             let fix = match types::owned(&reference) {
-                Some(owned) => format!("write `{owned}`"),
+                Some(owned) => format!("write `{}`", text(&owned)),
                 None => "write a type that owns its data".to_string(),
             };
             let message = format!("a reply leaves the node, so it cannot borrow: {fix}");

@@ -3,10 +3,9 @@
 
 use syn::{
     GenericArgument, Lifetime, Path, PathArguments, Type, TypeImplTrait, TypeParamBound,
+    parse_quote,
     visit::{self, Visit},
 };
-
-use super::text::text;
 
 /// The first part of a type that cannot travel.
 pub(super) enum Obstacle {
@@ -63,16 +62,24 @@ pub(super) fn stream_bound(ty: &TypeImplTrait) -> Option<&syn::PathSegment> {
 }
 
 /// Returns the owned type to write instead of a borrowed one, where there is an obvious one.
-pub(super) fn owned(ty: &Type) -> Option<String> {
+pub(super) fn owned(ty: &Type) -> Option<Type> {
     let Type::Reference(reference) = ty else {
         return None;
     };
     match &*reference.elem {
-        Type::Path(path) if path.path.is_ident("str") => Some("String".to_string()),
-        Type::Slice(slice) => Some(format!("Vec<{}>", text(&slice.elem))),
+        Type::Path(path) if path.path.is_ident("str") => Some(parse_quote!(String)),
+        Type::Slice(slice) => {
+            let item = &slice.elem;
+            Some(parse_quote!(Vec<#item>))
+        }
         Type::TraitObject(_) | Type::ImplTrait(_) | Type::Reference(_) => None,
-        other => Some(text(other)),
+        other => Some(other.clone()),
     }
+}
+
+/// Returns what a borrowed type is to become, if that travels.
+pub(super) fn amended(ty: &Type) -> Option<Type> {
+    owned(ty).filter(|owned| obstacle(owned).is_none())
 }
 
 struct Search(Option<Obstacle>);

@@ -5,7 +5,10 @@ use syn::{
     visit::{self, Visit},
 };
 
-use super::types::{self, Obstacle};
+use super::{
+    text::text,
+    types::{self, Obstacle},
+};
 use crate::{
     code::Code,
     model::{WireBody, WireField, WireType},
@@ -71,7 +74,7 @@ fn fields(wire: &WireType, problems: &Problems) -> bool {
             Some(Obstacle::Lifetime(_) | Obstacle::Reference(_)) if has_lifetimes => {}
             Some(Obstacle::Reference(reference)) => {
                 let fix = match types::owned(&reference) {
-                    Some(owned) => format!("write `{owned}`"),
+                    Some(owned) => format!("write `{}`", text(&owned)),
                     None => "write a type that owns its data".to_string(),
                 };
                 let message = format!("a message owns what it carries, this is borrowed: {fix}");

@@ -24,11 +24,28 @@ pub(super) fn state(owner: &Ident, fields: &[Type], p: &TokenStream) -> Option<T
     });
     (!fields.is_empty()).then(|| {
         quote! {
-            #[allow(unused_imports)]
             use #p::Otherwise as _;
             #(#asserted)*
         }
     })
+}
+
+/// Asserts that a type that derives `Service` does not derive `Actor` too.
+pub(super) fn one_kind(owner: &Ident, p: &TokenStream) -> TokenStream {
+    let message = said(
+        Code::TwoKinds,
+        "a type is a service or an actor: keep `Service` for handlers without a state of their own, \
+         which every node that hosts it may answer, or `Actor` for a state and `&mut self`",
+    );
+    let asserted = refuse_if(
+        &quote!(<#p::Probe<#owner>>::IS_ACTOR),
+        Span::call_site(),
+        &message,
+    );
+    quote! {
+        use #p::Otherwise as _;
+        #asserted
+    }
 }
 
 /// Asserts that an `&mut self` handler is not on a service.

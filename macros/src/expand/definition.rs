@@ -17,14 +17,27 @@ pub(crate) fn definition(definition: &Definition) -> TokenStream {
     let flavor = definition.flavor;
     let state = assertion::state(&definition.ident, &definition.fields, &p);
     let state = state.map(|state| hidden(&state));
+    let kind = one_kind(definition, &p);
     if let Some(contract) = &settings.contract {
         let own = implementation(&definition.ident, flavor, &contract.value, settings, &p);
-        return quote!(#state #own);
+        return quote!(#kind #state #own);
     }
-    let kind = check::kind(Some(flavor), settings);
+    let addressing = check::kind(Some(flavor), settings);
     let reference = reference::reference(&definition.vis, &definition.ident, &p);
-    let own = own(&definition.ident, kind, settings, &p);
-    quote!(#state #reference #own)
+    let own = own(&definition.ident, addressing, settings, &p);
+    quote!(#kind #state #reference #own)
+}
+
+/// Emits what one of the two derives says of a type, and the other one asks.
+fn one_kind(definition: &Definition, p: &TokenStream) -> TokenStream {
+    let ident = &definition.ident;
+    match definition.flavor {
+        Flavor::Actor => quote! {
+            #[automatically_derived]
+            impl #p::DerivesActor for #ident {}
+        },
+        Flavor::Service => hidden(&assertion::one_kind(ident, p)),
+    }
 }
 
 /// Emits `Definition` for a type with a ref of its own.
@@ -40,7 +53,7 @@ pub(super) fn own(
     };
     let key = match &settings.key {
         Some(given) => {
-            let ty = &given.value;
+            let ty = check::key_type(&given.value);
             quote!(#ty)
         }
         None => quote!(#p::NoKey),

@@ -22,13 +22,10 @@ pub(crate) fn handlers(
     handlers: &[Handler<'_>],
 ) -> TokenStream {
     let p = private(settings.callboard.as_ref());
+    let only = only(target, &p);
     if let Some(contract) = &settings.contract {
-        return hidden(&implementation::implementation(
-            target,
-            &contract.value,
-            handlers,
-            &p,
-        ));
+        let implementation = implementation::implementation(target, &contract.value, handlers, &p);
+        return hidden(&quote!(#only #implementation));
     }
     let interface = interface::interface(target, handlers, &p);
     let ref_methods = interface::ref_methods(target, &ref_path(target), handlers, &p);
@@ -41,7 +38,17 @@ pub(crate) fn handlers(
         .iter()
         .filter_map(|handler| handler.method.options.once.as_ref())
         .map(|once| assertion::persists(&target.path, once.span(), &p));
-    hidden(&quote!(#interface #ref_methods #turns #(#stateful)* #(#persists)*))
+    hidden(&quote!(#only #interface #ref_methods #turns #(#stateful)* #(#persists)*))
+}
+
+/// Emits what a second `impl` with `#[handlers]` is in conflict with. The conflict cannot be worded,
+/// but the compiler names the trait.
+fn only(target: &Target, p: &TokenStream) -> TokenStream {
+    let path = &target.path;
+    quote! {
+        #[automatically_derived]
+        impl #p::CB0070PutAllHandlersOfATypeIntoOneImpl for #path {}
+    }
 }
 
 /// Emits `Handlers`.
@@ -128,6 +135,12 @@ pub(super) fn turn(
     same: Option<&Same<'_>>,
     p: &TokenStream,
 ) -> TokenStream {
+    if handler.amended {
+        return quote! {
+            ::core::mem::drop(envelope);
+            #p::TurnEnd::Done
+        };
+    }
     let names = (0..handler.values().count())
         .map(|position| Ident::new(&format!("arg_{position}"), Span::mixed_site()))
         .collect::<Vec<_>>();

@@ -121,8 +121,12 @@ mod stream_borrows_self;
 mod stream_without_item;
 #[path = "../../ui/right/too-many-arguments.rs"]
 mod too_many_arguments;
+#[path = "../../ui/right/two-impls.rs"]
+mod two_impls;
 #[path = "../../ui/right/two-inbounds.rs"]
 mod two_inbounds;
+#[path = "../../ui/right/two-kinds.rs"]
+mod two_kinds;
 #[path = "../../ui/right/unknown-choice.rs"]
 mod unknown_choice;
 #[path = "../../ui/right/unknown-setting.rs"]

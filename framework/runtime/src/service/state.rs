@@ -1,8 +1,8 @@
-//! Whether a field of a definition may be where its turns run, as something that the derive asks of
-//! each field: the compiler then says so under the field, and with what to do.
+//! What the macros ask of a definition that no macro sees as a whole: whether a field may be where
+//! turns run, whether the type derives both kinds, whether its handlers stand in one place.
 //!
-//! [`Handlers`](super::Handlers) asks the same of the whole type, in the compiler's own words. Depends
-//! on nothing.
+//! The compiler then says so under the user's token, and with what to do. [`Handlers`](super::Handlers)
+//! asks the first of the whole type, in the compiler's own words. Depends on nothing.
 
 use std::marker::PhantomData;
 
@@ -15,13 +15,27 @@ impl<T: ?Sized + Send + Sync> Probe<T> {
     pub const FITS: bool = true;
 }
 
-/// What [`Probe`] answers where its own `impl` does not apply.
+/// What `#[derive(Actor)]` says of its type.
+pub trait DerivesActor {}
+
+impl<T: ?Sized + DerivesActor> Probe<T> {
+    /// The answer, where this `impl` applies.
+    pub const IS_ACTOR: bool = true;
+}
+
+/// What [`Probe`] answers where its own `impl`s do not apply.
 pub trait Otherwise {
     /// The answer.
     const FITS: bool = false;
+    /// The answer.
+    const IS_ACTOR: bool = false;
 }
 
 impl<T: ?Sized> Otherwise for Probe<T> {}
+
+/// What each `#[handlers]` says of its type. A second one is in conflict, and its name is what the
+/// compiler says then.
+pub trait CB0070PutAllHandlersOfATypeIntoOneImpl {}
 
 /// An answer of [`Probe`] as a type.
 #[derive(Debug)]
