@@ -57,30 +57,36 @@ async fn serve(args: NodeArgs) -> Result<(), Box<dyn std::error::Error>> {
     let node = builder.env(env).start().await?;
     // ANCHOR_END: node
     tell(&Word::Ready(node.local_addr()))?;
-    tokio::select! {
-        told = until_told(&node, &args.name, &mut told) => told?,
+    let drains = tokio::select! {
+        drains = until_told(&node, &args.name, &mut told) => drains?,
         done = until_all_vote(&node, args.founders.unwrap_or_default()) => {
             done?;
-            until_told(&node, &args.name, &mut told).await?;
+            until_told(&node, &args.name, &mut told).await?
         }
+    };
+    if drains {
+        // ANCHOR: drain
+        node.drain(DRAIN_LIMIT).await?;
+        // ANCHOR_END: drain
     }
     node.stop().await;
     Ok(())
 }
 
-/// Tells the driver what changes until it says that this node is to end.
+/// Tells the driver what changes until it says that this node is to end; returns whether it is to hand
+/// over what it owns before.
 async fn until_told(
     node: &Node,
     name: &str,
     told: &mut mpsc::Receiver<Told>,
-) -> std::io::Result<()> {
+) -> std::io::Result<bool> {
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     let mut names = Vec::new();
     let mut stands = None;
     // Both branches are cancel safe. A closed channel cannot happen: the thread never returns.
     loop {
         tokio::select! {
-            Some(Told::Stop | Told::Drain) = told.recv() => return Ok(()),
+            Some(told) = told.recv() => return Ok(told == Told::Drain),
             _ = ticks.tick() => {
                 let now = members(node, name);
                 if now != names {
@@ -138,6 +144,9 @@ fn tell(word: &Word) -> std::io::Result<()> {
 
 /// What is in flight when the node is told to stop gets this long. Less than the driver waits.
 const GRACE: Duration = Duration::from_secs(3);
+
+/// What handing over may take: twice what all slots of one node of three take.
+const DRAIN_LIMIT: Duration = Duration::from_secs(20);
 
 /// How often the voters are counted, and in which metric.
 const COUNT_EVERY: Duration = Duration::from_millis(100);

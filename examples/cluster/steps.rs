@@ -117,12 +117,17 @@ impl Driver {
         }
         let failed = failed.into_iter().map(|(name, why)| (name.clone(), why));
         for (step, reason) in failed.collect::<Vec<_>>() {
-            self.summary.steps_done = self.summary.steps_done.saturating_sub(1);
-            self.summary.steps_failed += 1;
-            let reason = reason.to_owned();
-            // Nobody may be reading any more; it is counted all the same.
-            let _ = self.say(&Event::StepFailed { step, reason });
+            self.fail_done_step(step, reason);
         }
+    }
+
+    /// A step that was begun, and counted, has come to nothing.
+    fn fail_done_step(&mut self, step: String, reason: &str) {
+        self.summary.steps_done = self.summary.steps_done.saturating_sub(1);
+        self.summary.steps_failed += 1;
+        let reason = reason.to_owned();
+        // Nobody may be reading any more; it is counted all the same.
+        let _ = self.say(&Event::StepFailed { step, reason });
     }
 
     /// A node says that it is ready.
@@ -159,8 +164,15 @@ impl Driver {
         member.process = None;
         let start_again = std::mem::take(&mut member.start_again);
         (member.leads, member.has_joined) = (false, false);
-        if let (Some(before), Some(load)) = (member.not_ok_before.take(), &self.load) {
+        let drained = member.not_ok_before.take();
+        if let (Some(before), Some(load)) = (drained, &self.load) {
             self.summary.failed_during_drain += load.not_ok() - before;
+        }
+        if drained.is_some() && how != Exit::Code(0) {
+            self.fail_done_step(
+                format!("drain {node}"),
+                "it could not hand over what it owns",
+            );
         }
         self.summary.exits_unexpected += u64::from(!expected);
         self.views.changed(now, Some(node));
@@ -332,8 +344,7 @@ fn unfit(action: Action, member: &Member) -> Option<&'static str> {
         Action::Kill => matches!(state, State::Up | State::Paused | State::Starting),
         Action::Restart => matches!(state, State::Up | State::Down),
         Action::Add => state == State::Down,
-        Action::Drain => return Some("nodes of this version cannot hand over what they own"),
-        Action::Pause => state == State::Up,
+        Action::Pause | Action::Drain => state == State::Up,
         Action::Resume => state == State::Paused,
         Action::Partition if member.is_split => return Some("the node is cut off already"),
         Action::Partition => matches!(state, State::Up | State::Paused),

@@ -130,6 +130,22 @@ fn a_node_that_is_cut_off_loses_its_carts_and_no_two_turns_of_one_overlap() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
 }
 
+#[test]
+fn a_node_that_drains_fails_no_call_and_its_carts_move() {
+    let output = cluster(&[
+        "--for",
+        "15s",
+        "--rate",
+        "400",
+        "--script",
+        "drain n2@1s",
+        "--assert",
+        "failed_during_drain==0 && moved_slots>0 && recovered_slots==0 && overlapping_turns==0 \
+         && epoch_regressions==0 && keys_unanswered==0 && steps_failed==0",
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+}
+
 /// A process that stood still for longer than a lease goes on with what had been sent to it.
 #[test]
 fn turns_that_start_without_a_lease_are_found_in_the_traces() {
