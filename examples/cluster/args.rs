@@ -282,6 +282,7 @@ Exit codes:
 Examples:
   cargo run --example cluster
   cargo run --example cluster -- --nodes 5 --for 30s --script \"kill n5@5s for 3s; pause n2@15s for 5s\"
+  cargo run --example cluster -- --for 60s --script \"kill owner@10s; restart@20s; drain n2@30s; add@40s\"
   cargo run --example cluster -- --for 20s --json --assert \"calls_failed==0 && calls_ok>=10000\"",
         script = indented(callboard_examples::script::GRAMMAR),
         assert = wrapped(callboard_examples::expression::GRAMMAR),
