@@ -84,6 +84,37 @@ async fn three_nodes_form_one_cluster_and_another_leads_when_the_leader_is_lost(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_voter_that_is_gone_gives_its_seat_to_another_node_which_then_counts() {
+    let (town, disks) = (Town::new(), Disks::new());
+    let gone_max = Duration::from_secs(1);
+    let mut nodes: Vec<Node> = Vec::new();
+    for (name, forms) in [("n1", true), ("n2", true), ("n3", true), ("n4", false)] {
+        let seeds: Vec<SocketAddr> = nodes.iter().map(Node::local_addr).collect();
+        if !forms {
+            eventually("three vote", || nodes.iter().all(|it| it.position().votes)).await;
+        }
+        let builder = builder(&town, name, &disks.of(name), &seeds).voter_gone_max(gone_max);
+        let expect = |it: Builder| if forms { it.bootstrap_expect(3) } else { it };
+        nodes.push(start(expect(builder)).await);
+    }
+    let n4 = nodes.pop().expect("the last");
+    n4.joined(DEADLINE).await.expect("let in");
+    assert!(!n4.position().votes);
+    drop(nodes.pop());
+    eventually("n4 has the seat of n3, which has none", || {
+        n4.position().votes && n4.metrics().contains("callboard_control_voters 3\n")
+    })
+    .await;
+    // n1 and n4 are a majority only if n4 votes.
+    drop(nodes.pop());
+    nodes.push(n4);
+    leader(&nodes).await;
+    let seeds = nodes.iter().map(Node::local_addr);
+    let n5 = start(town.node("n5").seeds(seeds)).await;
+    n5.joined(DEADLINE).await.expect("let in by both");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_that_stood_still_comes_back_from_its_disks() {
     let (town, disks) = (Town::new(), Disks::new());
     let nodes = three(&town, &disks).await;

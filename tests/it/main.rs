@@ -20,6 +20,7 @@ mod leaks;
 mod macros;
 mod membership;
 mod overload;
+mod paused;
 mod placed;
 mod pressure;
 mod processes;

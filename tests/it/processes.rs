@@ -30,7 +30,8 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const CHILD: &str = "processes::runs_a_node_for_the_tests_of_this_file";
 const CHILD_WITH_DATA: &str =
     "processes::runs_a_node_with_a_data_folder_for_the_tests_of_this_file";
-const FOLDER: &str = "CALLBOARD_TEST_FOLDER";
+/// Names the folder of a node that runs as a process of its own.
+pub const FOLDER: &str = "CALLBOARD_TEST_FOLDER";
 const LISTEN: &str = "CALLBOARD_TEST_LISTEN";
 
 #[derive(Default, Service)]
@@ -77,14 +78,14 @@ impl Process {
         Self { child, addr }
     }
 
-    fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.child.id() as i32).expect("a process id");
         kill_process(pid, signal).expect("the process is there");
     }
 
     /// Stops it, and waits until every thread of it stands: one that runs when the signal comes
     /// goes on until another has taken the signal.
-    async fn freeze(&self) {
+    pub async fn freeze(&self) {
         self.signal(Signal::STOP);
         let threads = format!("/proc/{}/task", self.child.id());
         eventually("every thread stands", || {
@@ -172,7 +173,18 @@ pub async fn run_until_the_parent_is_gone(host: impl FnOnce(Builder) -> Builder)
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         drop(gone);
     });
-    let _ = parent_gone.await;
+    // Told to whoever waits for a quorum that survives a loss.
+    let votes = async {
+        while !node.position().votes {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        std::fs::write(file("votes"), "").expect("written");
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        _ = parent_gone => {}
+        () = votes => {}
+    }
     node.stop().await;
 }
 

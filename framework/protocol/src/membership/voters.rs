@@ -77,12 +77,16 @@ pub fn voters_wanted(eligible: usize, zones: usize) -> usize {
 
 /// Returns the next change of the seats, or nothing when they are as they should be.
 ///
-/// A voter that has been gone for a minute gives its seat to a learner; one that is drained, or may
-/// not vote any more, does so at once. A member that is gone for less still counts: a restart moves
-/// no seats.
+/// A voter that has been gone for `gone_max` ([`GONE_MAX`] by default) gives its seat to a learner; one
+/// that is drained, or may not vote any more, does so at once. A member that is gone for less still
+/// counts: a restart moves no seats.
 #[must_use]
-pub fn plan_voters(candidates: &[VoterCandidate], now: Time) -> Option<SeatChange> {
-    let view = View::of(candidates, now);
+pub fn plan_voters(
+    candidates: &[VoterCandidate],
+    gone_max: Duration,
+    now: Time,
+) -> Option<SeatChange> {
+    let view = View::of(candidates, gone_max, now);
     let wanted = view.wanted();
     // The first that applies: seats that are needed, seats of those who should have none, seats
     // too many, and last the spread over the zones.
@@ -116,16 +120,18 @@ struct View<'a> {
     voters: Vec<&'a VoterCandidate>,
     /// Voters that may stay, by zone.
     seats: BTreeMap<&'a str, usize>,
+    gone_max: Duration,
     now: Time,
 }
 
 impl<'a> View<'a> {
-    fn of(candidates: &'a [VoterCandidate], now: Time) -> Self {
+    fn of(candidates: &'a [VoterCandidate], gone_max: Duration, now: Time) -> Self {
         let voters = candidates.iter().filter(|it| it.seated == Seated::Voter);
         let mut view = Self {
             candidates,
             voters: voters.collect(),
             seats: BTreeMap::new(),
+            gone_max,
             now,
         };
         for candidate in candidates {
@@ -147,7 +153,7 @@ impl<'a> View<'a> {
 
     fn may_stay(&self, candidate: &VoterCandidate) -> bool {
         let gone = candidate.gone_since;
-        let long_gone = gone.is_some_and(|at| self.now.saturating_since(at) >= GONE_MAX);
+        let long_gone = gone.is_some_and(|at| self.now.saturating_since(at) >= self.gone_max);
         candidate.eligible && !long_gone
     }
 

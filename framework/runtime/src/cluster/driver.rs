@@ -110,7 +110,7 @@ impl Driver {
             forming,
             joining,
             holding: Holding::default(),
-            leading: Leading::new(parts.profile),
+            leading: Leading::new(parts.profile, parts.gone_max),
             parting: Parting::new(ends.wishes),
             leader: None,
             own: VecDeque::new(),
@@ -276,11 +276,11 @@ impl Driver {
             }) => match outcome {
                 Ok(()) => {
                     self.handle_actions(&mut group, now);
-                    let (term, voters) = (group.term(), group.voters().len());
+                    let (term, voters) = (group.term(), group.voters());
+                    let seats = (voters.len(), voters.contains(&group.id()));
                     let (is_leader, applied) = (group.is_leader(), group.applied());
-                    self.status.send_if_modified(|it| {
-                        it.control((term, applied), is_leader, voters, took)
-                    });
+                    self.status
+                        .send_if_modified(|it| it.control((term, applied), is_leader, seats, took));
                     if let Some(seat) = &mut self.seat {
                         seat.come_home(group);
                     }

@@ -42,6 +42,8 @@ pub struct Position {
     pub me: Owner,
     /// The term in which it leads the control group, if it does as far as it knows.
     pub leads: Option<u64>,
+    /// Whether it votes in the control group, as far as it knows.
+    pub votes: bool,
     /// How long its lease lasts from now; nothing without one.
     pub lease_left: Option<Duration>,
     /// The version of the control group's state that it knows.
@@ -65,6 +67,7 @@ pub(crate) struct Status {
     pub(crate) is_leader: bool,
     pub(crate) applied: u64,
     pub(crate) voters: usize,
+    pub(crate) votes: bool,
     /// Whether it has a seat in the control group, as the leader says of a node that is to go.
     pub(crate) is_seated: Option<bool>,
     /// The leader has taken it in that this node acts no more.
@@ -181,6 +184,7 @@ impl Cluster {
             cluster: status.cluster,
             me: self.ownership.me(),
             leads: status.is_leader.then_some(status.term),
+            votes: status.votes,
             lease_left: lease_until.map(|it| it - now),
             version: self.ownership.version(),
             members: members
@@ -220,12 +224,13 @@ impl Status {
         &mut self,
         (term, applied): (u64, u64),
         is_leader: bool,
-        voters: usize,
+        seats: (usize, bool),
         sync: Duration,
     ) -> bool {
         let differs = self.is_leader != is_leader;
         (self.term, self.applied) = (term, applied);
-        (self.is_leader, self.voters, self.sync) = (is_leader, voters, sync);
+        (self.voters, self.votes) = seats;
+        (self.is_leader, self.sync) = (is_leader, sync);
         differs
     }
 

@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     mem,
+    time::Duration,
 };
 
 use callboard_protocol::{
@@ -52,10 +53,10 @@ pub(super) struct Ask {
 }
 
 impl Leading {
-    pub(super) fn new(profile: Profile) -> Self {
+    pub(super) fn new(profile: Profile, gone_max: Duration) -> Self {
         Self {
             leases: Leases::new(profile),
-            voting: Voting::default(),
+            voting: Voting::new(gone_max),
             placing: Placing::new(profile.lease),
             term: None,
             asks: VecDeque::new(),
@@ -201,6 +202,9 @@ impl Driver {
             // A new leader says so once it knows all members; until then it says nothing.
             Err(LeaseRefusal::NotLeader) if self.is_own_leader() => return,
             Err(LeaseRefusal::NotLeader) => NotGranted::NotLeader,
+            // Its end is no more than asked for. It is told when that is committed, by whoever leads
+            // then: a leader that stood still would say so to members that another one renews.
+            Err(LeaseRefusal::Lapsed { .. }) => return,
             Err(_) => NotGranted::Over,
         };
         self.send(from, Message::NotGranted { incarnation, why });
@@ -216,7 +220,7 @@ impl Driver {
         let profile = Profile::from_number(state.settings().profile).unwrap_or(self.parts.profile);
         self.set_profile(profile);
         let leading = &mut self.leading;
-        *leading = Leading::new(profile);
+        *leading = Leading::new(profile, self.parts.gone_max);
         let members = state.members().map(|(member, _)| member.owner());
         let living = members.filter(|owner| state.is_live(*owner));
         let living = living.map(|owner| (owner.node, owner.incarnation));

@@ -8,6 +8,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
 };
 
 use callboard_protocol::{
@@ -34,6 +35,8 @@ pub(crate) struct Parts {
     /// `bootstrap_expect`.
     pub(crate) expect: Option<u32>,
     pub(crate) profile: Profile,
+    /// After what time a voter that is gone loses its seat.
+    pub(crate) gone_max: Duration,
     pub(crate) data: Option<Data>,
     pub(crate) about: About,
 }

@@ -10,7 +10,7 @@ use std::{
 
 use callboard_protocol::{
     id::{DiskId, NodeId},
-    membership::{GONE_MAX, SeatChange, Seated, VoterCandidate, plan_voters},
+    membership::{SeatChange, Seated, VoterCandidate, plan_voters},
     slots::{Command, Standing, State},
     time::Time,
 };
@@ -19,8 +19,10 @@ use super::driver::Driver;
 use crate::control::{Change, Group};
 
 /// What the leader keeps in mind of the voters.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Voting {
+    /// After what time a voter that is gone loses its seat.
+    gone_max: Duration,
     plan_at: Time,
     /// Since when members have been gone.
     gone: BTreeMap<NodeId, Time>,
@@ -29,6 +31,15 @@ pub(super) struct Voting {
 }
 
 impl Voting {
+    pub(super) fn new(gone_max: Duration) -> Self {
+        Self {
+            gone_max,
+            plan_at: Time::ZERO,
+            gone: BTreeMap::new(),
+            strays: BTreeMap::new(),
+        }
+    }
+
     /// The members of the group have changed, or who leads it.
     pub(super) fn handle_changed(&mut self, now: Time) {
         self.plan_at = self.plan_at.min(now);
@@ -45,12 +56,14 @@ impl Driver {
         if now < self.leading.voting.plan_at {
             return false;
         }
-        self.leading.voting.plan_at = now + PLAN_EVERY;
         let disks = disks(group.state());
         self.note_gone(group.state(), now);
         let candidates = self.candidates(group, &disks);
         let mut was_told = self.seat_state(group, &disks);
-        let change = match plan_voters(&candidates, now) {
+        let gone_max = self.leading.voting.gone_max;
+        let planned = plan_voters(&candidates, gone_max, now);
+        self.leading.voting.plan_at = now + next_plan(&candidates, planned.is_some());
+        let change = match planned {
             Some(change) => self.change_for(change, &disks, group),
             None => self.stray(group, &disks, now).map(Change::Removed),
         };
@@ -155,13 +168,14 @@ impl Driver {
         let seen: BTreeSet<DiskId> = seated
             .filter(|disk| !known.contains(disk) && Some(*disk) != own)
             .collect();
+        let gone_max = self.leading.voting.gone_max;
         let strays = &mut self.leading.voting.strays;
         strays.retain(|disk, _| seen.contains(disk));
         for disk in seen {
             strays.entry(disk).or_insert(now);
         }
         let mut gone = strays.iter();
-        let gone = gone.find(|(_, since)| now.saturating_since(**since) >= GONE_MAX);
+        let gone = gone.find(|(_, since)| now.saturating_since(**since) >= gone_max);
         gone.map(|(disk, _)| *disk)
     }
 }
@@ -173,5 +187,38 @@ fn disks(state: &State) -> BTreeMap<NodeId, DiskId> {
     with_disk.collect()
 }
 
+/// Returns after what time the plan is made again. While a learner catches up nobody says when it has,
+/// and until it votes the loss of one more node may stop the group.
+fn next_plan(candidates: &[VoterCandidate], changes: bool) -> Duration {
+    let is_learner = |it: &VoterCandidate| matches!(it.seated, Seated::Learner { .. });
+    match changes || candidates.iter().any(is_learner) {
+        true => PLAN_SOON,
+        false => PLAN_EVERY,
+    }
+}
+
 /// How often the plan is made while nothing happens.
 const PLAN_EVERY: Duration = Duration::from_secs(1);
+
+/// And while seats change.
+const PLAN_SOON: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_plan_is_made_soon_again_while_seats_change() {
+        let mut candidate = VoterCandidate {
+            node: NodeId(1),
+            zone: String::new(),
+            seated: Seated::Voter,
+            gone_since: None,
+            eligible: true,
+        };
+        assert_eq!(next_plan(&[candidate.clone()], false), PLAN_EVERY);
+        assert_eq!(next_plan(&[candidate.clone()], true), PLAN_SOON);
+        candidate.seated = Seated::Learner { caught_up: false };
+        assert_eq!(next_plan(&[candidate], false), PLAN_SOON);
+    }
+}

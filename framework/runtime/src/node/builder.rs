@@ -14,7 +14,7 @@ use std::{
 use callboard_protocol::{
     code::{CallError, Code},
     id::Incarnation,
-    membership::Profile,
+    membership::{GONE_MAX, Profile},
     rights::Policy,
     slots::Owner,
     supervision::Strategy,
@@ -42,6 +42,7 @@ pub struct Builder {
     grace: Duration,
     expect: Option<u32>,
     profile: Profile,
+    gone_max: Duration,
     ownership: Option<Arc<Ownership>>,
 }
 
@@ -54,6 +55,7 @@ impl Builder {
             grace: GRACE,
             expect: None,
             profile: Profile::lan(),
+            gone_max: GONE_MAX,
             ownership: None,
         }
     }
@@ -193,6 +195,14 @@ impl Builder {
         self
     }
 
+    /// Sets after what time a voter that is gone loses its seat to another node, while this node leads.
+    /// Default a minute. For tests and the simulator.
+    #[doc(hidden)]
+    pub fn voter_gone_max(mut self, gone_max: Duration) -> Self {
+        self.gone_max = gone_max;
+        self
+    }
+
     /// Sets what says where keyed actors are, in place of a control group. Whoever holds it feeds it.
     /// For tests and the simulator.
     #[doc(hidden)]
@@ -219,6 +229,7 @@ impl Builder {
             grace,
             expect,
             profile,
+            gone_max,
             ownership,
         } = self;
         check_profile(&profile)?;
@@ -230,6 +241,7 @@ impl Builder {
         let membership = Membership {
             expect,
             profile,
+            gone_max,
             data: data.map(|(dir, folder)| Data::new(dir, folder)),
             heir_of: made.last_life,
             advertise: settings.advertise,
@@ -265,6 +277,7 @@ impl Builder {
 struct Membership {
     expect: Option<u32>,
     profile: Profile,
+    gone_max: Duration,
     data: Option<Data>,
     heir_of: Option<Incarnation>,
     advertise: Option<SocketAddr>,
@@ -299,6 +312,7 @@ impl Membership {
             clock: Arc::new(move || timed.lease_now()),
             expect: self.expect,
             profile: self.profile,
+            gone_max: self.gone_max,
             data: self.data,
             about: About {
                 name: identity.name().clone(),

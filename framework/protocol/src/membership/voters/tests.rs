@@ -40,7 +40,7 @@ fn carry_out(members: &mut [VoterCandidate], change: SeatChange) {
 /// Carries out changes until there are none; returns them.
 fn settle(members: &mut [VoterCandidate], now: Time) -> Vec<SeatChange> {
     let mut changes = Vec::new();
-    while let Some(change) = plan_voters(members, now) {
+    while let Some(change) = plan_voters(members, GONE_MAX, now) {
         carry_out(members, change);
         changes.push(change);
         assert!(changes.len() < 100, "it never settles: {changes:?}");
@@ -83,10 +83,10 @@ fn a_learner_that_has_not_caught_up_is_waited_for() {
     let mut members = members(3, 1);
     members[0].seated = Seated::Voter;
     members[2].seated = Seated::Learner { caught_up: false };
-    assert_eq!(plan_voters(&members, at(0)), None);
+    assert_eq!(plan_voters(&members, GONE_MAX, at(0)), None);
     members[2].gone_since = Some(at(0));
     assert_eq!(
-        plan_voters(&members, at(1)),
+        plan_voters(&members, GONE_MAX, at(1)),
         Some(SeatChange::DropLearner(NodeId(3)))
     );
 }
@@ -97,7 +97,7 @@ fn a_voter_gone_for_a_minute_is_replaced_and_not_before() {
     settle(&mut members, at(0));
     assert_eq!(voters(&members), [1, 2, 3]);
     members[1].gone_since = Some(at(10));
-    assert_eq!(plan_voters(&members, at(69)), None);
+    assert_eq!(plan_voters(&members, GONE_MAX, at(69)), None);
     let (out, into) = (NodeId(2), NodeId(4));
     let expected = [SeatChange::AddLearner(into), SeatChange::Swap { out, into }];
     assert_eq!(settle(&mut members, at(70)), expected);
@@ -174,7 +174,7 @@ fn whatever_happens_the_plan_settles_with_the_wanted_number() {
             };
         }
         settle(&mut members, at(120));
-        let view = View::of(&members, at(120));
+        let view = View::of(&members, GONE_MAX, at(120));
         let there = members.iter();
         let there = there.filter(|it| view.may_stay(it) && it.gone_since.is_none());
         let (voters, wanted) = (view.voters.len(), view.wanted());
