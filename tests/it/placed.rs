@@ -461,6 +461,74 @@ async fn every_key_answers_again_when_a_node_of_a_formed_cluster_is_lost() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_does_not_know_whether_keys_are_placed_activates_none() {
+    let (town, traces) = (Town::new(), Arc::<Traces>::default());
+    let started = |name: &'static str, seed: Option<SocketAddr>| {
+        let traces = traces.clone();
+        let make = move |_: &Ctx<Till>| Till {
+            count: 0,
+            traces: traces.clone(),
+        };
+        town.node(name).seeds(seed).host_with::<Till>(make)
+    };
+    let nobody = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let alone = started("alone", nobody.local_addr().ok()).start().await;
+    let alone = alone.expect("starts");
+    let call = alone.actor::<Till>("k").add();
+    let error = call.timeout(Duration::from_millis(100)).await;
+    let error = error.expect_err("nobody to ask");
+    assert_eq!(error.code(), Code::SlotUnowned, "{error}");
+    assert!(error.detail().contains("whether there is a control group"));
+
+    // One without seeds knows, and whoever joins it hears so in its hello.
+    let first = started("first", None).start().await.expect("starts");
+    let (home, _) = first.actor::<Till>("k").add().await.expect("answers");
+    assert_eq!(home, "first");
+    let second = started("second", Some(first.local_addr())).start().await;
+    let second = second.expect("starts");
+    let (home, _) = second.actor::<Till>("k").add().await.expect("answers");
+    assert_eq!(home, "second");
+    for node in [second, first, alone] {
+        node.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_meets_a_cluster_activates_no_key_before_it_knows_the_tables() {
+    let (town, traces) = (Town::new(), Arc::<Traces>::default());
+    let mut council = Council::new();
+    let one = council.start(&town, "one", &traces, None).await;
+    council.settle().await;
+    let (home, _) = one.actor::<Till>("k").add().await.expect("answers");
+    assert_eq!(home, "one");
+    // It was alone, and so activates the key itself, until the link with a node of the cluster is up.
+    let kept = traces.clone();
+    let make = move |_: &Ctx<Till>| Till {
+        count: 0,
+        traces: kept.clone(),
+    };
+    let builder = town.node("late").host_with::<Till>(make);
+    let late = builder.start().await.expect("starts");
+    let own = late.actor::<Till>("k");
+    assert_eq!(own.add().await.expect("answers").0, "late");
+    let seed = late.local_addr();
+    let two = council.start(&town, "two", &traces, Some(seed)).await;
+    linked(&[&late, &two]).await;
+    let turns = traces.turns.load(Ordering::Relaxed);
+    for key in ["k", "another"] {
+        let call = late.actor::<Till>(key).add();
+        let error = call.timeout(Duration::from_millis(100)).await;
+        let error = error.expect_err("its owner is not known here");
+        assert_eq!(error.code(), Code::SlotUnowned, "{error}");
+        assert!(error.detail().contains("no table of slots"), "{error}");
+    }
+    assert_eq!(traces.turns.load(Ordering::Relaxed), turns);
+    for node in [two, late, one] {
+        node.stop().await;
+    }
+}
+
 /// How many states of one key there are at a time.
 #[derive(Debug, Default)]
 struct States {

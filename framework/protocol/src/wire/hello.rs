@@ -318,6 +318,14 @@ impl About {
 /// The feature of a side that understands what nodes say to each other about the cluster.
 pub const FEATURE_CLUSTER: u64 = 1;
 
+/// Keys are placed where the side is: there is a control group, or one is to come. A node that links with it
+/// activates no key from then on before it knows the tables.
+pub const FEATURE_PLACES: u64 = 2;
+
+/// The side knows of no control group, and keys live on the node that is asked. A node that says neither
+/// this nor [`FEATURE_PLACES`] does not know yet.
+pub const FEATURE_ALONE: u64 = 4;
+
 /// The most lanes of a link in each direction.
 pub const LANES_MAX: u8 = 16;
 

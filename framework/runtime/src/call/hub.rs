@@ -20,15 +20,15 @@ use callboard_protocol::{
     time::Time,
     wire::{
         Limits,
-        hello::{HostedInterface, PeerKind},
+        hello::{FEATURE_ALONE, FEATURE_PLACES, HostedInterface, PeerKind},
     },
 };
 
 use crate::{
     actor::Guardian,
-    cluster::Ownership,
+    cluster::{Ownership, PlacedBy},
     env::Env,
-    net::{Link, LinkDown},
+    net::{Link, LinkDown, PeerInfo},
     task::Tasks,
     telemetry::Metrics,
 };
@@ -410,6 +410,27 @@ impl Hub {
     /// Returns what says where keyed actors are; nothing where they live on the node that is asked.
     pub(crate) fn ownership(&self) -> Option<&Arc<Ownership>> {
         self.ownership.get().filter(|ownership| ownership.places())
+    }
+
+    /// Returns how keys are placed; nothing for a client, which has no keys.
+    pub(crate) fn placed_by(&self) -> Option<PlacedBy> {
+        let ownership = self.ownership.get();
+        let ownership = ownership.filter(|_| self.me.kind == PeerKind::Node);
+        ownership.map(|it| it.placed_by())
+    }
+
+    /// Takes in what the hello of a peer says of how keys are placed. A client hears of it otherwise.
+    pub(crate) fn hear_of_placing(&self, peer: &PeerInfo) {
+        let ownership = self.ownership.get();
+        let Some(ownership) = ownership.filter(|_| self.me.kind == peer.kind) else {
+            return;
+        };
+        let features = peer.features;
+        if features & FEATURE_PLACES != 0 {
+            ownership.expect();
+        } else if features & FEATURE_ALONE != 0 {
+            ownership.set_alone();
+        }
     }
 
     /// Returns the directories of the keyed actors that this node hosts.

@@ -17,7 +17,7 @@ use callboard_protocol::{
 };
 
 use crate::{
-    cluster::{Fence, Ownership, group_of},
+    cluster::{Fence, Ownership, PlacedBy, group_of},
     env::Bug,
 };
 
@@ -76,8 +76,11 @@ pub(super) fn owner(
     spec: &MethodSpec,
 ) -> Result<Place, CallError> {
     ownership.locate(group_of(kind), key).ok_or_else(|| {
-        let detail = match ownership.version().0 {
-            0 => "no table of slots has come from the control group yet",
+        let detail = match (ownership.placed_by(), ownership.version().0) {
+            (PlacedBy::Unknown, _) => {
+                "this node is linked with none that knows whether there is a control group"
+            }
+            (_, 0) => "no table of slots has come from the control group yet",
             _ => "nobody owns it: no member that hosts the type holds a lease",
         };
         spec.error(Code::SlotUnowned).with_detail(detail)

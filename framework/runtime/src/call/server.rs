@@ -15,13 +15,16 @@ use callboard_protocol::{
     code::{CallError, Code},
     id::{ActorAddr, ActorId, CallId, InterfaceId, MethodId, NodeId, NodeName},
     time::Time,
-    wire::header::{Body, Call as CallFrame, Down, DownReason, Frame, Reply, Target, Watch},
+    wire::{
+        header::{Body, Call as CallFrame, Down, DownReason, Frame, Reply, Target, Watch},
+        hello::{FEATURE_ALONE, FEATURE_PLACES},
+    },
 };
 use futures_util::future::BoxFuture;
 
 use crate::{
     actor::{Cell, Child, Ended, Guardian, MessageKey},
-    cluster::{Fence, Inbox},
+    cluster::{Fence, Inbox, PlacedBy},
     env::Bug,
     net::{Frames, Intake, Link, LinkDown, RecvStream, SendStream, StreamFor},
 };
@@ -178,7 +181,17 @@ impl Gate {
 }
 
 impl Frames for Gate {
+    fn features(&self) -> u64 {
+        match self.hub.placed_by() {
+            Some(PlacedBy::Group) => FEATURE_PLACES,
+            Some(PlacedBy::WhoAsks) => FEATURE_ALONE,
+            Some(PlacedBy::Unknown) | None => 0,
+        }
+    }
+
     fn link_up(&self, link: &Arc<Link>) {
+        // BEFORE a call can come over it: this node is to know whether it may activate the key.
+        self.hub.hear_of_placing(link.peer());
         let session = self.hub.session_up(link);
         let mut sessions = self
             .sessions

@@ -58,6 +58,10 @@ enum Event {
 struct Ear(mpsc::UnboundedSender<Event>);
 
 impl Frames for Ear {
+    fn features(&self) -> u64 {
+        0
+    }
+
     fn heard(&self, _: &Arc<Link>, message: Vec<u8>) {
         let _ = self.0.send(Event::Heard(message));
     }

@@ -30,7 +30,7 @@ use super::{
     inbox::{Heard, Queue},
     joining::Joining,
     leading::Leading,
-    ownership::Ownership,
+    ownership::{Ownership, PlacedBy},
     parting::{Parting, Wish},
     parts::Parts,
     peers::Peers,
@@ -44,6 +44,8 @@ pub(super) struct Driver {
     pub(super) tasks: Tasks,
     /// When the leader is told again of the slots that go from here.
     words_at: Time,
+    /// When this node takes it that there is no control group, unless it hears of one.
+    alone_at: Time,
     pub(super) parts: Parts,
     pub(super) owner: Owner,
     pub(super) ownership: Arc<Ownership>,
@@ -119,6 +121,7 @@ impl Driver {
             said: None,
             missed_until: Time::ZERO,
             words_at: Time::MAX,
+            alone_at: Time::MAX,
             parts,
         }
     }
@@ -223,6 +226,10 @@ impl Driver {
         self.step_holding(now);
         self.step_words(now);
         self.step_parting(now);
+        if now >= self.alone_at {
+            self.alone_at = Time::MAX;
+            self.ownership.set_alone();
+        }
         // A part may say something to another one of this node, whose answer is due at once.
         for _ in 0..ROUNDS_MAX {
             self.step_seat(now);
@@ -306,6 +313,10 @@ impl Driver {
             if self.leader.is_some_and(|it| it.node == node) {
                 tracing::debug!(%node, "the link with the leader is down");
             }
+        }
+        if !changes.came.is_empty() && self.ownership.placed_by() == PlacedBy::Unknown {
+            // Those that know say so in their hello. Nodes that all do not know wait for each other.
+            self.alone_at = self.alone_at.min(now + ALONE_AFTER);
         }
         for node in changes.came {
             self.leading.telling.handle_link(node);
@@ -403,6 +414,9 @@ impl Driver {
         {
             return self.refuse_foreign(from, ours, theirs);
         }
+        if seen.cluster.is_some() || seen.expects.is_some() {
+            self.ownership.expect();
+        }
         self.peers.handle_seen(from, seen);
         self.forming.handle_seen(from, &seen, now);
         if let Some(leader) = seen.leading {
@@ -460,7 +474,7 @@ impl Driver {
             self.seat.as_ref().and_then(Seat::next_deadline),
             self.leading_deadline(),
             self.parting_deadline(),
-            Some(self.words_at).filter(|at| *at < Time::MAX),
+            Some(self.words_at.min(self.alone_at)).filter(|at| *at < Time::MAX),
         ];
         parts.into_iter().flatten().min()
     }
@@ -492,6 +506,10 @@ const ROUNDS_MAX: usize = 16;
 
 /// For how long the leader is not asked again for what was missed.
 const MISSED_AGAIN: Duration = Duration::from_millis(100);
+
+/// How long a node that is linked only with such that do not know either waits for one that knows whether
+/// there is a control group: links come up in a round trip or two.
+const ALONE_AFTER: Duration = Duration::from_secs(1);
 
 /// After what time the leader is told again that a slot has stopped.
 const WORDS_AGAIN: Duration = Duration::from_millis(100);

@@ -105,6 +105,8 @@ impl Cluster {
         };
         if parts.expect.is_some() || memory.cluster.is_some() {
             ownership.expect();
+        } else if !parts.has_seeds {
+            ownership.set_alone();
         }
         let now = parts.now();
         let seat = open(env, &parts, &memory)?.map(|it| Seat::new(it, &parts.profile, now));

@@ -25,7 +25,7 @@ mod voting;
 
 pub use draining::{DrainError, DrainStage, Draining};
 pub use fence::Fence;
-pub use ownership::Ownership;
+pub use ownership::{Ownership, PlacedBy};
 pub use placing::{Placing, group_of};
 
 pub(crate) use following::follow;

@@ -32,10 +32,22 @@ pub struct Ownership {
     starts_until: AtomicU64,
     answers_until: AtomicU64,
     changed: watch::Sender<Version>,
-    /// Whether there is, or is to be, a control group that places keys.
+    placed_by: Mutex<PlacedBy>,
+    /// Whether that is anything else than [`PlacedBy::WhoAsks`].
     places: AtomicBool,
     words: Mutex<BTreeMap<SlotId, Word>>,
     said: Notify,
+}
+
+/// Who decides where a key is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PlacedBy {
+    /// It is not known yet: nobody activates a key here.
+    Unknown,
+    /// There is no control group, and a key is where it is asked for.
+    WhoAsks,
+    /// There is a control group, or one is to come. This is for good.
+    Group,
 }
 
 #[derive(Debug)]
@@ -47,7 +59,7 @@ struct Seen {
 }
 
 impl Ownership {
-    /// Makes what this life of a node knows at first: nothing. It has no lease.
+    /// Makes what this life of a node knows at first: nothing, not even who places keys. It has no lease.
     #[must_use]
     pub fn new(me: Owner) -> Self {
         let seen = Seen {
@@ -60,7 +72,8 @@ impl Ownership {
             starts_until: AtomicU64::new(0),
             answers_until: AtomicU64::new(0),
             changed: watch::Sender::new(Version::default()),
-            places: AtomicBool::new(false),
+            placed_by: Mutex::new(PlacedBy::Unknown),
+            places: AtomicBool::new(true),
             words: Mutex::default(),
             said: Notify::new(),
         }
@@ -69,19 +82,44 @@ impl Ownership {
     /// A control group is to come, or has come: keys are placed by it from now on, and by nobody until
     /// its tables are known here.
     pub fn expect(&self) {
-        self.places.store(true, Ordering::Release);
+        self.set_placed_by(PlacedBy::Group);
     }
 
-    /// Says whether keys are placed, for whoever only hears of that: a client.
+    /// Says whether keys are placed, for whoever only hears of that: a client, which activates none.
     pub(crate) fn set_places(&self, places: bool) {
         self.places.store(places, Ordering::Release);
     }
 
-    /// Returns whether keys are placed. Where there is no control group, keyed actors live on the node
-    /// that is asked.
+    /// There is no control group as far as can be known: keys are where they are asked for, until one is
+    /// met. Changes nothing where there is one.
+    pub fn set_alone(&self) {
+        self.set_placed_by(PlacedBy::WhoAsks);
+    }
+
+    /// Returns who decides where a key is.
+    #[must_use]
+    pub fn placed_by(&self) -> PlacedBy {
+        *self.placed_by.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns whether a key must not be activated just because it is asked for here: keys are placed, or
+    /// it is not known yet whether they are.
     #[must_use]
     pub fn places(&self) -> bool {
         self.places.load(Ordering::Acquire)
+    }
+
+    fn set_placed_by(&self, to: PlacedBy) {
+        let mut placed_by = self.placed_by.lock().unwrap_or_else(PoisonError::into_inner);
+        if *placed_by == to || *placed_by == PlacedBy::Group {
+            return;
+        }
+        *placed_by = to;
+        self.places
+            .store(to != PlacedBy::WhoAsks, Ordering::Release);
+        drop(placed_by);
+        // What waits for an owner may go on, and what was activated before there was a group has to end.
+        self.changed.send_modify(|_| {});
     }
 
     /// The control group has changed; returns the slots whose entries have.

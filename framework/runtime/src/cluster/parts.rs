@@ -34,6 +34,8 @@ pub(crate) struct Parts {
     pub(crate) clock: Arc<dyn Fn() -> Time + Send + Sync>,
     /// `bootstrap_expect`.
     pub(crate) expect: Option<u32>,
+    /// Whether it is to join others.
+    pub(crate) has_seeds: bool,
     pub(crate) profile: Profile,
     /// After what time a voter that is gone loses its seat.
     pub(crate) gone_max: Duration,

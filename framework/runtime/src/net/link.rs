@@ -38,6 +38,10 @@ use super::stream::{RecvStream, SendStream, StreamError, StreamFor};
 /// [`link_down`](Self::link_down) once. Everything here is called on the node's I/O tasks and has
 /// to return at once. Frames of one lane come in order, those of two lanes may come at once.
 pub(crate) trait Frames: Send + Sync + 'static {
+    /// Returns the features that this side has at the moment, besides those that it always has. Each
+    /// hello says them.
+    fn features(&self) -> u64;
+
     /// A link is up. It is found by [`Net::links`](super::Net::links) only after this returned.
     fn link_up(&self, link: &Arc<Link>);
 
@@ -379,6 +383,8 @@ pub(crate) struct PeerInfo {
     pub(crate) roles: Roles,
     /// The digest of its certificate.
     pub(super) certificate: Fingerprint,
+    /// What its hello says of its abilities, and of where it is, one bit each.
+    pub(crate) features: u64,
     /// Where it is seen.
     pub(crate) seen_at: SocketAddr,
     /// Where other nodes can reach it. Nothing for a client.
@@ -396,6 +402,7 @@ impl PeerInfo {
             kind: about.kind,
             roles: certified.roles,
             certificate: certified.certificate,
+            features: about.features,
             seen_at,
             addr: about.listen.map(|addr| reachable(addr, seen_at)),
             hosts: Hosts::new(about.hosts),

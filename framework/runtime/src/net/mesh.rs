@@ -391,7 +391,9 @@ impl Mesh {
         let within = self.config.hello_timeout;
         let agreed = timeout(within, async {
             let limits = &self.config.limits;
-            let mut greeted = greet(connection, &self.hello, dialled, limits).await?;
+            let mut hello = self.hello.clone();
+            hello.about.features |= self.frames.features();
+            let mut greeted = greet(connection, &hello, dialled, limits).await?;
             let candidate = candidate(&greeted);
             if let Some(why) = self.denial(&greeted.peer) {
                 return Err(candidate.refused(why));

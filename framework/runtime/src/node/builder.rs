@@ -304,6 +304,7 @@ impl Membership {
         let follow = slots::follow(hub.clone(), ownership.clone());
         hub.tasks().spawn("slots", follow);
         let (inbox, queue) = Inbox::new();
+        let has_seeds = !settings.seeds.is_empty();
         let net = open(identity.clone(), settings, hub, inbox)?;
         let timed = Arc::clone(hub);
         let parts = Parts {
@@ -311,6 +312,7 @@ impl Membership {
             heir_of: self.heir_of,
             clock: Arc::new(move || timed.lease_now()),
             expect: self.expect,
+            has_seeds,
             profile: self.profile,
             gone_max: self.gone_max,
             data: self.data,

@@ -145,6 +145,10 @@ impl Intake for Recording {
 }
 
 impl Frames for Recorder {
+    fn features(&self) -> u64 {
+        0
+    }
+
     fn heard(&self, _: &Arc<Link>, _: Vec<u8>) {}
 
     fn link_up(&self, link: &Arc<Link>) {
