@@ -59,6 +59,7 @@ pub fn service(item: TokenStream) -> TokenStream {
 /// | `name = "Cart"` | the name on the wire, in logs and in metrics | the type's name |
 /// | `key = String` | the type of the key | none: a spawned actor |
 /// | `persist` | the struct is durable state; needs `key` | off |
+/// | `handover` | the state goes along when the key's slot moves; it has to be `Wire`; needs `key` | off |
 /// | `idle = "10m"` | deactivated after this long without calls; needs `key` | 10 minutes |
 /// | `mailbox = 1024` | messages that wait at most | 1024 |
 /// | `wait = "20ms"` | how long a call may wait, or it is refused with `MailboxFull` | half of its time |

@@ -52,6 +52,7 @@ pub(crate) struct DefinitionSettings {
     pub(crate) key: Option<Given<Type>>,
     pub(crate) spawned: Option<Given<()>>,
     pub(crate) persist: Option<Given<()>>,
+    pub(crate) handover: Option<Given<()>>,
     pub(crate) idle: Option<Given<Millis>>,
     pub(crate) mailbox: Option<Given<usize>>,
     pub(crate) wait: Option<Given<Millis>>,

@@ -12,7 +12,7 @@ use std::{
 };
 
 use callboard::{
-    Actor, CallError, Code, Ctx, Incarnation, Node, NodeName, Profile,
+    Actor, CallError, Code, Ctx, Incarnation, Node, NodeName, Profile, Wire,
     cluster::{Ownership, Placing},
     env::{Clock, Env},
     handlers,
@@ -20,7 +20,7 @@ use callboard::{
 use callboard_protocol::{
     cluster::Word,
     id::{ClusterId, InterfaceId, NodeId},
-    slots::{Command, Member, Owner, Settings, SlotCount, State},
+    slots::{Command, Epoch, GroupId, Member, Owner, Settings, Slot, SlotCount, SlotId, State},
     time::Time,
 };
 use futures_util::future::{join_all, select_all};
@@ -68,6 +68,28 @@ impl Till {
         let other = ctx.actor::<Till>("other").note().send().await;
         *self.traces.inner.lock().expect("whole") = other.err().map(|error| error.code());
         self.count
+    }
+}
+
+/// Counts in memory that goes along with its slot.
+#[derive(Default, Wire, Actor)]
+#[actor(key = String, handover)]
+pub struct Purse {
+    count: u32,
+}
+
+#[handlers]
+impl Purse {
+    pub fn add(&mut self, ctx: &Ctx<Self>) -> (String, u32) {
+        self.count += 1;
+        (ctx.node_name().to_owned(), self.count)
+    }
+
+    /// Returns the numbers of the slot's group, of the slot, and of the epoch.
+    pub fn place(&self, ctx: &Ctx<Self>) -> (u32, u32, u64) {
+        let fence = ctx.fence().expect("it is placed");
+        let id = fence.id();
+        (id.group.0, id.slot.0, fence.epoch().0)
     }
 }
 
@@ -126,7 +148,12 @@ impl Council {
             traces: traces.clone(),
         };
         let builder = town.node(name).seeds(seed).host_with::<Till>(make);
-        let node = builder.env(env).ownership(ownership.clone()).start().await;
+        let node = builder
+            .host::<Purse>()
+            .env(env)
+            .ownership(ownership.clone())
+            .start()
+            .await;
         self.members.insert(name, ownership);
         let member = Member {
             name: NodeName::new(name).expect("a name"),
@@ -136,7 +163,8 @@ impl Council {
             zone: String::new(),
             roles: BTreeSet::new(),
             labels: BTreeMap::new(),
-            hosts: BTreeSet::from([InterfaceId::of("Till")]),
+            hosts: BTreeSet::from([InterfaceId::of("Till"), InterfaceId::of("Purse")]),
+            movable: BTreeSet::from([InterfaceId::of("Purse")]),
             version: 1,
             weight: 100,
         };
@@ -154,6 +182,14 @@ impl Council {
         }
     }
 
+    /// Tells a member what has changed.
+    fn tell(&self, name: &str) {
+        let ownership = &self.members[name];
+        let news = self.state.since(ownership.version(), usize::MAX);
+        let told = ownership.handle_delta(&news.expect("formed"));
+        told.expect("fits");
+    }
+
     /// Decides what there is to decide, and tells everybody, until nothing is left to do.
     async fn settle(&mut self) {
         loop {
@@ -168,11 +204,8 @@ impl Council {
             while let Some(command) = self.placing.poll_command(&self.state, self.now) {
                 self.apply(&command);
             }
-            for ownership in self.members.values() {
-                let news = self.state.since(ownership.version(), usize::MAX);
-                ownership
-                    .handle_delta(&news.expect("formed"))
-                    .expect("fits");
+            for name in self.members.keys() {
+                self.tell(name);
             }
             match self.placing.next_deadline() {
                 None => return,
@@ -295,6 +328,109 @@ async fn a_turn_knows_the_epoch_of_its_slot_and_a_new_owner_a_higher_one() {
     council.settle().await;
     let after = till.epoch().await.expect("answers").expect("placed");
     assert!(after > before, "{before} {after}");
+    two.stop().await;
+    one.stop().await;
+}
+
+fn purses(node: &Node) -> Vec<PurseRef> {
+    let keys = (0..16).map(|key| format!("k{key}"));
+    keys.map(|key| node.actor::<Purse>(key)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_goes_along_with_its_slot_whether_or_not_the_key_is_called_in_between() {
+    let (town, traces) = (Town::new(), Arc::<Traces>::default());
+    let (mut council, one, two) = two(&town, &traces).await;
+    let purses = purses(&two);
+    for count in 1..=3 {
+        for purse in &purses {
+            assert_eq!(purse.add().await.expect("answers").1, count);
+        }
+    }
+    council.apply(&Command::Drain(owner("one")));
+    council.settle().await;
+    let seed = Some(one.local_addr());
+    let three = council.start(&town, "three", &traces, seed).await;
+    linked(&[&one, &two, &three]).await;
+    let (called, others) = purses.split_at(8);
+    for purse in called {
+        let answer = purse.add().await.expect("answers");
+        assert_eq!(answer, ("two".to_owned(), 4));
+    }
+    council.apply(&Command::Drain(owner("two")));
+    council.settle().await;
+    for purse in called {
+        let answer = purse.add().await.expect("answers");
+        assert_eq!(answer, ("three".to_owned(), 5));
+    }
+    for purse in others {
+        let answer = purse.add().await.expect("answers");
+        assert_eq!(answer, ("three".to_owned(), 4));
+    }
+    let given = "callboard_states_given_total 16";
+    assert!(two.metrics().contains(given), "{}", two.metrics());
+    assert!(one.metrics().contains("callboard_states_lost_total 0"));
+    for node in [three, two, one] {
+        node.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_stays_when_the_node_that_its_slot_goes_to_dies_on_the_way() {
+    let (town, traces) = (Town::new(), Arc::<Traces>::default());
+    let (mut council, one, two) = two(&town, &traces).await;
+    let mut keys = (0..).map(|key| format!("k{key}"));
+    let purse = loop {
+        let purse = one.actor::<Purse>(keys.next().expect("endless"));
+        if purse.add().await.expect("answers").0 == "one" {
+            break purse;
+        }
+    };
+    let (group, slot, epoch) = purse.place().await.expect("answers");
+    drop(two);
+    council.members.remove("two");
+    eventually("the loss is noticed", || one.members().is_empty()).await;
+    let id = SlotId {
+        group: GroupId(group),
+        slot: Slot(slot),
+    };
+    let (epoch, to) = (Epoch(epoch), owner("two"));
+    council.apply(&Command::Move { id, epoch, to });
+    council.tell("one");
+    let refused = purse.add().timeout(Duration::from_millis(50)).await;
+    refused.expect_err("the slot is on its way");
+    council.apply(&Command::Lapse(to));
+    council.settle().await;
+    let answer = purse.add().await.expect("answers");
+    assert_eq!(answer, ("one".to_owned(), 2));
+    let (_, _, now) = purse.place().await.expect("answers");
+    assert_eq!(now, epoch.0 + 1);
+    one.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_slots_whose_state_goes_along_are_moved_to_a_node_that_joins() {
+    let (town, traces) = (Town::new(), Arc::<Traces>::default());
+    let mut council = Council::new();
+    let one = council.start(&town, "one", &traces, None).await;
+    council.settle().await;
+    let all = council.state.slots_of(owner("one"));
+    for purse in purses(&one) {
+        purse.add().await.expect("answers");
+    }
+    let seed = Some(one.local_addr());
+    let two = council.start(&town, "two", &traces, seed).await;
+    linked(&[&one, &two]).await;
+    council.settle().await;
+    let moved = council.state.slots_of(owner("two"));
+    assert_eq!(moved, all / 4, "half of one of the two types");
+    let mut homes = BTreeSet::new();
+    for purse in purses(&one) {
+        let (home, count) = purse.add().await.expect("answers");
+        assert_eq!(count, 2);
+        homes.insert(home);
+    }
+    assert_eq!(homes.len(), 2);
     two.stop().await;
     one.stop().await;
 }

@@ -71,10 +71,10 @@ pub mod __private {
     pub use crate::{
         actor::{Settings, TurnEnd},
         call::{
-            Answer, Call, Declares, Definition, Envelope, Fallible, Inbound, Incoming, Interface,
-            Kind, Method, MethodSignature, MethodSpec, NoKey, Options, Ref, Reference, Streamed,
-            Unary, call, call_streaming, finish, finish_stream, flatten, race, race_abort,
-            race_abort_stream, race_stream, shapes_of,
+            Answer, Call, Declares, Definition, Envelope, Fallible, Handover, Inbound, Incoming,
+            Interface, Kind, Method, MethodSignature, MethodSpec, NoKey, Options, Ref, Reference,
+            Streamed, Unary, call, call_streaming, finish, finish_stream, flatten, race,
+            race_abort, race_abort_stream, race_stream, shapes_of,
         },
         derived::{Field, Names, field},
         kind::{IsKeyed, IsService, IsSpawned},

@@ -65,6 +65,10 @@ fn settings(flavor: Flavor, settings: &DefinitionSettings, problems: &Problems) 
         let kind = kind(Some(flavor), settings);
         if kind == Kind::Spawned {
             needs_key(settings.persist.as_ref().map(|given| &given.name), problems);
+            needs_key(
+                settings.handover.as_ref().map(|given| &given.name),
+                problems,
+            );
             needs_key(settings.idle.as_ref().map(|given| &given.name), problems);
         }
         placement(kind, settings, problems);

@@ -68,6 +68,7 @@ pub(super) fn own(
     );
     let reference = ref_ident(ident);
     let tuning = tuning(kind, settings, p);
+    let handover = handover(settings, p);
     quote! {
         #[automatically_derived]
         impl #p::Definition for #ident {
@@ -76,6 +77,7 @@ pub(super) fn own(
             type Addressing = #p::#addressing;
             type Key = #key;
             type Ref = #reference;
+            #handover
         }
     }
 }
@@ -93,6 +95,7 @@ fn implementation(
         Flavor::Actor => Kind::Spawned,
     };
     let tuning = tuning(base, settings, p);
+    let handover = handover(settings, p);
     let of_contract = quote_spanned!(contract.span()=> <#contract as #p::Definition>);
     let kind = hidden(&assertion::contract_kind(flavor, contract, p));
     quote! {
@@ -103,9 +106,21 @@ fn implementation(
             type Addressing = #of_contract::Addressing;
             type Key = #of_contract::Key;
             type Ref = #of_contract::Ref;
+            #handover
         }
         #kind
     }
+}
+
+/// Emits how the state travels. That it does not is an error under `handover`.
+fn handover(settings: &DefinitionSettings, p: &TokenStream) -> Option<TokenStream> {
+    let span = settings.handover.as_ref()?.name.span();
+    let made = quote_spanned!(span=> #p::Handover::<Self>::new());
+    Some(quote! {
+        fn handover() -> ::core::option::Option<#p::Handover<Self>> {
+            ::core::option::Option::Some(#made)
+        }
+    })
 }
 
 fn tuning(kind: Kind, settings: &DefinitionSettings, p: &TokenStream) -> TokenStream {

@@ -79,6 +79,7 @@ fn interpret(list: &[attribute::Setting], problems: &Problems) -> DefinitionSett
             "key" => settings.key = setting.ty(problems),
             "spawned" => settings.spawned = setting.flag(problems),
             "persist" => settings.persist = setting.flag(problems),
+            "handover" => settings.handover = setting.flag(problems),
             "idle" => settings.idle = time(setting, problems),
             "wait" => settings.wait = time(setting, problems),
             "mailbox" => settings.mailbox = count(setting, problems),
@@ -298,6 +299,7 @@ const SERVICE: &[&str] = &[
 const ACTOR: &[&str] = &[
     "key",
     "persist",
+    "handover",
     "idle",
     "name",
     "mailbox",

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{ClusterId, DiskId, Incarnation, NodeId};
 use crate::membership::{FormingMessage, RenewalNumber};
-use crate::slots::{Chunk, Epoch, SlotId, Version};
+use crate::slots::{Chunk, Epoch, SequenceNumber, SlotId, Version};
 use crate::wire::{DecodeError, DecodeLimits, EncodeError, Limits, decode_plain, encode_into};
 
 /// What one node says to another about the cluster.
@@ -113,6 +113,41 @@ pub enum Message {
         /// Whether it is to be a member no more. One that still owns slots stays one.
         leaves: bool,
     },
+    /// The owner of a slot that moves hands something over to the next one.
+    Hand {
+        /// The life of the sender that owns the slot.
+        incarnation: Incarnation,
+        /// Which.
+        id: SlotId,
+        /// The epoch under which it is owned.
+        epoch: Epoch,
+        /// Its place among what is handed over in this move.
+        sequence: SequenceNumber,
+        /// What.
+        parcel: Parcel,
+    },
+    /// The next owner of the slot has all of it before a number.
+    Handed {
+        /// Which.
+        id: SlotId,
+        /// The epoch under which it is the receiver's.
+        epoch: Epoch,
+        /// The number.
+        before: SequenceNumber,
+    },
+}
+
+/// What goes along with a slot.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Parcel {
+    /// The state of an actor, as it was after its last turn.
+    State {
+        /// The actor's key, encoded.
+        key: Vec<u8>,
+        /// The state, at most [`STATE_BYTES_MAX`] bytes.
+        state: Vec<u8>,
+    },
 }
 
 /// What a node says of itself.
@@ -206,6 +241,9 @@ pub enum MessageError {
 
 /// A longer message goes in parts of so many bytes, each of which leaves room for others.
 pub const PART_BYTES: usize = 64 * 1024;
+
+/// The longest state that goes along with a slot, in bytes.
+pub const STATE_BYTES_MAX: usize = 1 << 20;
 
 /// The longest reason of a refusal, in bytes.
 pub const JOIN_DETAIL_BYTES_MAX: usize = 1024;

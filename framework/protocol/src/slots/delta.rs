@@ -125,6 +125,7 @@ impl Delta {
             member.roles.clear();
             member.labels.clear();
             member.hosts.clear();
+            member.movable.clear();
         }
         self
     }

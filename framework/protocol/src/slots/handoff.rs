@@ -11,13 +11,17 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::SlotId;
 use super::member::Owner;
 use super::table::{Entry, Epoch};
 use crate::time::Time;
 
 /// Numbers the sends that are forwarded in one move, from 0 on without gaps.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize,
+)]
 pub struct SequenceNumber(pub u64);
 
 /// What the old owner asks its driver to do.
@@ -142,6 +146,13 @@ impl<C, S: Clone> Handoff<C, S> {
         }
     }
 
+    /// The target does not take what it lacks: it is given up, and the stop waits for it no more. It is
+    /// kept all the same, as the slot may come back.
+    pub fn handle_given_up(&mut self) {
+        self.acknowledged = self.sends.len();
+        self.forwarded = self.sends.len();
+    }
+
     /// The view of this node has changed: returns what became of the move.
     pub fn handle_entry(&mut self, entry: &Entry) -> Outcome<S> {
         if entry.epoch <= self.epoch && entry.moving.is_some() {
@@ -211,6 +222,12 @@ impl<C, S: Clone> Handoff<C, S> {
             return Some(self.report_at);
         }
         self.drop_at.or(Some(self.stuck_at.max(self.report_at)))
+    }
+
+    /// Returns whether what the target lacks is forwarded again at this moment.
+    #[must_use]
+    pub fn is_to_forward_again(&self, now: Time) -> bool {
+        now >= self.forward_again_at
     }
 
     /// Returns which slot it is.
@@ -304,6 +321,26 @@ mod tests {
         assert_eq!(actions(&mut handoff, 100), [forward(1, 81), forward(2, 82)]);
         handoff.handle_acknowledged(SequenceNumber(9));
         assert_eq!(actions(&mut handoff, 110), [], "more than there is");
+    }
+
+    #[test]
+    fn what_the_target_does_not_take_holds_up_the_stop_until_it_is_given_up() {
+        let mut handoff = handoff(0);
+        handoff.handle_send(80).expect("taken");
+        assert_eq!(actions(&mut handoff, 0), [forward(0, 80)]);
+        assert!(!handoff.is_to_forward_again(at(99)));
+        assert!(handoff.is_to_forward_again(at(100)));
+        assert_eq!(actions(&mut handoff, 100), [forward(0, 80)]);
+        handoff.handle_given_up();
+        assert_eq!(actions(&mut handoff, 300), [HandoffAction::ReportStopped]);
+        let back = Entry {
+            owner: Some(samples::owner(1)),
+            epoch: Epoch(6),
+            moving: None,
+            changed: super::super::Version(10),
+        };
+        let (epoch, sends) = (Epoch(6), vec![80]);
+        assert_eq!(handoff.handle_entry(&back), Outcome::Back { epoch, sends });
     }
 
     #[test]

@@ -46,6 +46,9 @@ pub struct Member {
     pub labels: BTreeMap<String, String>,
     /// The actor types that it hosts: at most [`HOSTS_MAX`].
     pub hosts: BTreeSet<InterfaceId>,
+    /// Those of them whose state does not end when a slot goes elsewhere: only their slots are moved for
+    /// balance. A version that does not know this says none.
+    pub movable: BTreeSet<InterfaceId>,
     /// The newest version of the protocol that it speaks.
     pub version: u32,
     /// How much of the load it takes beside others: 1 to [`WEIGHT_MAX`], 100 by default.
@@ -83,6 +86,7 @@ impl Member {
             (self.labels.len() <= LABELS_MAX, "labels"),
             (self.roles.len() <= ROLES_MAX, "roles"),
             (self.hosts.len() <= HOSTS_MAX, "hosts"),
+            (self.movable.len() <= HOSTS_MAX, "movable"),
             ((1..=WEIGHT_MAX).contains(&self.weight), "weight"),
         ];
         let broken = rules.iter().find(|(holds, _)| !holds);
@@ -111,13 +115,16 @@ impl Member {
         }
         out.number(9, u64::from(self.version));
         out.number(10, u64::from(self.weight));
+        for host in &self.movable {
+            out.number(11, u64::from(host.0));
+        }
     }
 
     pub(super) fn read(mut fields: Fields<'_>) -> Result<Self, RecordError> {
         let (mut name, mut incarnation, mut disk, mut addr) = (None, None, None, None);
         let (mut zone, mut version, mut weight) = (String::new(), 0, WEIGHT_DEFAULT);
         let (mut roles, mut labels) = (BTreeSet::new(), BTreeMap::new());
-        let mut hosts = BTreeSet::new();
+        let (mut hosts, mut movable) = (BTreeSet::new(), BTreeSet::new());
         while let Some(field) = fields.next()? {
             match field.tag {
                 1 => name = Some(read_name(field, "name", NodeName::new)?),
@@ -140,6 +147,9 @@ impl Member {
                 }
                 9 => version = field.number_u32("version")?,
                 10 => weight = field.number_u32("weight")?,
+                11 => {
+                    movable.insert(InterfaceId(field.number_u32("movable")?));
+                }
                 _ => fields.unknown(field)?,
             }
         }
@@ -152,6 +162,7 @@ impl Member {
             roles,
             labels,
             hosts,
+            movable,
             version,
             weight,
         };

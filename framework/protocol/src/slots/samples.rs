@@ -9,7 +9,7 @@ pub(crate) const CLUSTER: ClusterId = ClusterId(0x0102_0304);
 pub(crate) const GROUP: GroupId = GroupId(1);
 pub(crate) const CART: InterfaceId = InterfaceId(0xca47);
 
-/// The first life of the node with this number, which hosts [`CART`].
+/// The first life of the node with this number, which hosts [`CART`], a type that moves.
 pub(crate) fn member(number: u64) -> Member {
     Member {
         name: NodeName::new(format!("n{number}")).expect("valid"),
@@ -20,6 +20,7 @@ pub(crate) fn member(number: u64) -> Member {
         roles: BTreeSet::new(),
         labels: BTreeMap::new(),
         hosts: BTreeSet::from([CART]),
+        movable: BTreeSet::from([CART]),
         version: 1,
         weight: 100,
     }

@@ -59,6 +59,8 @@ pub(crate) trait Behaviour: Sized + Send + Sync + 'static {
         seat: &mut Self::Seat,
         place: &mut Option<Self::Item>,
     ) -> impl Future<Output = TurnEnd> + Send;
+    /// Is told that the state will not be used any more, after its last turn and in good order.
+    fn retire(&self, world: &Self::World);
     /// Is told that an incarnation ended: what it started ends too.
     fn incarnation_ended(world: &Self::World);
     /// Stops the actor's own children, BEFORE the actor itself is stopped.

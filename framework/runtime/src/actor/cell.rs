@@ -55,8 +55,7 @@ pub(crate) struct Cell<T> {
     given_up: OnceLock<String>,
     streams: Arc<AtomicUsize>,
     stopping: AtomicBool,
-    /// Holds one more for each incarnation whose state, or turn, is not dropped yet.
-    house: Arc<()>,
+    house: Arc<House>,
     residence: Mutex<Residence>,
 }
 
@@ -204,14 +203,25 @@ impl<T> Cell<T> {
     }
 
     /// Returns what an incarnation holds for as long as there is anything of its state.
-    pub(super) fn house(&self) -> Arc<()> {
-        self.house.clone()
+    pub(super) fn house(&self) -> Housed {
+        Housed::new(self.house.clone())
     }
 
-    /// Returns whether something of an incarnation is left: a turn that does not await goes on even
-    /// though its actor was declared over.
-    pub(super) fn is_housed(&self) -> bool {
-        Arc::strong_count(&self.house) > 1
+    /// Waits until nothing of any incarnation is left: a turn that does not await goes on even though its
+    /// actor was declared over.
+    ///
+    /// # Cancel safety
+    /// May be dropped and called again.
+    pub(super) async fn wait_vacated(&self) {
+        loop {
+            let mut vacated = pin!(self.house.vacated.notified());
+            // BEFORE the look, so that an end in between wakes it.
+            vacated.as_mut().enable();
+            if self.house.held.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            vacated.await;
+        }
     }
 
     /// Returns the life of the current incarnation.
@@ -235,6 +245,39 @@ impl<T> Cell<T> {
         self.residence
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// Where the states, and the turns, of an actor's incarnations are.
+#[derive(Debug, Default)]
+struct House {
+    /// How many are not dropped yet.
+    held: AtomicUsize,
+    vacated: Notify,
+}
+
+/// Says for as long as it is there that something of an incarnation is.
+#[derive(Debug)]
+pub(super) struct Housed(Arc<House>);
+
+impl Housed {
+    fn new(house: Arc<House>) -> Self {
+        house.held.fetch_add(1, Ordering::AcqRel);
+        Self(house)
+    }
+}
+
+impl Clone for Housed {
+    fn clone(&self) -> Self {
+        Self::new(self.0.clone())
+    }
+}
+
+impl Drop for Housed {
+    fn drop(&mut self) {
+        if self.0.held.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.vacated.notify_waiters();
+        }
     }
 }
 

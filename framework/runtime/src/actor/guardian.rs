@@ -53,8 +53,8 @@ pub(crate) trait Child: Send + Sync + 'static {
     fn ended(&self, why: Ended);
     /// Returns whether it will not run again.
     fn has_ended(&self) -> bool;
-    /// Returns whether a turn or a state of it is still there, though it may have ended.
-    fn is_housed(&self) -> bool;
+    /// Waits until no turn and no state of it is there any more, though it may have ended before.
+    fn wait_vacated(&self) -> BoxFuture<'_, ()>;
     /// Stops its own children.
     fn stop_children(&self, grace: Duration) -> BoxFuture<'_, ()>;
     /// Waits until it will not run again.

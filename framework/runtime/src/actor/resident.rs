@@ -14,7 +14,7 @@ use crate::task::Tasks;
 
 use super::{
     behaviour::Behaviour,
-    cell::Cell,
+    cell::{Cell, Housed},
     guardian::{Child, Starting},
     turns::{self, Exit},
     workers,
@@ -71,7 +71,10 @@ impl<B: Behaviour> Actor for Resident<B> {
         } else {
             loop {
                 match turns::run(&mut state, &job.cell, &job.world).await {
-                    Exit::Drained => break,
+                    Exit::Drained => {
+                        state.retire(&job.world);
+                        break;
+                    }
                     // The caller asked for it, so it is no failure: the actor goes on with a new
                     // state.
                     Exit::Aborted => {}
@@ -98,7 +101,7 @@ impl<B: Behaviour> Actor for Resident<B> {
 
 struct Running<B: Behaviour> {
     state: Option<B>,
-    housed: Arc<()>,
+    housed: Housed,
     job: Arc<Job<B>>,
 }
 
@@ -181,8 +184,8 @@ impl<B: Behaviour> Child for Job<B> {
         B::ended(&self.world, why);
     }
 
-    fn is_housed(&self) -> bool {
-        self.cell.is_housed()
+    fn wait_vacated(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.cell.wait_vacated())
     }
 
     fn has_ended(&self) -> bool {

@@ -20,7 +20,7 @@ use callboard_protocol::{
 };
 use serde::Serialize;
 
-use super::{face::FaceMethod, hub::Hub, interface::MethodSpec, room::Taken};
+use super::{face::FaceMethod, handover::state_of, hub::Hub, interface::MethodSpec, room::Taken};
 
 thread_local! {
     /// The node whose bytes are being decoded on this thread. Decoding does not await, so the value
@@ -290,6 +290,47 @@ pub(crate) fn decode_key<T: Wire>(bytes: &[u8], hub: &Arc<Hub>, of: &str) -> Res
     let limits = DecodeLimits::for_body(bytes.len(), KEY_DEPTH_MAX, hub.limits());
     decode(bytes, &limits).map_err(|error| {
         CallError::new(error.code(), format!("the key of {of}")).with_detail(error.to_string())
+    })
+}
+
+/// Encodes the key of an activation; nothing for one that can not travel, which has no slot either.
+pub(crate) fn key_bytes<T: Wire>(key: &T) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    encode_into(key, &mut bytes, KEY_BYTES_MAX).ok()?;
+    Some(bytes)
+}
+
+/// Appends a state of the actor `name` to what comes before it.
+///
+/// # Errors
+/// `BodyTooLarge` over `bytes_max`, `BodyUnencodable`.
+pub(super) fn encode_state<T: Wire>(
+    state: &T,
+    bytes: &mut Vec<u8>,
+    bytes_max: usize,
+    name: &str,
+) -> Result<(), CallError> {
+    encode_into(state, bytes, bytes_max).map_err(|error| {
+        let code = match error.is_limit() {
+            true => Code::BodyTooLarge,
+            false => Code::BodyUnencodable,
+        };
+        CallError::new(code, state_of(name)).with_detail(error.to_string())
+    })
+}
+
+/// Decodes a state of the actor `name`.
+///
+/// # Errors
+/// `BodyUndecodable`, `BodyOverLimit`.
+pub(super) fn decode_state<T: Wire>(
+    bytes: &[u8],
+    shape: ShapeInfo,
+    hub: &Arc<Hub>,
+    name: &str,
+) -> Result<T, CallError> {
+    decode_within(Encoding::Lent(bytes), shape, hub).map_err(|error| {
+        CallError::new(error.code(), state_of(name)).with_detail(undecoded(&error, shape))
     })
 }
 

@@ -21,6 +21,7 @@ use super::{
     codec::{self, Encoding},
     envelope::{Envelope, Incoming},
     face::FaceMethod,
+    handover::Handover,
     hub::Hub,
     inflow::Inflow,
     kind::{Addressing, Kind},
@@ -56,6 +57,13 @@ pub trait Definition: Sized + 'static {
     type Ref: Reference<Interface: Definition<Key = Self::Key>>;
     /// The settings that its attributes gave.
     const SETTINGS: Settings;
+
+    /// Returns how its state travels, if it goes along when the slot of its key moves: what
+    /// `#[actor(handover)]` says.
+    #[must_use]
+    fn handover() -> Option<Handover<Self>> {
+        None
+    }
 }
 
 /// The key of what has none.

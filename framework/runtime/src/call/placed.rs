@@ -6,6 +6,7 @@
 //! slot has gone, and after a pause that grows if it does not. It ends by its deadline.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
@@ -27,6 +28,7 @@ use super::{
     hub::Hub,
     interface::{Interface, MethodSpec},
     reference::{Address, Ref},
+    server::Keys,
 };
 
 /// Where a key's slot is, as this node sees it.
@@ -63,6 +65,13 @@ pub(crate) fn fence(
             )))
         }
     }
+}
+
+/// Returns the keyed types of a node whose state does not end when a slot goes elsewhere.
+pub(crate) fn movable(hub: &Hub) -> BTreeSet<InterfaceId> {
+    let keyed = hub.directories().into_iter();
+    let movable = keyed.filter(|it| it.keys().is_some_and(Keys::is_movable));
+    movable.map(|it| it.interface()).collect()
 }
 
 /// Returns who owns the slot of a key, or is about to.

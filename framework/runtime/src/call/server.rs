@@ -12,8 +12,10 @@ use std::{
 
 use bytes::Bytes;
 use callboard_protocol::{
+    cluster::Parcel,
     code::{CallError, Code},
     id::{ActorAddr, ActorId, CallId, InterfaceId, MethodId, NodeId, NodeName},
+    slots::{Entry, Epoch, Owner, SequenceNumber, Slot, SlotId},
     time::Time,
     wire::{
         header::{Body, Call as CallFrame, Down, DownReason, Frame, Reply, Target, Watch},
@@ -34,6 +36,7 @@ use super::{
     codec::Encoding,
     dispatch::{Targets, dispatch, receive_bodies, refuse, refuse_held},
     envelope::Incoming,
+    handover::Departing,
     hold::{Held, Ordered},
     hub::Hub,
     interface::Interface,
@@ -79,11 +82,34 @@ pub(crate) trait Hosted: Send + Sync + fmt::Debug + 'static {
 }
 
 /// The activations behind the keys of a type. A key of another type has none.
-pub(crate) trait Keys {
+pub(crate) trait Keys: Send + Sync {
     /// Returns the number of the key's activation, also of one that was given up.
     fn find(&self, key: &dyn Any) -> Option<ActorId>;
-    /// Returns the activations of which this holds that they are bound to, if to anything.
-    fn bound(&self, which: &dyn Fn(Option<&Fence>) -> bool) -> Vec<ActorId>;
+    /// Returns whether what the type has in memory does not end when a slot goes elsewhere.
+    fn is_movable(&self) -> bool;
+    /// Returns the slots of which there is anything here.
+    fn slots(&self) -> Vec<Slot>;
+    /// Returns the activations that are bound to no slot, each once.
+    fn unbound(&self) -> Vec<Departing>;
+    /// Returns the activations of a slot whose ownership is over, each once.
+    fn lost(&self, slot: Slot) -> Vec<Departing>;
+    /// The slot goes elsewhere: returns its activations, and what came along with it for keys that
+    /// nobody has called since. No key of it is activated until [`left`](Self::left).
+    fn depart(&self, slot: Slot, epoch: Epoch) -> (Vec<Departing>, Vec<Parcel>);
+    /// The slot has gone, or it has come back under this epoch with what was taken out of here.
+    /// Returns how many states are lost by that.
+    fn left(&self, slot: Slot, back: Option<(Epoch, Vec<Parcel>)>) -> usize;
+    /// Takes in what is known of a slot now. Returns how many states came for nothing.
+    fn settle(&self, id: SlotId, me: Owner, entry: &Entry) -> usize;
+    /// Takes in what the owner of a slot that comes hands over, under the epoch that it has it; returns
+    /// the number before which all is here, for that owner.
+    fn take_in(
+        &self,
+        slot: Slot,
+        by: (Owner, Epoch),
+        sequence: SequenceNumber,
+        parcel: Parcel,
+    ) -> Option<SequenceNumber>;
     /// Forgets an activation that has ended.
     fn forget(&self, key: &dyn Any, actor: ActorId);
 }

@@ -33,6 +33,7 @@ use super::{
     ownership::{Ownership, PlacedBy},
     parting::{Parting, Wish},
     parts::Parts,
+    passage::Passage,
     peers::Peers,
     seat::{Lost, Returned, Seat},
 };
@@ -49,6 +50,7 @@ pub(super) struct Driver {
     pub(super) parts: Parts,
     pub(super) owner: Owner,
     pub(super) ownership: Arc<Ownership>,
+    passage: Arc<Passage>,
     pub(super) peers: Peers,
     pub(super) seat: Option<Seat>,
     /// The disk of this node's log, for as long as it can be used.
@@ -95,7 +97,7 @@ impl Driver {
         env: Env,
         tasks: Tasks,
         parts: Parts,
-        ownership: Arc<Ownership>,
+        (ownership, passage): (Arc<Ownership>, Arc<Passage>),
         forming: Forming,
         ends: Ends,
     ) -> Self {
@@ -106,6 +108,7 @@ impl Driver {
             tasks,
             owner,
             ownership,
+            passage,
             peers: Peers::default(),
             seat: None,
             disk: None,
@@ -132,6 +135,7 @@ impl Driver {
         let inbox = Arc::clone(queue.inbox());
         let ownership = Arc::clone(&self.ownership);
         let mut wishes = self.parting.wishes();
+        let passage = Arc::clone(&self.passage);
         loop {
             self.step(self.now());
             let deadline = self.next_deadline();
@@ -151,6 +155,7 @@ impl Driver {
                 Some(heard) = queue.next() => self.handle_heard(heard, &queue),
                 () = ownership.said() => self.words_at = Time::ZERO,
                 Ok(()) = wishes.changed() => self.parting.hasten(),
+                () = passage.said() => self.pass_on(),
                 () = sleep(deadline.map(|it| it - self.parts.now())) => {}
             }
         }
@@ -255,6 +260,13 @@ impl Driver {
         for word in words {
             let incarnation = self.owner.incarnation;
             self.send_to_leader(Message::Word { incarnation, word });
+        }
+    }
+
+    /// Says to other owners of slots what the layer of actors has to say.
+    fn pass_on(&mut self) {
+        for (to, message) in self.passage.take_said() {
+            self.peers.send(to, &message, &self.tasks);
         }
     }
 
@@ -403,6 +415,9 @@ impl Driver {
                     incarnation,
                 };
                 self.leading.handle_word(by, word, now);
+            }
+            message @ (Message::Hand { .. } | Message::Handed { .. }) => {
+                self.passage.hear(from, message);
             }
             message => self.handle_parting(from, &message),
         }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use callboard_protocol::{
-    slots::{Epoch, SlotId},
+    slots::{Entry, Epoch, Owner, SlotId},
     time::Time,
 };
 
@@ -40,6 +40,12 @@ impl Fence {
     #[must_use]
     pub const fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// Returns this life of the node, and what it knows of the slot now.
+    pub(crate) fn place(&self) -> (Owner, Entry) {
+        let entry = self.ownership.entry(self.id);
+        (self.ownership.me(), entry.unwrap_or_default())
     }
 
     /// Returns whether the slot is still this node's under the epoch, also while it is on its way.

@@ -21,6 +21,7 @@ use super::{
     ownership::Ownership,
     parting::Wish,
     parts::Parts,
+    passage::Passage,
     seat::{self, Seat},
 };
 use crate::{env::Env, net::StartError, task::Tasks};
@@ -95,7 +96,7 @@ impl Cluster {
         env: &Env,
         tasks: &Tasks,
         parts: Parts,
-        ownership: Arc<Ownership>,
+        (ownership, passage): (Arc<Ownership>, Arc<Passage>),
         served: Arc<Ownership>,
         mut queue: Queue,
     ) -> Result<Self, StartError> {
@@ -134,7 +135,7 @@ impl Cluster {
             env.clone(),
             tasks.clone(),
             parts,
-            Arc::clone(&ownership),
+            (Arc::clone(&ownership), passage),
             forming,
             Ends {
                 events,

@@ -7,9 +7,9 @@
 //! depends on the pure parts of `slots` only.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
-        Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -32,6 +32,7 @@ pub struct Ownership {
     starts_until: AtomicU64,
     answers_until: AtomicU64,
     changed: watch::Sender<Version>,
+    news: Mutex<News>,
     placed_by: Mutex<PlacedBy>,
     /// Whether that is anything else than [`PlacedBy::WhoAsks`].
     places: AtomicBool,
@@ -50,12 +51,19 @@ pub enum PlacedBy {
     Group,
 }
 
+/// What has changed since it was asked for last.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    /// Slots with another entry.
+    pub(crate) slots: BTreeSet<SlotId>,
+    /// All may have to be looked at: this node is in another life, or keys are placed from now on.
+    pub(crate) all: bool,
+}
+
 #[derive(Debug)]
 struct Seen {
     me: Owner,
     view: View,
-    /// The newest epoch that an answer has come under, where that is ahead of the view.
-    answered: BTreeMap<SlotId, Epoch>,
 }
 
 impl Ownership {
@@ -65,13 +73,13 @@ impl Ownership {
         let seen = Seen {
             me,
             view: View::new(),
-            answered: BTreeMap::new(),
         };
         Self {
             seen: RwLock::new(seen),
             starts_until: AtomicU64::new(0),
             answers_until: AtomicU64::new(0),
             changed: watch::Sender::new(Version::default()),
+            news: Mutex::default(),
             placed_by: Mutex::new(PlacedBy::Unknown),
             places: AtomicBool::new(true),
             words: Mutex::default(),
@@ -99,7 +107,10 @@ impl Ownership {
     /// Returns who decides where a key is.
     #[must_use]
     pub fn placed_by(&self) -> PlacedBy {
-        *self.placed_by.lock().unwrap_or_else(PoisonError::into_inner)
+        *self
+            .placed_by
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns whether a key must not be activated just because it is asked for here: keys are placed, or
@@ -110,7 +121,10 @@ impl Ownership {
     }
 
     fn set_placed_by(&self, to: PlacedBy) {
-        let mut placed_by = self.placed_by.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut placed_by = self
+            .placed_by
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if *placed_by == to || *placed_by == PlacedBy::Group {
             return;
         }
@@ -118,6 +132,7 @@ impl Ownership {
         self.places
             .store(to != PlacedBy::WhoAsks, Ordering::Release);
         drop(placed_by);
+        self.news().all = true;
         // What waits for an owner may go on, and what was activated before there was a group has to end.
         self.changed.send_modify(|_| {});
     }
@@ -130,10 +145,9 @@ impl Ownership {
         let (changed, version) = {
             let mut seen = self.write();
             let changed = seen.view.handle_delta(delta)?;
-            let Seen { view, answered, .. } = &mut *seen;
-            answered.retain(|id, epoch| view.entry(*id).is_none_or(|it| it.epoch < *epoch));
-            (changed, view.version())
+            (changed, seen.view.version())
         };
+        self.news().slots.extend(&changed);
         self.expect();
         // AFTER the lock is released: whoever wakes asks at once.
         self.changed.send_if_modified(|seen| {
@@ -158,28 +172,8 @@ impl Ownership {
         self.handle_lease(Time::ZERO, Time::ZERO);
         seen.me = me;
         drop(seen);
+        self.news().all = true;
         self.changed.send_modify(|_| {});
-    }
-
-    /// An answer has come under this epoch of a slot. Returns whether it is to be believed: one of
-    /// an older epoch than was seen is not, as the slot has had another owner since.
-    pub fn handle_answer(&self, id: SlotId, epoch: Epoch) -> bool {
-        let known = {
-            let seen = self.read();
-            let viewed = seen.view.entry(id).map_or(Epoch(0), |entry| entry.epoch);
-            seen.answered.get(&id).copied().max(Some(viewed))
-        };
-        if known.is_some_and(|known| epoch <= known) {
-            return known == Some(epoch);
-        }
-        let mut seen = self.write();
-        if seen.answered.len() >= AHEAD_MAX {
-            // The view is far behind. It catches up, or the oldest of what is ahead is forgotten.
-            seen.answered.pop_first();
-        }
-        let newest = seen.answered.entry(id).or_default();
-        *newest = (*newest).max(epoch);
-        true
     }
 
     /// This node says a word about a slot that moves away from it, until the move has ended.
@@ -292,22 +286,6 @@ impl Ownership {
         self.read().view.entry(id).copied()
     }
 
-    /// Returns the slots that are on their way from this node.
-    #[must_use]
-    pub fn leaving(&self) -> Vec<SlotId> {
-        let seen = self.read();
-        let groups = seen.view.groups();
-        let slots = groups.flat_map(|(group, table)| {
-            let group = group.id;
-            table
-                .iter()
-                .map(move |(slot, entry)| (SlotId { group, slot }, entry))
-        });
-        let leaving =
-            slots.filter(|(_, entry)| entry.moving.is_some() && entry.owner == Some(seen.me));
-        leaving.map(|(id, _)| id).collect()
-    }
-
     /// Returns the version of the control group's state that is known here.
     #[must_use]
     pub fn version(&self) -> Version {
@@ -330,6 +308,15 @@ impl Ownership {
         self.changed.subscribe()
     }
 
+    /// Returns what has changed since it was asked last.
+    pub(crate) fn take_news(&self) -> News {
+        std::mem::take(&mut *self.news())
+    }
+
+    fn news(&self) -> MutexGuard<'_, News> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, Seen> {
         self.seen.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -346,9 +333,6 @@ fn about(word: Word) -> Option<(SlotId, Epoch)> {
         _ => None,
     }
 }
-
-/// How many slots may be known to be ahead of the view: more than move while a delta is on its way.
-const AHEAD_MAX: usize = 4096;
 
 #[cfg(test)]
 pub(crate) mod tests;

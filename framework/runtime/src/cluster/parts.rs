@@ -52,6 +52,8 @@ pub(crate) struct About {
     pub(crate) roles: BTreeSet<RoleName>,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) hosts: BTreeSet<InterfaceId>,
+    /// Those of them whose state does not end when a slot goes elsewhere.
+    pub(crate) movable: BTreeSet<InterfaceId>,
     pub(crate) weight: u32,
 }
 
@@ -76,6 +78,7 @@ impl Parts {
             roles,
             labels,
             hosts,
+            movable,
             weight,
         } = self.about.clone();
         Member {
@@ -87,6 +90,7 @@ impl Parts {
             roles,
             labels,
             hosts,
+            movable,
             version: u32::from(ProtocolRange::OURS.max),
             weight,
         }

@@ -24,8 +24,8 @@ use callboard_protocol::{
 use super::Node;
 use crate::{
     actor::Guardian,
-    call::{CallLimits, Definition, Hub, Kind, kind::CanBeHosted},
-    cluster::{About, Cluster, Data, Inbox, Ownership, Parts},
+    call::{CallLimits, Definition, Hub, Kind, kind::CanBeHosted, movable},
+    cluster::{About, Cluster, Data, Inbox, Ownership, Parts, Passage},
     env::Env,
     net::{self, DenyList, Identity, Net, StartError},
     service::{Ctx, Handlers, hosting, keyed, slots},
@@ -301,7 +301,8 @@ impl Membership {
         let ownership = self.ownership.unwrap_or_else(|| driven.clone());
         // BEFORE the port opens: a call that comes must not find that nobody places keys.
         hub.set_ownership(ownership.clone());
-        let follow = slots::follow(hub.clone(), ownership.clone());
+        let passage = Arc::<Passage>::default();
+        let follow = slots::follow(hub.clone(), ownership.clone(), passage.clone());
         hub.tasks().spawn("slots", follow);
         let (inbox, queue) = Inbox::new();
         let has_seeds = !settings.seeds.is_empty();
@@ -323,9 +324,11 @@ impl Membership {
                 roles: identity.roles().iter().cloned().collect(),
                 labels: BTreeMap::new(),
                 hosts: hub.directories().iter().map(|it| it.interface()).collect(),
+                movable: movable(hub),
                 weight: WEIGHT,
             },
         };
+        let driven = (driven, passage);
         let cluster = Cluster::start(hub.env(), hub.tasks(), parts, driven, ownership, queue)?;
         Ok((net, cluster))
     }

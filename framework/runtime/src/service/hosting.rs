@@ -19,7 +19,7 @@ use crate::{
 
 use super::{
     Handlers,
-    instance::{Factory, ItemOf, World, child},
+    instance::{Bound, Factory, ItemOf, World, child},
     surroundings::NodeSurroundings,
 };
 
@@ -63,7 +63,7 @@ pub(crate) fn spawn<T: Handlers>(
         this.clone(),
         factory,
         on_end,
-        None,
+        Bound::default(),
     );
     adopt(&world, guardian);
     this
@@ -111,7 +111,7 @@ pub(crate) fn host_service<T: Handlers>(
         this,
         factory,
         Box::new(|_| {}),
-        None,
+        Bound::default(),
     );
     let child = child(&world, true);
     let host = CellHost::<T::Interface> {

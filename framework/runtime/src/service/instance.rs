@@ -7,6 +7,7 @@ use std::{
 };
 
 use callboard_protocol::{
+    cluster::STATE_BYTES_MAX,
     code::{CallError, Code},
     supervision::Strategy,
     time::Time,
@@ -19,11 +20,16 @@ use crate::{
         Behaviour, Cell, Child, Ended, Guardian, Job, Life, Refusal, TurnEnd, Unrun, service_places,
     },
     call::{
-        Face, Hub, Interface, Kind, Meta, Queued, Turn, interface_id, quarantined, refused, span,
+        Departure, Face, Hub, Interface, Kind, Meta, Queued, Turn, interface_id, quarantined,
+        refused, span,
     },
 };
 
-use crate::{cluster::Fence, env::Bug, telemetry::Waits};
+use crate::{
+    cluster::Fence,
+    env::Bug,
+    telemetry::{Handed, Waits},
+};
 
 use super::{Ctx, Handlers, hosting};
 
@@ -48,8 +54,16 @@ pub(crate) struct World<A: Handlers> {
     /// The actor's own children, in the groups that its current incarnation made.
     children: Mutex<Vec<Group>>,
     on_end: Box<dyn Fn(Ended) + Send + Sync>,
+    bound: Bound,
+}
+
+/// What an activation is bound to.
+#[derive(Debug, Default)]
+pub(crate) struct Bound {
     /// What its turns are bound to, of a keyed actor that is placed.
-    fence: Option<Fence>,
+    pub(crate) fence: Option<Fence>,
+    /// Where its state is while it travels.
+    pub(crate) departure: Arc<Departure>,
 }
 
 /// A group of children, and whether it is the one for those without a supervisor of their own.
@@ -62,7 +76,7 @@ impl<A: Handlers> World<A> {
         this: A::Ref,
         factory: Factory<A>,
         on_end: Box<dyn Fn(Ended) + Send + Sync>,
-        fence: Option<Fence>,
+        bound: Bound,
     ) -> Arc<Self> {
         let waits = hub.metrics().waits(A::NAME);
         let face = hub.face::<A::Interface>().ok();
@@ -75,7 +89,7 @@ impl<A: Handlers> World<A> {
             factory,
             children: Mutex::default(),
             on_end,
-            fence,
+            bound,
         })
     }
 
@@ -106,6 +120,19 @@ impl<A: Handlers> World<A> {
         groups.into_iter().map(|(guardian, _)| guardian).collect()
     }
 
+    /// Returns the state that came along with the slot, for the first incarnation.
+    fn came(&self) -> Option<A> {
+        let state = self.bound.departure.take()?;
+        let came = A::handover()?.unpack(&state, &self.hub, A::NAME);
+        came.inspect_err(|error| self.lose(error)).ok()
+    }
+
+    /// Notes that the state does not go along: the key begins anew.
+    fn lose(&self, error: &CallError) {
+        tracing::warn!(actor = ?self.this, %error, "a state is lost in a move");
+        self.hub.metrics().handed(Handed::Lost, 1);
+    }
+
     /// Returns the actor as a chain of calls names it.
     fn link(&self) -> ChainLink {
         ChainLink {
@@ -116,13 +143,14 @@ impl<A: Handlers> World<A> {
 
     /// Returns what its turns are bound to, of a keyed actor that is placed.
     pub(crate) fn fence(&self) -> Option<&Fence> {
-        self.fence.as_ref()
+        self.bound.fence.as_ref()
     }
 
     /// Returns whether the actor's slot has gone, or its lease has ended: no turn may start.
     fn is_fenced(&self) -> bool {
         let gone = |fence: &Fence| !fence.may_start(self.hub.lease_now());
-        self.fence.as_ref().is_some_and(gone) && !self.hub.env().plant.strikes(Bug::EarlyStart)
+        self.bound.fence.as_ref().is_some_and(gone)
+            && !self.hub.env().plant.strikes(Bug::EarlyStart)
     }
 
     /// Answers a message that comes too late for the actor's slot.
@@ -166,7 +194,8 @@ impl<A: Handlers> Behaviour for Instance<A> {
     type Seat = Seat<A>;
 
     fn create(world: &Arc<World<A>>) -> Self {
-        Self((world.factory)(&Ctx::resident(world.clone())))
+        let came = world.came();
+        Self(came.unwrap_or_else(|| (world.factory)(&Ctx::resident(world.clone()))))
     }
 
     fn exclusive(item: &Self::Item) -> bool {
@@ -184,7 +213,7 @@ impl<A: Handlers> Behaviour for Instance<A> {
                 let code = match why {
                     Unrun::Quarantined => Code::Quarantined,
                     Unrun::Stopped if world.hub.is_stopping() => Code::NodeStopping,
-                    Unrun::Stopped if world.fence.is_some() => Code::Moved,
+                    Unrun::Stopped if world.bound.fence.is_some() => Code::Moved,
                     Unrun::Stopped => Code::ActorStopped,
                 };
                 let named = || CallError::new(code, A::NAME);
@@ -242,7 +271,7 @@ impl<A: Handlers> Behaviour for Instance<A> {
             life.clone(),
             world.cell.streams().clone(),
         )
-        .bound_to(world.fence.clone());
+        .bound_to(world.bound.fence.clone());
         Box::new(Occupied {
             ctx: Ctx::resident(world.clone()),
             turn: Some(Box::new(turn)),
@@ -279,6 +308,17 @@ impl<A: Handlers> Behaviour for Instance<A> {
 
     fn ended(world: &World<A>, why: Ended) {
         (world.on_end)(why);
+    }
+
+    fn retire(&self, world: &World<A>) {
+        let Some(handover) = A::handover().filter(|_| world.bound.departure.goes()) else {
+            return;
+        };
+        match handover.pack(&self.0, STATE_BYTES_MAX, A::NAME) {
+            Ok(state) => world.bound.departure.put(state),
+            // Whoever waits for the state counts it.
+            Err(error) => tracing::warn!(actor = ?world.this, %error, "a state can not go along"),
+        }
     }
 
     fn incarnation_ended(world: &World<A>) {

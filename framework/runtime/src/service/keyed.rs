@@ -2,32 +2,35 @@
 
 use std::{
     any::Any,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use callboard_protocol::{
+    cluster::Parcel,
     code::{CallError, Code},
     id::{ActorAddr, ActorId, InterfaceId, MethodId},
-    slots::Slot,
+    slots::{Entry, Epoch, Owner, SequenceNumber, Slot, SlotId},
 };
 use futures_util::future::BoxFuture;
 
 use crate::{
     actor::{Cell, Ended, Guardian, MessageKey, Refusal},
     call::{
-        Address, Arrival, Directory, Face, Hosted, Hub, Incoming, Interface, Keys, Meta, Queued,
-        Ref, Reference, Supervised, decode_key, fence, interface_id,
+        Address, Arrival, Departing, Departure, Directory, Face, Hosted, Hub, Incoming, Interface,
+        Keys, Meta, Queued, Ref, Reference, Supervised, decode_key, fence, interface_id, key_bytes,
     },
-    cluster::Fence,
+    cluster::{Fence, group_of},
     env::Bug,
+    telemetry::Handed,
 };
 
 use super::{
     Handlers,
     hosting::{Door, FaceOf, adopt, new_cell},
-    instance::{Factory, World},
+    instance::{Bound, Factory, World},
+    passing::Passing,
 };
 
 type CellOf<T> = Arc<Cell<Queued<<<T as Handlers>::Interface as Interface>::Msg>>>;
@@ -48,11 +51,13 @@ struct Inner<T: Handlers> {
 struct Cells<T: Handlers> {
     by_slot: BTreeMap<Option<Slot>, HashMap<T::Key, Activation<T>>>,
     count: usize,
+    passing: Passing,
 }
 
 struct Activation<T: Handlers> {
     cell: CellOf<T>,
     fence: Option<Fence>,
+    departure: Arc<Departure>,
 }
 
 /// Starts hosting a keyed actor type.
@@ -73,6 +78,7 @@ pub(crate) fn host_keyed<T: Handlers>(
         cells: Mutex::new(Cells {
             by_slot: BTreeMap::new(),
             count: 0,
+            passing: Passing::default(),
         }),
     };
     let activations = Activations::<T>(Arc::new(inner));
@@ -138,8 +144,18 @@ impl<T: Handlers> Directory<T::Interface> for Activations<T> {
         if fence.is_some_and(|fence| !inner.may_start(fence)) {
             return Err(inner.moved(key, "its slot has just gone"));
         }
-        let world = inner.activate(key, fence.cloned());
-        cells.insert(slot, key.clone(), world.cell.clone(), fence.cloned());
+        if fence.is_some_and(|fence| inner.bars(&mut cells, fence)) {
+            return Err(inner.moved(key, "what goes along with its slot is on its way"));
+        }
+        let state = fence.and_then(|fence| cells.came(fence, key));
+        let departure = Arc::new(Departure::new(state));
+        let world = inner.activate(key, fence.cloned(), departure.clone());
+        let activation = Activation {
+            cell: world.cell.clone(),
+            fence: fence.cloned(),
+            departure,
+        };
+        cells.insert(slot, key.clone(), activation);
         drop(cells);
         adopt(&world, &inner.guardian);
         Ok(world.cell.clone())
@@ -151,8 +167,16 @@ impl<T: Handlers> Cells<T> {
         self.by_slot.get(&slot)?.get(key)
     }
 
-    fn insert(&mut self, slot: Option<Slot>, key: T::Key, cell: CellOf<T>, fence: Option<Fence>) {
-        let activation = Activation { cell, fence };
+    /// Takes out the state that came along with the slot for a key.
+    fn came(&mut self, fence: &Fence, key: &T::Key) -> Option<Vec<u8>> {
+        let slot = fence.id().slot;
+        if !self.passing.has(slot) {
+            return None;
+        }
+        self.passing.take(slot, fence.epoch(), &key_bytes(key)?)
+    }
+
+    fn insert(&mut self, slot: Option<Slot>, key: T::Key, activation: Activation<T>) {
         let before = self
             .by_slot
             .entry(slot)
@@ -175,15 +199,27 @@ impl<T: Handlers> Cells<T> {
         }
     }
 
-    /// Finds the activation of a key, whatever its slot.
-    fn find(&self, key: &T::Key) -> Option<(Option<Slot>, &Activation<T>)> {
-        let mut slots = self.by_slot.iter();
-        slots.find_map(|(slot, of_slot)| Some((*slot, of_slot.get(key)?)))
+    /// Finds the activation of a key, which is of one of two slots: that of the key, where keys are
+    /// placed, and none, where they are not, or were not when it was made.
+    fn find(&self, key: &T::Key, of: Option<Slot>) -> Option<(Option<Slot>, &Activation<T>)> {
+        let found = |slot| Some((slot, self.get(slot, key)?));
+        found(of).or_else(|| found(None))
+    }
+
+    /// Returns those of the activations of a slot that have not ended.
+    fn living(&self, slot: Option<Slot>) -> impl Iterator<Item = (&T::Key, &Activation<T>)> {
+        let of_slot = self.by_slot.get(&slot).into_iter().flatten();
+        of_slot.filter(|(_, it)| it.cell.ended().is_none())
     }
 }
 
 impl<T: Handlers> Inner<T> {
-    fn activate(self: &Arc<Self>, key: &T::Key, fence: Option<Fence>) -> Arc<World<T>> {
+    fn activate(
+        self: &Arc<Self>,
+        key: &T::Key,
+        fence: Option<Fence>,
+        departure: Arc<Departure>,
+    ) -> Arc<World<T>> {
         let slot = fence.as_ref().map(|fence| fence.id().slot);
         let (addr, cell) = new_cell::<T>(&self.hub, Some(T::SETTINGS.idle));
         let raw = Ref::<FaceOf<T>>::new(Address::Keyed(key.clone()), self.hub.clone(), None);
@@ -206,12 +242,32 @@ impl<T: Handlers> Inner<T> {
             T::Ref::from_raw(raw),
             self.factory.clone(),
             on_end,
-            fence,
+            Bound { fence, departure },
         )
     }
 
     fn may_start(&self, fence: &Fence) -> bool {
         fence.may_start(self.hub.lease_now()) || self.hub.env().plant.strikes(Bug::EarlyStart)
+    }
+
+    /// Returns whether a key of the slot must not be activated now, AFTER taking in what is known of it:
+    /// whoever does that after each change may come later than this call.
+    fn bars(&self, cells: &mut Cells<T>, fence: &Fence) -> bool {
+        let slot = fence.id().slot;
+        if cells.passing.bars(slot) {
+            let (me, entry) = fence.place();
+            let lost = cells.passing.settle(fence.id(), me, &entry);
+            self.hub.metrics().handed(Handed::Lost, lost);
+        }
+        cells.passing.bars(slot)
+    }
+
+    /// Returns the slot of a key, where keys are placed.
+    fn slot_of(&self, key: &T::Key) -> Option<Slot> {
+        let ownership = self.hub.ownership()?;
+        let (id, ..) =
+            ownership.locate(group_of(interface_id::<T::Interface>()), &key_bytes(key)?)?;
+        Some(id.slot)
     }
 
     fn stopping(&self) -> CallError {
@@ -327,32 +383,93 @@ impl<T: Handlers> Hosted for Activations<T> {
 impl<T: Handlers> Keys for Activations<T> {
     fn find(&self, key: &dyn Any) -> Option<ActorId> {
         let key = key.downcast_ref::<T::Key>()?;
+        let slot = self.0.slot_of(key);
         let cells = self.0.cells();
-        cells.find(key).map(|(_, it)| it.cell.addr().actor)
-    }
-
-    fn bound(&self, which: &dyn Fn(Option<&Fence>) -> bool) -> Vec<ActorId> {
-        let cells = self.0.cells();
-        let mut bound = Vec::new();
-        for of_slot in cells.by_slot.values() {
-            let all = of_slot.values();
-            let these = all.filter(|it| which(it.fence.as_ref()));
-            let these = these.filter(|it| it.cell.ended().is_none());
-            bound.extend(these.map(|it| it.cell.addr().actor));
-        }
-        bound
+        cells.find(key, slot).map(|(_, it)| it.cell.addr().actor)
     }
 
     fn forget(&self, key: &dyn Any, actor: ActorId) {
         let Some(key) = key.downcast_ref::<T::Key>() else {
             return;
         };
+        let slot = self.0.slot_of(key);
         let found = {
             let cells = self.0.cells();
-            cells.find(key).map(|(slot, it)| (slot, it.cell.addr()))
+            cells
+                .find(key, slot)
+                .map(|(slot, it)| (slot, it.cell.addr()))
         };
         if let Some((slot, addr)) = found.filter(|(_, addr)| addr.actor == actor) {
             self.0.forget(slot, key, addr);
+        }
+    }
+
+    fn is_movable(&self) -> bool {
+        T::SETTINGS.persist || T::handover().is_some()
+    }
+
+    fn slots(&self) -> Vec<Slot> {
+        let cells = self.0.cells();
+        let active = cells.by_slot.keys().filter_map(|slot| *slot);
+        let all: BTreeSet<Slot> = active.chain(cells.passing.slots()).collect();
+        all.into_iter().collect()
+    }
+
+    fn unbound(&self) -> Vec<Departing> {
+        let cells = self.0.cells();
+        let told = cells.living(None).filter(|(_, it)| it.departure.tell());
+        told.map(|(key, it)| it.departs(key)).collect()
+    }
+
+    fn lost(&self, slot: Slot) -> Vec<Departing> {
+        let cells = self.0.cells();
+        let is_over = |it: &Activation<T>| it.fence.as_ref().is_some_and(|it| !it.is_held());
+        let lost = cells.living(Some(slot));
+        let lost = lost.filter(|(_, it)| is_over(it) && it.departure.tell());
+        lost.map(|(key, it)| it.departs(key)).collect()
+    }
+
+    fn depart(&self, slot: Slot, epoch: Epoch) -> (Vec<Departing>, Vec<Parcel>) {
+        let mut cells = self.0.cells();
+        let waiting = cells.passing.leave(slot, epoch);
+        let living = cells.living(Some(slot));
+        let departing = living.map(|(key, it)| {
+            it.departure.tell();
+            // One of an earlier epoch is not this slot's state any more.
+            if it.fence.as_ref().is_some_and(|it| it.epoch() == epoch) && self.is_movable() {
+                it.departure.set_goes();
+            }
+            it.departs(key)
+        });
+        (departing.collect(), waiting)
+    }
+
+    fn left(&self, slot: Slot, back: Option<(Epoch, Vec<Parcel>)>) -> usize {
+        self.0.cells().passing.left(slot, back)
+    }
+
+    fn settle(&self, id: SlotId, me: Owner, entry: &Entry) -> usize {
+        self.0.cells().passing.settle(id, me, entry)
+    }
+
+    fn take_in(
+        &self,
+        slot: Slot,
+        by: (Owner, Epoch),
+        sequence: SequenceNumber,
+        parcel: Parcel,
+    ) -> Option<SequenceNumber> {
+        let mut cells = self.0.cells();
+        cells.passing.take_in(slot, by, sequence, parcel)
+    }
+}
+
+impl<T: Handlers> Activation<T> {
+    fn departs(&self, key: &T::Key) -> Departing {
+        Departing {
+            actor: self.cell.addr().actor,
+            key: key_bytes(key).unwrap_or_default(),
+            departure: self.departure.clone(),
         }
     }
 }

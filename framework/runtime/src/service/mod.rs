@@ -8,6 +8,7 @@
 //! | `instance` | a user's type as an actor |
 //! | `hosting`, `keyed` | services, spawned actors, keyed actors of a node |
 //! | `slots` | what becomes of keyed actors whose slot goes |
+//! | `passing` | the states that came along with slots, until their keys are called |
 //! | `supervisor` | groups with a strategy |
 //! | `state` | what the fields of a definition have to be |
 //!
@@ -18,6 +19,7 @@ mod handlers;
 pub(crate) mod hosting;
 mod instance;
 pub(crate) mod keyed;
+mod passing;
 pub(crate) mod slots;
 pub(crate) mod state;
 mod supervisor;

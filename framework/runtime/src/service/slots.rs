@@ -1,160 +1,465 @@
-//! What becomes of the activations of a slot when the slot goes.
+//! What becomes of the activations of a slot when the slot goes, and of what comes along with one.
 //!
 //! A slot that is lost ends its activations at once: another node may act on it. One that moves is
 //! handed over: no turn starts, what waits is answered `Moved`, turns that run end, and are dropped
-//! at their limit; when nothing is left the leader is told. [`Handoff`] decides, this carries out.
-//! Depends on `cluster` and on the directories of the hosted types.
+//! at their limit; the states of actors that are marked `handover` go to the new owner; when nothing
+//! is left the leader is told. [`Handoff`] decides, this carries out. Depends on `cluster` and on the
+//! directories of the hosted types.
 
 use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use callboard_protocol::{
-    cluster::Word,
-    slots::{Handoff, HandoffAction, Outcome, SlotId},
+    cluster::{Message, Parcel, Word},
+    id::{InterfaceId, NodeId},
+    slots::{Entry, Epoch, Handoff, HandoffAction, Outcome, Owner, SequenceNumber, SlotId},
+    time::Time,
 };
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::sync::Notify;
 
 use crate::{
-    call::{Hub, Supervised},
-    cluster::{Fence, Ownership},
+    call::{Departing, Hosted, Hub, Keys, Supervised},
+    cluster::{Ownership, Passage},
+    telemetry::Handed,
 };
 
-/// Ends the activations of slots that are not this node's any more, for as long as it is polled.
-pub(crate) async fn follow(hub: Arc<Hub>, ownership: Arc<Ownership>) {
+/// Ends the activations of slots that are not this node's any more, and takes in what comes with those
+/// that are about to be, for as long as it is polled.
+pub(crate) async fn follow(hub: Arc<Hub>, ownership: Arc<Ownership>, passage: Arc<Passage>) {
     let token = hub.tasks().token().clone();
     let mut changes = ownership.changes();
-    let leaving = Arc::new(Leaving::default());
+    let desk = Desk {
+        hub,
+        ownership,
+        passage,
+        leaving: Arc::default(),
+    };
     loop {
         // BEFORE the look: a change in between wakes it.
         changes.mark_unchanged();
-        for id in ownership.leaving() {
-            if leaving.begin(id) {
-                let (hub, ownership, leaving) = (hub.clone(), ownership.clone(), leaving.clone());
-                let task = hub.tasks().clone();
-                task.spawn("slot-leaves", async move {
-                    hand_over(&hub, &ownership, id).await;
-                    leaving.end(id);
-                });
-            }
-        }
-        // What was made before there was a control group is bound to nothing.
-        let lost = |fence: Option<&Fence>| match fence {
-            Some(fence) => !fence.is_held() && !leaving.has(fence.id()),
-            None => ownership.places(),
-        };
-        for child in bound(&hub, &lost) {
-            hub.tasks().spawn(
-                "slot-lost",
-                async move { stop(child, Duration::ZERO).await },
-            );
-        }
+        desk.look();
+        desk.read();
         tokio::select! {
             biased;
             () = token.cancelled() => return,
             changed = changes.changed() => if changed.is_err() { return },
-            () = leaving.ended.notified() => {}
+            () = desk.leaving.ended.notified() => {}
+            () = desk.passage.heard() => {}
         }
     }
 }
 
-/// Hands a slot over: stops its activations and says so, until the move has ended.
-async fn hand_over(hub: &Arc<Hub>, ownership: &Ownership, id: SlotId) {
-    let Some(entry) = ownership.entry(id) else {
-        return;
-    };
-    let children = bound(hub, &|fence| fence.is_some_and(|it| it.id() == id));
-    let times = (AGAIN, hub.call_limits().turn_limit);
-    let now = hub.now();
-    let me = ownership.me();
-    // Calls are answered where their turns would begin, and sends are forwarded by nobody yet.
-    let mut handoff = Handoff::<(), ()>::new((id, &entry), me, children.len(), times, now);
-    let stopping = children.into_iter().map(|child| stop(child, times.1));
-    let mut stopping: FuturesUnordered<_> = stopping.collect();
-    let mut changes = ownership.changes();
-    loop {
-        changes.mark_unchanged();
-        let entry = ownership.entry(id).unwrap_or_default();
-        if handoff.handle_entry(&entry) != Outcome::Pending {
-            break;
+/// What all of it is done with.
+struct Desk {
+    hub: Arc<Hub>,
+    ownership: Arc<Ownership>,
+    passage: Arc<Passage>,
+    leaving: Arc<Leaving>,
+}
+
+impl Desk {
+    /// Does what follows from what has changed since the last time.
+    fn look(&self) {
+        let news = self.ownership.take_news();
+        if news.all {
+            for directory in self.hub.directories() {
+                self.look_at_all(&*directory);
+            }
         }
-        while let Some(action) = handoff.poll_action(hub.now()) {
-            match action {
-                HandoffAction::ReportStopped => ownership.say(Word::Stopped {
+        // Those that have left may be on their way again.
+        for id in self.leaving.take_ended().into_iter().chain(news.slots) {
+            self.look_at(id);
+        }
+    }
+
+    /// Looks at everything that a type has here: this node is in another life, or keys are placed from
+    /// now on, and what was made before that is bound to nothing.
+    fn look_at_all(&self, directory: &dyn Hosted) {
+        let Some(keys) = directory.keys() else { return };
+        if self.ownership.places() {
+            self.end(keys.unbound());
+        }
+        let group = crate::cluster::group_of(directory.interface());
+        for slot in keys.slots() {
+            self.look_at(SlotId { group, slot });
+        }
+    }
+
+    fn look_at(&self, id: SlotId) {
+        let Some(directory) = directory(&self.hub, id) else {
+            return;
+        };
+        let (Some(keys), Some(entry)) = (directory.keys(), self.ownership.entry(id)) else {
+            return;
+        };
+        self.settle(keys, id, &entry);
+        let is_mine = entry.owner == Some(self.ownership.me());
+        if let (true, Some(to)) = (is_mine, entry.moving) {
+            if let Some(heard) = self.leaving.begin(id) {
+                let leaves = Leaves {
+                    hub: self.hub.clone(),
+                    ownership: self.ownership.clone(),
+                    passage: self.passage.clone(),
                     id,
-                    epoch: handoff.epoch(),
-                }),
-                HandoffAction::ReportStuck => ownership.say(Word::Stuck {
+                    entry,
+                    to,
+                    heard,
+                };
+                let leaving = self.leaving.clone();
+                self.hub.tasks().spawn("slot-leaves", async move {
+                    leaves.hand_over().await;
+                    leaving.end(id);
+                });
+            }
+        } else if !self.leaving.has(id) {
+            self.end(keys.lost(id.slot));
+        }
+    }
+
+    fn settle(&self, keys: &dyn Keys, id: SlotId, entry: &Entry) {
+        let lost = keys.settle(id, self.ownership.me(), entry);
+        self.hub.metrics().handed(Handed::Lost, lost);
+    }
+
+    fn end(&self, activations: Vec<Departing>) {
+        for it in activations {
+            if let Some(child) = supervised(&self.hub, &it) {
+                let stops = async move { stop(child, Duration::ZERO).await };
+                self.hub.tasks().spawn("slot-lost", stops);
+            }
+        }
+    }
+
+    /// Reads what other owners have said.
+    fn read(&self) {
+        for (from, message) in self.passage.take_heard() {
+            match message {
+                Message::Hand {
+                    incarnation,
                     id,
-                    epoch: handoff.epoch(),
-                }),
-                // A turn over its limit is dropped by whoever stops its activation.
+                    epoch,
+                    sequence,
+                    parcel,
+                } => {
+                    let by = Owner {
+                        node: from,
+                        incarnation,
+                    };
+                    self.take_in((by, epoch), id, sequence, parcel);
+                }
+                Message::Handed { id, epoch, before } => {
+                    self.leaving.heard(id, epoch, from, before);
+                }
                 _ => {}
             }
         }
-        let due = handoff.next_deadline();
-        let pause = due.map_or(AGAIN, |due| due.saturating_since(hub.now()));
-        tokio::select! {
-            biased;
-            () = hub.tasks().token().cancelled() => return,
-            changed = changes.changed() => if changed.is_err() { return },
-            Some(()) = stopping.next(), if !stopping.is_empty() => handoff.handle_turn_ended(),
-            () = tokio::time::sleep(pause.min(AGAIN)) => {}
+    }
+
+    fn take_in(
+        &self,
+        (by, epoch): (Owner, Epoch),
+        id: SlotId,
+        sequence: SequenceNumber,
+        parcel: Parcel,
+    ) {
+        let Some(directory) = directory(&self.hub, id) else {
+            return;
+        };
+        let (Some(keys), Some(entry)) = (directory.keys(), self.ownership.entry(id)) else {
+            return;
+        };
+        // The look at the view may come only after this.
+        self.settle(keys, id, &entry);
+        if let Some(before) = keys.take_in(id.slot, (by, epoch), sequence, parcel) {
+            let handed = Message::Handed { id, epoch, before };
+            self.passage.say(by.node, handed);
         }
     }
-    // A turn that does not end, though its slot has stayed, must not be taken for none by the next
-    // move.
-    while stopping.next().await.is_some() {}
+}
+
+/// A slot that is handed over.
+struct Leaves {
+    hub: Arc<Hub>,
+    ownership: Arc<Ownership>,
+    passage: Arc<Passage>,
+    id: SlotId,
+    entry: Entry,
+    to: Owner,
+    heard: Arc<Acknowledged>,
+}
+
+/// What the task that hands a slot over keeps in mind.
+struct Sent {
+    handoff: Handoff<(), Arc<Parcel>>,
+    sizes: Vec<usize>,
+    /// How many were forwarded, at least once.
+    forwarded: usize,
+    acknowledged: usize,
+    /// When the target is taken not to listen any more.
+    give_up_at: Time,
+}
+
+impl Leaves {
+    /// Stops the activations of the slot, gives their states to the new owner, and says so, until the
+    /// move has ended.
+    async fn hand_over(&self) {
+        let (hub, id) = (&self.hub, self.id);
+        let Some(directory) = directory(hub, id) else {
+            return;
+        };
+        let Some(keys) = directory.keys() else { return };
+        let (activations, waiting) = keys.depart(id.slot, self.entry.epoch);
+        let mut sent = self.begin(activations.len());
+        for parcel in waiting {
+            self.add(&mut sent, parcel);
+        }
+        let limit = hub.call_limits().turn_limit;
+        let stopping = activations.into_iter().map(|it| {
+            let child = supervised(hub, &it);
+            async move {
+                if let Some(child) = child {
+                    stop(child, limit).await;
+                }
+                let goes = it.departure.goes();
+                (goes, it.take_state())
+            }
+        });
+        let mut stopping: FuturesUnordered<_> = stopping.collect();
+        let mut changes = self.ownership.changes();
+        let back = loop {
+            changes.mark_unchanged();
+            let entry = self.ownership.entry(id).unwrap_or_default();
+            match sent.handoff.handle_entry(&entry) {
+                Outcome::Pending => {}
+                Outcome::Gone => break None,
+                Outcome::Back { epoch, sends } => break Some((epoch, sends)),
+            }
+            let pause = self.act(&mut sent);
+            tokio::select! {
+                biased;
+                () = hub.tasks().token().cancelled() => return,
+                changed = changes.changed() => if changed.is_err() { return },
+                Some((goes, state)) = stopping.next(), if !stopping.is_empty() => {
+                    match state {
+                        Some(parcel) => self.add(&mut sent, parcel),
+                        // Its turn was dropped at its limit, or it can not be encoded.
+                        None => hub.metrics().handed(Handed::Lost, usize::from(goes)),
+                    }
+                    sent.handoff.handle_turn_ended();
+                }
+                () = self.heard.changed.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        };
+        let back = back.map(|(epoch, sends)| {
+            let parcels = sends.iter().map(|it| Parcel::clone(it));
+            (epoch, parcels.collect())
+        });
+        if back.is_none() {
+            hub.metrics().handed(Handed::Given, sent.acknowledged);
+        }
+        hub.metrics().handed(Handed::Lost, keys.left(id.slot, back));
+        // A turn that does not end, though its slot has stayed, must not be taken for none by the next
+        // move. Its state is not to be used: the key may have another activation by now.
+        while stopping.next().await.is_some() {}
+    }
+
+    fn begin(&self, turns: usize) -> Sent {
+        let times = (AGAIN, self.hub.call_limits().turn_limit);
+        let (me, now) = (self.ownership.me(), self.hub.now());
+        Sent {
+            handoff: Handoff::new((self.id, &self.entry), me, turns, times, now),
+            sizes: Vec::new(),
+            forwarded: 0,
+            acknowledged: 0,
+            give_up_at: Time::MAX,
+        }
+    }
+
+    /// Adds a state to what the new owner gets. One that finds no room ends here.
+    fn add(&self, sent: &mut Sent, parcel: Parcel) {
+        let size = super::passing::size_of(&parcel);
+        let all: usize = sent.sizes.iter().sum();
+        if all + size <= SLOT_BYTES_MAX && sent.handoff.handle_send(Arc::new(parcel)).is_ok() {
+            sent.sizes.push(size);
+            let wait = self.hub.now() + GIVE_UP_AFTER;
+            if sent.give_up_at == Time::MAX {
+                sent.give_up_at = wait;
+            }
+            return;
+        }
+        tracing::warn!(slot = %self.id, "more state than a slot may take along: a key begins anew");
+        self.hub.metrics().handed(Handed::Lost, 1);
+    }
+
+    /// Does what is due; returns how long there is nothing to do, if nothing happens.
+    fn act(&self, sent: &mut Sent) -> Duration {
+        let (id, epoch, now) = (self.id, sent.handoff.epoch(), self.hub.now());
+        let before = self.heard.before(epoch, self.to.node);
+        let acknowledged = usize::try_from(before.0).unwrap_or(usize::MAX);
+        if acknowledged > sent.acknowledged && acknowledged <= sent.forwarded {
+            sent.handoff.handle_acknowledged(before);
+            sent.acknowledged = acknowledged;
+            sent.give_up_at = now + GIVE_UP_AFTER;
+        }
+        if sent.acknowledged == sent.sizes.len() {
+            sent.give_up_at = Time::MAX;
+        } else if now >= sent.give_up_at {
+            let lost = sent.sizes.len() - sent.acknowledged;
+            tracing::warn!(slot = %id, to = %self.to, lost, "the new owner does not take its states");
+            self.hub.metrics().handed(Handed::Lost, lost);
+            sent.handoff.handle_given_up();
+            sent.give_up_at = Time::MAX;
+        }
+        loop {
+            let on_the_way: usize = sent.sizes[sent.acknowledged..sent.forwarded].iter().sum();
+            let again = sent.handoff.is_to_forward_again(now);
+            if on_the_way >= WINDOW_BYTES && !again {
+                break;
+            }
+            if again {
+                sent.forwarded = sent.acknowledged;
+            }
+            let Some(action) = sent.handoff.poll_action(now) else {
+                break;
+            };
+            match action {
+                HandoffAction::Forward { sequence, send } => {
+                    sent.forwarded = usize::try_from(sequence.0).unwrap_or(usize::MAX) + 1;
+                    let parcel = Parcel::clone(&send);
+                    let incarnation = self.ownership.me().incarnation;
+                    let hand = Message::Hand {
+                        incarnation,
+                        id,
+                        epoch,
+                        sequence,
+                        parcel,
+                    };
+                    self.passage.say(self.to.node, hand);
+                }
+                HandoffAction::ReportStopped => self.ownership.say(Word::Stopped { id, epoch }),
+                HandoffAction::ReportStuck => self.ownership.say(Word::Stuck { id, epoch }),
+                // A turn over its limit is dropped by whoever stops its activation; calls are
+                // answered where their turns would begin.
+                _ => {}
+            }
+        }
+        let due = sent.handoff.next_deadline();
+        let pause = due.map_or(AGAIN, |due| due.saturating_since(now));
+        // What waits for room on the way goes on with the next acknowledgement.
+        pause.clamp(PAUSE_MIN, AGAIN)
+    }
 }
 
 /// Stops an activation, and waits until its last turn is over indeed.
 async fn stop((guardian, child): Supervised, grace: Duration) {
     guardian.stop_child(&child, grace).await;
-    while child.is_housed() {
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
+    child.wait_vacated().await;
 }
 
-fn bound(hub: &Hub, which: &dyn Fn(Option<&Fence>) -> bool) -> Vec<Supervised> {
-    let directories = hub.directories();
-    let keys = directories.iter().filter_map(|directory| directory.keys());
-    let actors = keys.flat_map(|keys| keys.bound(which));
-    actors
-        .filter_map(|actor| hub.actor(actor)?.supervised())
-        .collect()
+fn supervised(hub: &Hub, activation: &Departing) -> Option<Supervised> {
+    hub.actor(activation.actor)?.supervised()
+}
+
+/// Returns the directory of the type whose slot it is, if it is hosted here.
+fn directory(hub: &Hub, id: SlotId) -> Option<Arc<dyn Hosted>> {
+    hub.host(InterfaceId(id.group.0))
 }
 
 /// The slots that are being handed over.
 #[derive(Default)]
 struct Leaving {
-    slots: Mutex<BTreeSet<SlotId>>,
+    slots: Mutex<BTreeMap<SlotId, Arc<Acknowledged>>>,
+    over: Mutex<Vec<SlotId>>,
     ended: Notify,
 }
 
+/// What the new owner of a slot says that it has.
+#[derive(Default)]
+struct Acknowledged {
+    last: Mutex<Option<(Epoch, NodeId)>>,
+    before: AtomicU64,
+    changed: Notify,
+}
+
 impl Leaving {
-    fn begin(&self, id: SlotId) -> bool {
+    fn begin(&self, id: SlotId) -> Option<Arc<Acknowledged>> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.insert(id)
+        if slots.contains_key(&id) {
+            return None;
+        }
+        Some(slots.entry(id).or_default().clone())
     }
 
     fn end(&self, id: SlotId) {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         slots.remove(&id);
         drop(slots);
+        let mut over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
+        over.push(id);
+        drop(over);
         self.ended.notify_one();
+    }
+
+    fn take_ended(&self) -> Vec<SlotId> {
+        let mut over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *over)
     }
 
     fn has(&self, id: SlotId) -> bool {
         let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.contains(&id)
+        slots.contains_key(&id)
+    }
+
+    fn heard(&self, id: SlotId, epoch: Epoch, from: NodeId, before: SequenceNumber) {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(acknowledged) = slots.get(&id) {
+            acknowledged.hear(epoch, from, before);
+        }
     }
 }
 
-/// After what time the leader is told again.
+impl Acknowledged {
+    fn hear(&self, epoch: Epoch, from: NodeId, before: SequenceNumber) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if *last != Some((epoch, from)) {
+            *last = Some((epoch, from));
+            self.before.store(0, Ordering::Relaxed);
+        }
+        self.before.fetch_max(before.0, Ordering::Relaxed);
+        drop(last);
+        self.changed.notify_one();
+    }
+
+    /// Returns the number before which this node has all that was handed over under this epoch.
+    fn before(&self, epoch: Epoch, by: NodeId) -> SequenceNumber {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_it = *last == Some((epoch, by));
+        let before = self.before.load(Ordering::Relaxed);
+        SequenceNumber(if is_it { before } else { 0 })
+    }
+}
+
+/// After what time the leader is told again, and the new owner is sent again what it lacks.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// How often a turn that does not end although it was dropped is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// What is due at once is done in the next round, which lets others run in between.
+const PAUSE_MIN: Duration = Duration::from_millis(1);
+
+/// After what time without a sign that the new owner takes states they are given up: well before a
+/// move is.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(1);
+
+/// The most bytes of states that go along with one slot.
+const SLOT_BYTES_MAX: usize = 16 << 20;
+
+/// How many bytes are on their way without an acknowledgement. They share the control lane with the
+/// signs of life.
+const WINDOW_BYTES: usize = 256 << 10;

@@ -5,7 +5,7 @@
 use std::{sync::atomic::AtomicU64, time::Duration};
 
 use prometheus_client::{
-    metrics::gauge::Gauge,
+    metrics::{counter::Counter, gauge::Gauge},
     registry::{Registry, Unit},
 };
 
@@ -20,6 +20,15 @@ pub(crate) struct ControlSample {
     pub(crate) lease_left: Duration,
 }
 
+/// What became of the state of an actor in a move.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Handed {
+    /// The new owner has it.
+    Given,
+    /// The key begins anew.
+    Lost,
+}
+
 /// The gauges of a node's part in the cluster.
 #[derive(Debug, Default)]
 pub(super) struct ControlGauges {
@@ -29,6 +38,8 @@ pub(super) struct ControlGauges {
     voters: Gauge,
     sync: Gauge<f64, AtomicU64>,
     lease_left: Gauge<f64, AtomicU64>,
+    states_given: Counter,
+    states_lost: Counter,
 }
 
 impl ControlGauges {
@@ -45,6 +56,18 @@ impl ControlGauges {
         r.register_with_unit("control_sync", help, Unit::Seconds, self.sync.clone());
         let help = "How long this node's lease lasts from its last renewal, 0 without one";
         r.register_with_unit("lease_left", help, Unit::Seconds, self.lease_left.clone());
+        let help = "States of actors that the next owners of their slots have";
+        r.register("states_given", help, self.states_given.clone());
+        let help = "States of actors that were to go along with their slots and did not";
+        r.register("states_lost", help, self.states_lost.clone());
+    }
+
+    pub(super) fn handed(&self, what: Handed, states: usize) {
+        let counter = match what {
+            Handed::Given => &self.states_given,
+            Handed::Lost => &self.states_lost,
+        };
+        counter.inc_by(states as u64);
     }
 
     pub(super) fn set(&self, sample: &ControlSample) {

@@ -18,7 +18,7 @@ use prometheus_client::{
 };
 
 use super::{
-    control::{ControlGauges, ControlSample},
+    control::{ControlGauges, ControlSample, Handed},
     durations::Durations,
     reckoned::{Ends, InFlight},
     shards::Sharded,
@@ -253,6 +253,11 @@ impl Metrics {
             actor: actor.to_string(),
         };
         Waits(self.waits.get_or_create(&labels).clone())
+    }
+
+    /// Counts what became of states in moves.
+    pub(crate) fn handed(&self, what: Handed, states: usize) {
+        self.control.handed(what, states);
     }
 
     /// Takes in how the node stands in its cluster.

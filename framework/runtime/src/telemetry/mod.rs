@@ -10,6 +10,6 @@ mod metrics;
 mod reckoned;
 mod shards;
 
-pub(crate) use control::ControlSample;
+pub(crate) use control::{ControlSample, Handed};
 pub(crate) use metrics::{LinkSample, MethodMetrics, Metrics, PortSample, Waits};
 pub(crate) use shards::shard;

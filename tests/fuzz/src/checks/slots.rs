@@ -115,6 +115,7 @@ fn seeds() -> Vec<Vec<u8>> {
         labels: BTreeMap::from([("disk".to_owned(), "ssd".to_owned())]),
         hosts: BTreeSet::from([CART]),
         version: 1,
+        movable: BTreeSet::new(),
         weight: 100,
     };
     let join = |name: &str| Command::Join {

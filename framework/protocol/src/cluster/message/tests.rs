@@ -22,16 +22,17 @@ fn seen() -> Message {
 }
 
 fn word() -> Message {
-    let id = SlotId {
-        group: GroupId(8),
-        slot: Slot(300),
-    };
-    let epoch = Epoch(2);
+    let (id, epoch) = (ID, Epoch(2));
     Message::Word {
         incarnation: Incarnation(7),
         word: Word::Stopped { id, epoch },
     }
 }
+
+const ID: SlotId = SlotId {
+    group: GroupId(8),
+    slot: Slot(300),
+};
 
 fn ask() -> Message {
     let round = Round {
@@ -126,6 +127,27 @@ fn golden() -> Vec<(Message, Vec<u8>)> {
                 leaves: false,
             },
             vec![1, 16, 7, 0],
+        ),
+        (
+            Message::Hand {
+                incarnation,
+                id: ID,
+                epoch: Epoch(2),
+                sequence: SequenceNumber(300),
+                parcel: Parcel::State {
+                    key: vec![5],
+                    state: vec![6, 7],
+                },
+            },
+            vec![1, 17, 7, 8, 0xac, 2, 2, 0xac, 2, 0, 1, 5, 2, 6, 7],
+        ),
+        (
+            Message::Handed {
+                id: ID,
+                epoch: Epoch(2),
+                before: SequenceNumber(1),
+            },
+            vec![1, 18, 8, 0xac, 2, 2, 1],
         ),
     ]
 }

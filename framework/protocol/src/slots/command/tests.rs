@@ -49,7 +49,39 @@ fn a_command_without_the_fields_of_later_versions_has_their_defaults() {
         panic!("readable");
     };
     assert_eq!((member.weight, member.disk), (100, None));
+    assert!(member.movable.is_empty());
 }
+
+#[test]
+fn a_member_is_written_as_before_there_were_types_that_move_if_it_has_none() {
+    // Golden: it is in the logs of clusters that run.
+    let mut member = samples::member(1);
+    let hex = |member: &Member| -> String {
+        let bytes = samples::join(member.clone(), None).encode();
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    let moves = hex(&member);
+    member.movable.clear();
+    let stays = hex(&member);
+    assert_eq!(stays, GOLDEN_MEMBER);
+    let field = "0b03c79403";
+    assert!(moves.contains(field) && !stays.contains(field), "{moves}");
+}
+
+/// Version, kind, cluster, and the member: name, life, disk, address, zone, host, version, weight.
+const GOLDEN_MEMBER: &str = concat!(
+    "0102",
+    "011004030201000000000000000000000000",
+    "0226",
+    "01026e31",
+    "020101",
+    "030101",
+    "040d31302e302e302e313a37343030",
+    "0500",
+    "0803c79403",
+    "090101",
+    "0a0164"
+);
 
 #[test]
 fn what_a_later_version_wrote_is_refused_by_name() {

@@ -48,6 +48,7 @@ impl Control {
             labels: BTreeMap::new(),
             hosts: BTreeSet::from([kind]),
             version: 1,
+            movable: BTreeSet::from([kind]),
             weight: 100,
         };
         self.apply(Command::Join {
@@ -170,21 +171,6 @@ fn calls_go_where_the_slot_is_going() {
     control.tell(&ownership);
     assert_eq!(ownership.locate(GROUP, &key), Some((ID, to, Epoch(1))));
     assert_eq!(ownership.locate(GroupId(9), &key), None, "no such group");
-}
-
-#[test]
-fn answers_of_an_older_epoch_than_was_seen_are_not_believed() {
-    let (mut control, ownership) = owned_by_a();
-    assert!(ownership.handle_answer(ID, Epoch(1)));
-    assert!(!ownership.handle_answer(ID, Epoch(0)));
-    // The caller's view lags behind the owner.
-    assert!(ownership.handle_answer(ID, Epoch(3)));
-    assert!(!ownership.handle_answer(ID, Epoch(2)));
-    assert!(ownership.handle_answer(ID, Epoch(3)));
-    let (to, epoch) = (owner("b", 1), Epoch(1));
-    control.apply(Command::Move { id: ID, epoch, to });
-    control.tell(&ownership);
-    assert!(!ownership.handle_answer(ID, Epoch(1)), "still known");
 }
 
 #[tokio::test]
