@@ -5,30 +5,30 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use callboard::{Actor, Builder, CallError, Client, Code, Ctx, Node, Profile, Service, handlers};
+use callboard::{
+    Actor, Builder, CallError, Client, Code, Ctx, Node, Profile, Service, Wire, handlers,
+};
 use futures_util::future::join_all;
 use tempfile::TempDir;
 
 use crate::support::{DEADLINE, Town, code, eventually};
 
-/// Counts in memory; says where it lives.
-#[derive(Actor)]
-#[actor(key = String)]
+/// Counts in memory that goes along with its slot; says where it lives.
+#[derive(Default, Wire, Actor)]
+#[actor(key = String, handover)]
 pub struct Jar {
     count: u32,
-    turns: Arc<AtomicU64>,
 }
 
 #[handlers]
 impl Jar {
     pub fn add(&mut self, ctx: &Ctx<Self>) -> (String, u32) {
         self.count += 1;
-        self.turns.fetch_add(1, Ordering::Relaxed);
         (ctx.node_name().to_owned(), self.count)
     }
 }
@@ -42,11 +42,10 @@ impl Bell {
     pub fn ring(&self) {}
 }
 
-/// Where nodes are started, and what their turns leave.
+/// Where nodes are started.
 pub struct Place {
     pub town: Town,
     disks: TempDir,
-    turns: Arc<AtomicU64>,
 }
 
 impl Place {
@@ -54,23 +53,17 @@ impl Place {
         Self {
             town: Town::new(),
             disks: tempfile::tempdir().expect("a folder for the test"),
-            turns: Arc::default(),
         }
     }
 
     /// Begins a node of a cluster that goes by short times.
     pub fn node(&self, name: &str, seeds: &[SocketAddr]) -> Builder {
-        let turns = self.turns.clone();
-        let make = move |_: &Ctx<Jar>| Jar {
-            count: 0,
-            turns: turns.clone(),
-        };
         self.town
             .node(name)
             .data_dir(self.disks.path().join(name))
             .profile(Profile::fast())
             .seeds(seeds.iter().copied())
-            .host_with::<Jar>(make)
+            .host::<Jar>()
             .host::<Bell>()
     }
 
@@ -168,8 +161,13 @@ async fn no_call_of_a_client_fails_while_slots_move_to_a_node_that_joins() {
     for ended in join_all(callers).await {
         ended.expect("no panic").expect("no call fails");
     }
-    let ran = usize::try_from(place.turns.load(Ordering::Relaxed)).expect("few");
-    assert_eq!(ran, calls.load(Ordering::Relaxed), "each ran once");
+    let mut ran = 0;
+    for key in 0..KEYS {
+        let last = client.actor::<Jar>(format!("k{key}")).add().await;
+        ran += last.expect("answers").1 as usize - 1;
+    }
+    let calls = calls.load(Ordering::Relaxed);
+    assert_eq!(ran, calls, "each ran once, and nothing is forgotten");
     for node in nodes {
         node.stop().await;
     }

@@ -2,7 +2,8 @@
 //!
 //! A member's share of a group is slots × its weight ÷ all weights; it is to own that many, rounded
 //! down or up. Slots without an owner that lives are assigned; those of a member that must not own
-//! any are moved; and what is more than a share goes to those that have less. Depends on `score`.
+//! any are moved; and what is more than a share goes to those that have less, if the types' state goes
+//! with it. Depends on `score`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -80,6 +81,8 @@ struct Shares<'a> {
 struct Share {
     owner: Owner,
     weight: u32,
+    /// Whether what it has of the group's types outlives a move: what does not is moved only if it has to.
+    movable: bool,
     /// How many it should own at least, and at most.
     least: usize,
     most: usize,
@@ -107,6 +110,7 @@ impl<'a> Shares<'a> {
             let share = Share {
                 owner: member.owner(),
                 weight: member.weight,
+                movable: group.types.is_subset(&member.movable),
                 least,
                 most,
                 load: 0,
@@ -211,14 +215,16 @@ impl<'a> Shares<'a> {
     /// Takes one slot from who has too many for who has too few, if there are such.
     fn balance(&mut self) -> Option<PlannedMove> {
         let group = self.group.id;
-        let over = |it: &Share| it.load > it.most && !it.own.is_empty();
-        let someone_misses = self.members.values().any(|it| it.missing() > 0);
-        let spare = |it: &Share| it.load > it.least && !it.own.is_empty() && someone_misses;
+        let gives = |it: &Share| it.movable && !it.own.is_empty();
+        let over = |it: &Share| it.load > it.most && gives(it);
+        let members = self.members.values();
+        let someone_misses = members.filter(|it| it.movable).any(|it| it.missing() > 0);
+        let spare = |it: &Share| it.load > it.least && gives(it) && someone_misses;
         let giver = self.fullest(over).or_else(|| self.fullest(spare))?;
         let takers: Vec<(NodeId, u32)> = self
             .members
             .iter()
-            .filter(|(node, it)| **node != giver && it.wants(someone_misses))
+            .filter(|(node, it)| **node != giver && it.movable && it.wants(someone_misses))
             .map(|(node, it)| (*node, it.weight))
             .collect();
         // The slot that gains most by going: its place is then the one that it would choose.

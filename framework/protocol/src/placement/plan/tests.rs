@@ -77,6 +77,36 @@ fn a_node_that_joins_gets_its_share_and_nothing_else_moves() {
 }
 
 #[test]
+fn what_would_lose_its_state_moves_only_where_it_must() {
+    let stays = |number: u64| {
+        let mut stays = member(number);
+        stays.movable.clear();
+        join(stays, None)
+    };
+    let mut state = cluster(0, 512);
+    for number in 1..=3 {
+        state.apply(&stays(number)).expect("new");
+    }
+    settle(&mut state);
+    let had = state.slots_of(owner(2));
+    state.apply(&stays(4)).expect("new");
+    assert_eq!(plan(&state, usize::MAX), Plan::default(), "no balance");
+    // A version that lets it move gets none of those that do not give, and gives none to them.
+    grow(&mut state, 5);
+    assert_eq!(
+        plan(&state, usize::MAX),
+        Plan::default(),
+        "nor with another"
+    );
+    state.apply(&Command::Drain(owner(2))).expect("lives");
+    assert_eq!(settle(&mut state), had, "a drain takes them along");
+    let had = state.slots_of(owner(3));
+    state.apply(&Command::Lapse(owner(3))).expect("lives");
+    assert_eq!(settle(&mut state), 0);
+    assert_eq!(state.slots_of(owner(3)), 0, "{had} were assigned");
+}
+
+#[test]
 fn a_node_that_is_drained_gives_its_slots_and_nothing_else_moves() {
     for nodes in [3, 10, 50, 300] {
         let mut state = cluster(nodes, 4096);
