@@ -481,6 +481,35 @@ async fn what_a_turn_made_does_not_leave_when_its_lease_has_ended() {
     one.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_ends_when_the_lease_of_its_node_has_ended_though_the_link_is_up() {
+    let (town, traces) = (Town::new(), Arc::<Traces>::default());
+    let (mut council, one, two) = two(&town, &traces).await;
+    let mut keys = (0..).map(|key| format!("k{key}"));
+    let till = loop {
+        let till = one.actor::<Till>(keys.next().expect("endless"));
+        if till.add().await.expect("answers").0 == "two" {
+            break till;
+        }
+    };
+    let held = till.clone();
+    let held = tokio::spawn(async move { held.hold().timeout(DEADLINE).await });
+    traces.entered.notified().await;
+    // What two knows stays as it was: it may be paused, or cut off from the leader alone.
+    council.members.remove("two");
+    council.apply(&Command::Lapse(owner("two")));
+    council.settle().await;
+    let ended = tokio::time::timeout(SOON, held).await;
+    let ended = ended.expect("long before its deadline").expect("no panic");
+    assert_eq!(code(ended), Code::LeaseLost);
+    assert_eq!(one.members().len(), 1, "the link is up");
+    let (home, _) = till.add().await.expect("answers");
+    assert_eq!(home, "one");
+    traces.leave.notify_one();
+    two.stop().await;
+    one.stop().await;
+}
+
 /// The clocks of a machine that is suspended now and then.
 #[derive(Debug)]
 struct Suspended {

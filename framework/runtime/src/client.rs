@@ -6,7 +6,7 @@ use callboard_protocol::{code::Code, slots::Owner, wire::hello::PeerKind};
 
 use crate::{
     call::{
-        CallLimits, Definition, Hub, Reference,
+        CallLimits, Definition, Hub, Reference, end_lives,
         kind::{ReachedByKey, ReachedByType},
     },
     cluster::{Inbox, Ownership, follow},
@@ -225,6 +225,8 @@ impl ClientBuilder {
         // Until it is known that nobody places keys, a call waits for whoever does.
         ownership.expect();
         hub.set_ownership(ownership.clone());
+        let lives = end_lives(hub.clone(), ownership.clone());
+        hub.tasks().spawn("lives", lives);
         let (inbox, queue) = Inbox::new();
         let net = open(made.identity, settings, &hub, inbox).inspect_err(|_| hub.end())?;
         let timed = hub.clone();

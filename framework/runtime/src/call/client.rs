@@ -389,14 +389,15 @@ impl<M: Method> Parts<M> {
                 let result = local::call::<M>(&place, plan, &mut self.args, items).await;
                 (plan.hub.me().id, result)
             }
-            Route::Remote(session) => {
+            Route::Remote(session, life) => {
                 let args = self.args.as_mut().ok_or_else(gone)?;
                 let items = &mut self.inbound;
                 let started = match tried.is_empty() {
                     true => plan.meta.queued_at,
                     false => plan.hub.now(),
                 };
-                let result = remote::call::<M>(&session, plan, target, args, items, started).await;
+                let result =
+                    remote::call::<M>(&session, plan, target, args, items, (started, life)).await;
                 (session.node(), result)
             }
         };

@@ -100,7 +100,10 @@ impl Way<'_> {
 pub(super) fn begin<M: Method>(call: &Call<M>, meta: &Meta, cx: &Context<'_>) -> Option<Direct<M>> {
     let way = way::<M>(call, meta)?;
     let due = outgoing::due(way.hub, M::spec(), meta);
-    let opened = way.session.pending.open(meta.queued_at, due, cx.waker());
+    let opened = way
+        .session
+        .pending
+        .open((meta.queued_at, due), None, cx.waker());
     let mut place = Place {
         session: &way.session,
         id: opened.ok()?,

@@ -85,7 +85,7 @@ pub use limits::CallLimits;
 pub(crate) use local::{quarantined, refused};
 pub use meta::Caller;
 pub(crate) use meta::{Meta, Queued};
-pub(crate) use placed::{fence, movable};
+pub(crate) use placed::{end_lives, fence, movable};
 pub use port::{finish, finish_stream, race, race_abort, race_abort_stream, race_stream};
 pub(crate) use reference::Address;
 pub use reference::Ref;

@@ -16,7 +16,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use callboard_protocol::{code::CallError, id::CallId, policy::Latency, time::Time};
+use callboard_protocol::{
+    code::CallError,
+    id::{CallId, Incarnation},
+    policy::Latency,
+    time::Time,
+};
 use tokio::sync::Notify;
 
 use super::streams::Halves;
@@ -32,6 +37,9 @@ pub(crate) enum Returned {
     Failed(CallError),
     /// The session ended first.
     SessionLost,
+    /// The life of the peer that was asked is over, though the session may not be: others have its slots,
+    /// and nothing that it answers counts.
+    LifeOver,
     /// The call's deadline came first, or the node has stopped.
     TooLate,
 }
@@ -57,6 +65,8 @@ struct Inner {
     latency: Latency,
     /// When the peer last answered, or was first owed an answer after owing none.
     silent_since: Time,
+    /// This life of the peer and all before it are over.
+    over_life: Option<Incarnation>,
 }
 
 #[derive(Debug)]
@@ -65,6 +75,8 @@ struct Place {
     state: State,
     began: Time,
     due: Time,
+    /// The only life of the peer whose answer counts, of a call of a keyed actor that is placed.
+    life: Option<Incarnation>,
 }
 
 /// What the balance of calls wants to know of a peer.
@@ -108,6 +120,7 @@ impl Pending {
             due: Time::MAX,
             latency: Latency::default(),
             silent_since: Time::ZERO,
+            over_life: None,
         };
         Self {
             inner: Mutex::new(inner),
@@ -117,11 +130,17 @@ impl Pending {
     }
 
     /// Takes a place for a call that begins at `began` and is too late at `due`; `waker` is woken
-    /// when something came back.
+    /// when something came back. `life` is the only one of the peer whose answer counts, if not
+    /// anyone's does.
     ///
     /// # Errors
     /// [`NotOpened`].
-    pub(crate) fn open(&self, began: Time, due: Time, waker: &Waker) -> Result<CallId, NotOpened> {
+    pub(crate) fn open(
+        &self,
+        (began, due): (Time, Time),
+        life: Option<Incarnation>,
+        waker: &Waker,
+    ) -> Result<CallId, NotOpened> {
         let mut inner = self.lock();
         if inner.over {
             return Err(NotOpened::Over);
@@ -140,11 +159,17 @@ impl Pending {
         }
         let is_sooner = due < inner.due;
         inner.due = inner.due.min(due);
+        let is_over = life.is_some() && life <= inner.over_life;
         let Some(place) = inner.places.get_mut(index as usize) else {
             return Err(NotOpened::Full);
         };
         place.state = State::Waiting(Some(waker.clone()));
-        (place.began, place.due) = (began, due);
+        (place.began, place.due, place.life) = (began, due, life);
+        if is_over {
+            // It was found where the slot was a moment ago.
+            place.state = State::Back(Returned::LifeOver);
+            waker.wake_by_ref();
+        }
         let id = call_id(place.generation, index);
         drop(inner);
         if is_sooner {
@@ -182,6 +207,26 @@ impl Pending {
             drop(inner);
             wake(late);
         }
+    }
+
+    /// This life of the peer, and all before it, are over: ends the calls that only it could answer, and
+    /// those that are still made of it.
+    pub(crate) fn end_life(&self, life: Incarnation) {
+        let mut inner = self.lock();
+        if inner.over_life >= Some(life) {
+            return;
+        }
+        inner.over_life = Some(life);
+        let mut over = Vec::new();
+        for place in &mut inner.places {
+            let is_over = place.life.is_some_and(|of| of <= life);
+            if let (true, State::Waiting(waker)) = (is_over, &mut place.state) {
+                over.extend(waker.take());
+                place.state = State::Back(Returned::LifeOver);
+            }
+        }
+        drop(inner);
+        wake(over);
     }
 
     /// Takes what came back for the call, which frees its place. A call that has no place, or whose
@@ -298,6 +343,7 @@ impl Place {
             state: State::Free,
             began: Time::ZERO,
             due: Time::MAX,
+            life: None,
         }
     }
 }
@@ -405,7 +451,7 @@ mod tests {
     }
 
     fn open(pending: &Pending) -> Result<CallId, NotOpened> {
-        pending.open(Time::ZERO, Time::MAX, Waker::noop())
+        pending.open((Time::ZERO, Time::MAX), None, Waker::noop())
     }
 
     fn at(nanos: u64) -> Time {
@@ -480,7 +526,7 @@ mod tests {
         let pending = Pending::new(3);
         assert_eq!(pending.sweep(at(5)), Some(Time::MAX));
         let [late, early, answered] = [30, 10, 10].map(|due| {
-            let opened = pending.open(at(0), at(due), Waker::noop());
+            let opened = pending.open((at(0), at(due)), None, Waker::noop());
             opened.expect("there is room")
         });
         assert!(pending.complete(answered, failed(), at(9)));
@@ -500,7 +546,7 @@ mod tests {
             poll(&pending, late),
             Poll::Ready(Returned::TooLate)
         ));
-        let opened = pending.open(at(0), at(40), Waker::noop());
+        let opened = pending.open((at(0), at(40)), None, Waker::noop());
         assert_eq!(opened, Err(NotOpened::Over));
         assert_eq!((pending.sweep(at(50)), pending.len()), (None, 0));
     }
@@ -510,11 +556,11 @@ mod tests {
         let pending = Pending::new(2);
         let mut sooner = Box::pin(pending.sooner());
         assert!(futures_util::poll!(&mut sooner).is_pending());
-        let first = pending.open(at(0), at(20), Waker::noop());
+        let first = pending.open((at(0), at(20)), None, Waker::noop());
         first.expect("there is room");
         sooner.await;
         let mut sooner = Box::pin(pending.sooner());
-        let later = pending.open(at(0), at(30), Waker::noop());
+        let later = pending.open((at(0), at(30)), None, Waker::noop());
         later.expect("there is room");
         assert!(futures_util::poll!(&mut sooner).is_pending());
     }
@@ -536,9 +582,9 @@ mod tests {
     #[test]
     fn the_peers_silence_begins_with_the_first_call_that_it_owes_and_ends_with_an_answer() {
         let pending = Pending::new(2);
-        let first = pending.open(at(7), Time::MAX, Waker::noop());
+        let first = pending.open((at(7), Time::MAX), None, Waker::noop());
         let first = first.expect("there is room");
-        let second = pending.open(at(8), Time::MAX, Waker::noop());
+        let second = pending.open((at(8), Time::MAX), None, Waker::noop());
         second.expect("there is room");
         let owed = pending.owed(at(9));
         assert_eq!((owed.calls, owed.silent_since), (2, at(7)));
@@ -548,5 +594,23 @@ mod tests {
         let owed = pending.owed(at(17));
         assert_eq!(owed.silent_since, at(17));
         assert_eq!(owed.latency, Duration::from_nanos(10));
+    }
+
+    #[test]
+    fn a_life_that_is_over_answers_no_call_that_only_it_could() {
+        let pending = Pending::new(4);
+        let open = |life: Option<u64>| {
+            let life = life.map(Incarnation);
+            let opened = pending.open((at(0), at(100)), life, Waker::noop());
+            opened.expect("there is room")
+        };
+        let [old, new, any] = [Some(7), Some(8), None].map(open);
+        pending.end_life(Incarnation(7));
+        pending.end_life(Incarnation(6));
+        let over = |call| matches!(poll(&pending, call), Poll::Ready(Returned::LifeOver));
+        assert_eq!([old, new, any].map(over), [true, false, false]);
+        assert!(!pending.complete(old, failed(), at(9)), "it comes too late");
+        assert!(over(open(Some(7))), "one that was on its way there");
+        assert!(!over(open(Some(8))));
     }
 }

@@ -67,6 +67,27 @@ pub(crate) fn fence(
     }
 }
 
+/// Ends calls of keyed actors as soon as it is known that nobody can answer them: the lease of the node
+/// that they went to has ended. The link with it may seem to be up for longer.
+pub(crate) async fn end_lives(hub: Arc<Hub>, ownership: Arc<Ownership>) {
+    let token = hub.tasks().token().clone();
+    let mut changes = ownership.changes();
+    loop {
+        // BEFORE the look: a change in between wakes it.
+        changes.mark_unchanged();
+        for session in hub.sessions() {
+            if let Some(life) = ownership.over_life(session.node()) {
+                session.pending.end_life(life);
+            }
+        }
+        tokio::select! {
+            biased;
+            () = token.cancelled() => return,
+            changed = changes.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
 /// Returns the keyed types of a node whose state does not end when a slot goes elsewhere.
 pub(crate) fn movable(hub: &Hub) -> BTreeSet<InterfaceId> {
     let keyed = hub.directories().into_iter();
@@ -103,6 +124,8 @@ pub(super) struct Search<'a> {
     face: &'a Face,
     before: Option<Place>,
     hops: u32,
+    /// How many tries in a row found the slot where it was.
+    in_vain: u32,
     may_have_run: bool,
 }
 
@@ -121,6 +144,7 @@ impl<'a> Search<'a> {
             face: &plan.face,
             before: None,
             hops: 0,
+            in_vain: 0,
             may_have_run: false,
         };
         search.before = search.place();
@@ -141,15 +165,18 @@ impl<'a> Search<'a> {
         }
         self.may_have_run |= error.ran() == Ran::MayHaveRun;
         plan.seeks(Some(error.clone()), self.may_have_run);
-        let pause = PAUSE_MIN * 2_u32.saturating_pow(self.hops.min(10));
+        let pause = PAUSE_MIN * 2_u32.saturating_pow(self.in_vain.min(10));
         self.hops += 1;
-        self.moved(plan, pause.min(PAUSE_MAX)).await;
+        match self.moved(plan, pause.min(PAUSE_MAX)).await {
+            true => self.in_vain = 0,
+            false => self.in_vain += 1,
+        }
         plan.seeks(None, self.may_have_run);
         true
     }
 
-    /// Waits until the slot is seen elsewhere than before, at most for so long.
-    async fn moved(&mut self, plan: &Plan<'_>, pause: Duration) {
+    /// Waits until the slot is seen elsewhere than before, at most for so long; returns whether it is.
+    async fn moved(&mut self, plan: &Plan<'_>, pause: Duration) -> bool {
         let mut changes = self.ownership.changes();
         let half = plan.hub.random() as f64 / u64::MAX as f64 / 2.0;
         let mut sleep = std::pin::pin!(tokio::time::sleep(pause.mul_f64(0.5 + half)));
@@ -159,13 +186,14 @@ impl<'a> Search<'a> {
             let place = self.place();
             if place != self.before {
                 self.before = place;
-                return;
+                return true;
             }
             tokio::select! {
                 biased;
-                () = &mut sleep => return,
+                () = &mut sleep => return false,
                 changed = changes.changed() => if changed.is_err() {
-                    return sleep.await;
+                    sleep.await;
+                    return false;
                 },
             }
         }
@@ -191,11 +219,12 @@ impl Plan<'_> {
     }
 }
 
-/// How often a call is made again at most, whatever its deadline: the last pauses add up to 24 s.
+/// How often a call is made again at most, whatever its deadline: the last pauses alone are minutes.
 const HOPS_MAX: u32 = 256;
 
 /// The first pause. It doubles.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
 
-/// The longest pause: views differ for as long as a delta is on its way, which is mostly shorter.
-const PAUSE_MAX: Duration = Duration::from_millis(100);
+/// The longest pause of a call whose slot is seen where it was. It is woken when that changes, and
+/// thousands of them that looked more often would take the time that the change needs to come about.
+const PAUSE_MAX: Duration = Duration::from_secs(1);

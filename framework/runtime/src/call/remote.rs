@@ -15,7 +15,7 @@ use std::{
 
 use callboard_protocol::{
     code::{CallError, Code},
-    id::{ActorAddr, CallId},
+    id::{ActorAddr, CallId, Incarnation},
     time::Time,
     wire::{
         EncodeError,
@@ -44,14 +44,15 @@ use super::{
     turnstile::Turn,
 };
 
-/// Makes one attempt of a call at a peer, which begins at `started`.
+/// Makes one attempt of a call at a peer, which begins at `started`; `life` is the only one of the peer
+/// whose answer counts, if not anyone's does.
 pub(super) async fn call<M: Method>(
     session: &Arc<Session>,
     plan: &Plan<'_>,
     target: &Ref<M::Interface>,
     args: &mut M::Args,
     items: &mut Option<Items<M::Inbound>>,
-    started: Time,
+    (started, life): (Time, Option<Incarnation>),
 ) -> Result<Answered<M>, CallError> {
     let method = plan.face.method(M::INDEX)?;
     let target = target_of(plan, method, target)?;
@@ -68,7 +69,7 @@ pub(super) async fn call<M: Method>(
     if !streamed && !plan.wants_reply && send_at_once::<M>(session, plan, target, args, started) {
         return Ok(sent());
     }
-    let mut open = open(plan, session, &target, started).await?;
+    let mut open = open(plan, session, &target, (started, life)).await?;
     let at_once = match streamed {
         true => None,
         false => announce_at_once::<M>(session, plan, open.at(target), args, started),
@@ -158,10 +159,11 @@ async fn open<'a>(
     plan: &Plan<'_>,
     session: &'a Arc<Session>,
     target: &Target<'_>,
-    started: Time,
+    (started, life): (Time, Option<Incarnation>),
 ) -> Result<Open<'a>, CallError> {
     let due = outgoing::due(plan.hub, plan.spec, &plan.meta);
-    let opened = poll_fn(|cx| Poll::Ready(session.pending.open(started, due, cx.waker()))).await;
+    let times = (started, due);
+    let opened = poll_fn(|cx| Poll::Ready(session.pending.open(times, life, cx.waker()))).await;
     Ok(Open {
         session,
         id: opened.map_err(|refusal| not_opened(plan, session, refusal))?,

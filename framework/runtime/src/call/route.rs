@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use callboard_protocol::{
     code::{CallError, Code},
-    id::NodeId,
+    id::{Incarnation, NodeId},
     policy::choose,
     time::Time,
 };
@@ -30,8 +30,8 @@ use super::{
 pub(crate) enum Route<I: Interface> {
     /// To an actor or a service of this process.
     Local(Place<I>),
-    /// To a peer.
-    Remote(Arc<Session>),
+    /// To a peer, of which this life has to answer, if not any may.
+    Remote(Arc<Session>, Option<Incarnation>),
 }
 
 /// A mailbox of this process.
@@ -83,7 +83,7 @@ pub(super) fn choose_route<I: Interface>(
                 return Err(gone.with_detail(format!("actor {addr}")));
             }
             let session = hub.session(addr.node);
-            session.map(Route::Remote).ok_or_else(|| {
+            session.map(|it| Route::Remote(it, None)).ok_or_else(|| {
                 let what = format!(
                     "if its process has ended, so has actor {addr}, and another ref is needed"
                 );
@@ -94,7 +94,7 @@ pub(super) fn choose_route<I: Interface>(
             let fence = match hub.ownership() {
                 Some(ownership) => match placed(raw, key, plan, ownership)? {
                     Placed::Here(fence) => Some(fence),
-                    Placed::At(session) => return Ok(Route::Remote(session)),
+                    Placed::At(session, life) => return Ok(Route::Remote(session, Some(life))),
                 },
                 None => None,
             };
@@ -110,7 +110,7 @@ pub(super) fn choose_route<I: Interface>(
 /// Where the slot of a key is.
 enum Placed {
     Here(Fence),
-    At(Arc<Session>),
+    At(Arc<Session>, Incarnation),
 }
 
 /// Finds the owner of a key's slot.
@@ -130,7 +130,8 @@ fn placed<I: Interface>(
         return fence(hub, ownership, &plan.face, bytes).map(Placed::Here);
     }
     let session = hub.session(owner.node);
-    session.map(Placed::At).ok_or_else(|| {
+    let at = |it| Placed::At(it, owner.incarnation);
+    session.map(at).ok_or_else(|| {
         let what = format!("slot {id} of {}", plan.face.name);
         not_linked(hub, spec, owner.node, &what)
     })
@@ -172,7 +173,7 @@ fn service<I: Interface>(
     }
     let loads: Vec<_> = hosts.iter().map(|session| session.load(now)).collect();
     match choose(&loads, hub.random()).and_then(|index| hosts.get(index)) {
-        Some(session) => Ok(Route::Remote(session.clone())),
+        Some(session) => Ok(Route::Remote(session.clone(), None)),
         None => match face.local::<CellIn<I>>() {
             // Full, or about to stop: its mailbox says which, or takes the call after all.
             Some(cell) if !tried.contains(&hub.me().id) => {

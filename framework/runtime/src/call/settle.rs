@@ -45,6 +45,9 @@ pub(super) async fn settle(
             let down = session.link.closed().await;
             Err(lost(spec, session, ticket, &down.to_string()))
         }
+        Returned::LifeOver => Err(spec
+            .error_on(Code::LeaseLost, &session.peer_name())
+            .with_detail("its lease has ended, so that nothing it answers counts")),
         Returned::TooLate => Err(ran_out(hub, spec, true, within)),
     }
 }

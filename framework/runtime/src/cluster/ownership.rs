@@ -16,6 +16,7 @@ use std::{
 
 use callboard_protocol::{
     cluster::Word,
+    id::{Incarnation, NodeId},
     slots::{
         Delta, DeltaError, Entry, Epoch, GroupId, Member, Owner, SlotId, Standing, Version, View,
     },
@@ -300,6 +301,16 @@ impl Ownership {
         members
             .map(|(member, standing)| (member.clone(), standing))
             .collect()
+    }
+
+    /// Returns the last life of a node that is over, as far as it is known here: what it owned is others'.
+    pub(crate) fn over_life(&self, node: NodeId) -> Option<Incarnation> {
+        let seen = self.read();
+        let (member, standing) = seen.view.member(node)?;
+        match standing {
+            Standing::Lapsed => Some(member.incarnation),
+            _ => member.incarnation.0.checked_sub(1).map(Incarnation),
+        }
     }
 
     /// Returns what tells of each change of the view, and of a new life, from now on.

@@ -24,7 +24,7 @@ use callboard_protocol::{
 use super::Node;
 use crate::{
     actor::Guardian,
-    call::{CallLimits, Definition, Hub, Kind, kind::CanBeHosted, movable},
+    call::{CallLimits, Definition, Hub, Kind, end_lives, kind::CanBeHosted, movable},
     cluster::{About, Cluster, Data, Inbox, Ownership, Parts, Passage},
     env::Env,
     net::{self, DenyList, Identity, Net, StartError},
@@ -304,6 +304,8 @@ impl Membership {
         let passage = Arc::<Passage>::default();
         let follow = slots::follow(hub.clone(), ownership.clone(), passage.clone());
         hub.tasks().spawn("slots", follow);
+        let lives = end_lives(hub.clone(), ownership.clone());
+        hub.tasks().spawn("lives", lives);
         let (inbox, queue) = Inbox::new();
         let has_seeds = !settings.seeds.is_empty();
         let net = open(identity.clone(), settings, hub, inbox)?;
