@@ -267,6 +267,7 @@ them together when the run is over; nobody is asked what he believes of himself.
                        them are called at once when it is killed
   keys_unanswered      at the end each Cart that was used is called once more; those that do not answer
                        in the time that the profile promises
+  carts_emptied        times that a Cart answered and had forgotten what it held: a move takes it along
   failed_during_drain  calls to the Greeter and the Carts that ended in an error or a refusal from when
                        a node was told to drain until its process had ended
 

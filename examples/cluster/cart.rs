@@ -10,17 +10,21 @@ use callboard::prelude::*;
 use crate::turns;
 
 // ANCHOR: cart
-/// What a shopper has chosen, in memory: it is empty again when its node is lost.
-#[derive(Debug, Default, Actor)]
-#[actor(key = String)]
+/// What a shopper has chosen, in memory: it goes along when its slot moves, and is empty again when
+/// its node is lost.
+#[derive(Debug, Default, Wire, Actor)]
+#[actor(key = String, handover)]
 pub(crate) struct Cart {
     items: BTreeMap<String, u32>,
+    /// When its first turn was; 0 before it. It tells an empty cart from the one before.
+    born_ns: u64,
 }
 
 /// What is in a cart, and the node that answered for it.
 #[derive(Clone, Debug, PartialEq, Eq, Wire)]
 pub(crate) struct Basket {
     pub(crate) kinds: u32,
+    pub(crate) born_ns: u64,
     pub(crate) node: String,
 }
 
@@ -47,8 +51,12 @@ impl Cart {
     }
 
     #[handler(skip)]
-    fn basket(&self, ctx: &Ctx<Self>) -> Basket {
+    fn basket(&mut self, ctx: &Ctx<Self>) -> Basket {
+        if self.born_ns == 0 {
+            self.born_ns = turns::now_ns();
+        }
         Basket {
+            born_ns: self.born_ns,
             kinds: u32::try_from(self.items.len()).unwrap_or(u32::MAX),
             node: ctx.node_name().to_string(),
         }

@@ -1,7 +1,7 @@
 //! The shoppers: many carts that are called at a steady rate through the same client, one of them far
 //! more than the others; and what is seen of each cart from here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,8 @@ pub(crate) struct Shoppers {
     pub(crate) tally: Mutex<Tally>,
     outages: Mutex<Outages>,
     used: Mutex<BTreeSet<usize>>,
+    /// When each cart was born, and how often one was born anew.
+    born: Mutex<(BTreeMap<String, u64>, u64)>,
     began: Instant,
 }
 
@@ -53,6 +55,7 @@ impl Shoppers {
             tally: Mutex::default(),
             outages: Mutex::default(),
             used: Mutex::default(),
+            born: Mutex::default(),
             began: Instant::now(),
         })
     }
@@ -137,6 +140,7 @@ impl Shoppers {
         summary.keyed_p50_us = total.quantile_us(0.50);
         summary.keyed_p99_us = total.quantile_us(0.99);
         summary.keyed_errors = errors(&tally);
+        summary.carts_emptied = locked(&self.born).1;
         summary.outage_ms = locked(&self.outages).outage();
     }
 
@@ -162,6 +166,18 @@ impl Shoppers {
     fn answered(&self, key: &str, basket: &Basket, began: Duration) {
         let now = self.began.elapsed();
         locked(&self.outages).answered(key, &basket.node, began, now);
+        let (born, anew) = &mut *locked(&self.born);
+        match born.get_mut(key) {
+            // An answer of the cart before may come late.
+            Some(before) if *before >= basket.born_ns => {}
+            Some(before) => {
+                *before = basket.born_ns;
+                *anew += 1;
+            }
+            None => {
+                born.insert(key.to_owned(), basket.born_ns);
+            }
+        }
     }
 
     fn of(&self, keys: &BTreeSet<String>) -> impl Iterator<Item = (usize, &str)> {

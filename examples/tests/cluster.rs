@@ -140,7 +140,7 @@ fn a_node_that_drains_fails_no_call_and_its_carts_move() {
         "--script",
         "drain n2@1s",
         "--assert",
-        "failed_during_drain==0 && moved_slots>0 && recovered_slots==0 && overlapping_turns==0 \
+        "failed_during_drain==0 && moved_slots>0 && carts_emptied==0 && recovered_slots==0 && overlapping_turns==0 \
          && epoch_regressions==0 && keys_unanswered==0 && steps_failed==0",
     ]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));

@@ -63,6 +63,8 @@ pub struct Summary {
     pub outage_ms: Outage,
     /// Carts that were called in the run and did not answer one more call at its end.
     pub keys_unanswered: u64,
+    /// Times that a cart answered with what it holds forgotten: its node was lost, or it was idle.
+    pub carts_emptied: u64,
     /// Turns of carts in the traces of all node processes.
     pub turns: u64,
     /// Turns that began before another one of the same cart had ended.

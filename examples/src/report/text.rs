@@ -289,6 +289,9 @@ fn carts_row(summary: &Summary) -> String {
         span::brief(summary.keyed_p50_us),
         span::brief(summary.keyed_p99_us),
     );
+    if summary.carts_emptied > 0 {
+        let _ = write!(row, "; {} came back empty", summary.carts_emptied);
+    }
     if summary.keys_unanswered > 0 {
         let _ = write!(row, "; {} DO NOT ANSWER", summary.keys_unanswered);
     }
