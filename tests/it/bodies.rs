@@ -263,7 +263,7 @@ async fn a_call_that_was_answered_without_its_stream_leaves_no_place_for_it() {
     let store = client.service::<Store>();
     for _ in 0..3 {
         let answered = store.ignores(stream::empty()).timeout(DEADLINE);
-        assert_eq!(within(answered).await, Ok(1));
+        assert_eq!(soon(answered).await, Ok(1));
     }
     eventually("no stream is waited for", || {
         let usage = node.usage();
@@ -480,11 +480,6 @@ fn coming(usage: &[callboard::Held]) -> u64 {
     comes.now
 }
 
-async fn within<T>(awaited: impl IntoFuture<Output = T>) -> T {
-    let ended = tokio::time::timeout(SOON, awaited.into_future()).await;
-    ended.expect("it does not hang")
-}
-
 /// Polls until a large body or item of the client has its room, of which the rest is not there yet.
 async fn begun<F: Future + Unpin>(client: &Client, large: &mut F) {
     while coming(&client.usage()) == 0 {
@@ -510,27 +505,27 @@ async fn replies_and_items_that_come_wait_for_room_and_short_items_do_not() {
     let large = || store.large(800 << 10).timeout(DEADLINE).into_future();
     let pours = |bytes, timeout| store.pours(bytes).timeout(timeout);
     let [mut one, mut other] = [large(), large()].map(Box::pin);
-    within(begun(&client, &mut one)).await;
-    let mut short = within(pours(60 << 10, DEADLINE)).await.expect("a stream");
-    let mut long = within(pours(800 << 10, DEADLINE)).await.expect("a stream");
-    let item = within(short.next()).await.expect("goes on");
+    soon(begun(&client, &mut one)).await;
+    let mut short = soon(pours(60 << 10, DEADLINE)).await.expect("a stream");
+    let mut long = soon(pours(800 << 10, DEADLINE)).await.expect("a stream");
+    let item = soon(short.next()).await.expect("goes on");
     assert_eq!(item.map(|item| item.len()), Ok(60 << 10));
     let waits = tokio::time::timeout(SOON / 10, &mut other).await;
     assert!(waits.is_err(), "there is no room");
-    assert_eq!(within(one).await.map(|body| body.len()), Ok(800 << 10));
-    assert_eq!(within(other).await.map(|body| body.len()), Ok(800 << 10));
-    let item = within(long.next()).await.expect("goes on");
+    assert_eq!(soon(one).await.map(|body| body.len()), Ok(800 << 10));
+    assert_eq!(soon(other).await.map(|body| body.len()), Ok(800 << 10));
+    let item = soon(long.next()).await.expect("goes on");
     assert_eq!(item.map(|item| item.len()), Ok(800 << 10));
     drop((short, long));
     eventually("all of it is given back", || coming(&client.usage()) == 0).await;
     // What waits for room hears when its writer is gone; nobody else makes room for it.
     let mut one = Box::pin(large());
-    within(begun(&client, &mut one)).await;
-    let mut lost = within(pours(800 << 10, DEADLINE)).await.expect("a stream");
+    soon(begun(&client, &mut one)).await;
+    let mut lost = soon(pours(800 << 10, DEADLINE)).await.expect("a stream");
     let waits = tokio::time::timeout(SOON / 10, lost.next()).await;
     assert!(waits.is_err(), "there is no room");
     node.stop().await;
-    let broken = within(lost.next()).await.expect("an error, and the end");
+    let broken = soon(lost.next()).await.expect("an error, and the end");
     let broken = broken.map(|_| ()).expect_err("no room");
     assert_eq!(broken.code(), Code::StreamBroken, "{broken}");
     client.close().await;

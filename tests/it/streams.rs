@@ -154,7 +154,7 @@ async fn a_stream_ends_at_its_calls_deadline_and_its_host_lets_go_of_it() {
         let begun = Instant::now();
         let items = source.quiet().timeout(SHORT).await;
         let mut items = items.expect("it begins");
-        assert_eq!(items.next().await, Some(Ok(1)));
+        assert_eq!(soon(items.next()).await, Some(Ok(1)));
         ends_in_time(held, &mut items, begun).await;
         stage.is_dropped(held).await;
 
@@ -200,7 +200,7 @@ async fn both_directions_of_a_call_end_at_its_deadline() {
         let begun = Instant::now();
         let items = source.mirror(says).timeout(SHORT).await;
         let mut items = items.expect("it begins");
-        assert_eq!(items.next().await, Some(Ok(1)));
+        assert_eq!(soon(items.next()).await, Some(Ok(1)));
         ends_in_time(held, &mut items, begun).await;
         stage.is_dropped(held).await;
         let heard = tokio::time::timeout(SOON, let_go.notified()).await;
@@ -219,7 +219,7 @@ async fn the_timeout_of_the_handler_holds_for_its_stream_unless_the_call_has_one
         let mut endless = source.endless().await.expect("it begins");
         let mut shorter = source.endless().timeout(SHORT).await.expect("it begins");
         for items in [&mut limited, &mut longer, &mut endless, &mut shorter] {
-            assert_eq!(items.next().await, Some(Ok(1)));
+            assert_eq!(soon(items.next()).await, Some(Ok(1)));
         }
         let error = soon(limited.next()).await.expect("an error");
         let error = error.expect_err("its time is over");
@@ -259,7 +259,7 @@ async fn a_stream_whose_link_is_lost_says_why() {
     let stage = Stage::new().await;
     let source = stage.client.service::<Source>();
     let mut items = source.endless().await.expect("it begins");
-    assert_eq!(items.next().await, Some(Ok(1)));
+    assert_eq!(soon(items.next()).await, Some(Ok(1)));
     stage.host.deny(DenyList::of(["client"]).expect("a list"));
     let broken = soon(items.next()).await.expect("an error");
     let broken = broken.expect_err("the link is closed");
