@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use checks::{Heap, TARGETS, Target};
 
-use crate::tidy::source::{files, root};
+use callboard_tests::source::{files, root};
 
 fn corpus(target: &Target) -> PathBuf {
     root().join("tests/fuzz/corpus").join(target.name)

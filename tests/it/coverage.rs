@@ -5,7 +5,7 @@
 
 use callboard::Code;
 
-use crate::tidy::source::{block_of_braces, masked, read};
+use callboard_tests::source::{block_of_braces, masked, read};
 
 /// A code, the file of its test and the test.
 type Row = (Code, &'static str, &'static str);

@@ -33,5 +33,4 @@ mod supervision;
 mod support;
 mod telemetry;
 mod texts;
-mod tidy;
 mod ui;

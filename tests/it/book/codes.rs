@@ -8,7 +8,7 @@ use std::fs;
 
 use callboard::{Code, Fault, Ran, Retry};
 
-use crate::tidy::source::{files, read, root};
+use callboard_tests::source::{files, read, root};
 
 struct Row {
     code: &'static str,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::tidy::source::{block_of_braces, masked, read};
+use callboard_tests::source::{block_of_braces, masked, read};
 
 /// Where limits are defined: a file and its struct.
 const DEFINED: [(&str, &str); 4] = [

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::tidy::source::{read, root};
+use callboard_tests::source::{read, root};
 
 use super::markdown::{FOLDER, Page, pages, resolved};
 

@@ -2,7 +2,7 @@
 //!
 //! It is no parser: the book keeps to fences at the margin, inline links and `#` headings.
 
-use crate::tidy::source::{files, read};
+use callboard_tests::source::{files, read};
 
 /// A page of the book.
 pub(crate) struct Page {

@@ -22,7 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::tidy::source::{read, root};
+use callboard_tests::source::{read, root};
 
 use super::markdown::{Page, pages, resolved};
 

@@ -5,22 +5,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// One source file.
-pub(crate) struct Source {
+pub struct Source {
     /// From the root of the repository, with `/`.
-    pub(crate) path: String,
+    pub path: String,
     /// The text with comments, literals and test modules blanked; lines keep their numbers.
-    pub(crate) code: String,
+    pub code: String,
 }
 
 /// Returns the root of the repository.
-pub(crate) fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     root.canonicalize()
         .expect("the tests lie in the repository")
 }
 
 /// Returns the files under a folder of the repository whose names end in `end`, sorted.
-pub(crate) fn files(folder: &str, end: &str) -> Vec<String> {
+pub fn files(folder: &str, end: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![root().join(folder)];
     while let Some(folder) = folders.pop() {
@@ -45,12 +45,12 @@ pub(crate) fn files(folder: &str, end: &str) -> Vec<String> {
 }
 
 /// Returns the text of a file of the repository.
-pub(crate) fn read(path: &str) -> String {
+pub fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// Returns the sources under a folder but for files that hold only tests.
-pub(crate) fn sources(folder: &str) -> Vec<Source> {
+pub fn sources(folder: &str) -> Vec<Source> {
     let is_test = |path: &String| {
         path.starts_with("tests/")
             || path.contains("/tests/")
@@ -70,13 +70,13 @@ pub(crate) fn sources(folder: &str) -> Vec<Source> {
 }
 
 /// Returns the identifiers of a line of code.
-pub(crate) fn words(line: &str) -> impl Iterator<Item = &str> {
+pub fn words(line: &str) -> impl Iterator<Item = &str> {
     line.split(|c: char| !c.is_alphanumeric() && c != '_')
         .filter(|word| !word.is_empty())
 }
 
 /// Blanks comments and what is inside of literals.
-pub(crate) fn masked(text: &str) -> String {
+pub fn masked(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut masked = bytes.to_vec();
     let mut at = 0;
@@ -122,7 +122,7 @@ fn without_tests(code: &str) -> String {
 }
 
 /// Returns where the block that opens at `open` has ended.
-pub(crate) fn block_of_braces(code: &str, open: usize) -> usize {
+pub fn block_of_braces(code: &str, open: usize) -> usize {
     let mut depth = 0;
     for (at, byte) in code.bytes().enumerate().skip(open) {
         match byte {

@@ -3,11 +3,9 @@
 //!
 //! A rule that is wrong is changed here, in the commit that needs it changed, with the reason.
 
-pub(crate) mod source;
-
 use std::collections::BTreeMap;
 
-use source::{Source, block_of_braces, files, masked, read, sources, words};
+use callboard_tests::source::{Source, block_of_braces, files, masked, read, sources, words};
 
 /// The modules of `callboard` from the bottom up, each with those it may name. What is not listed
 /// with a module is above it, or is not its business.
@@ -255,7 +253,15 @@ fn functions_fit_their_limit() {
 #[test]
 fn every_module_says_what_it_is_for() {
     let mut problems = Vec::new();
-    for folder in ["framework", "macros", "examples", "tests/it", "tests/sim"] {
+    for folder in [
+        "framework",
+        "macros",
+        "examples",
+        "tests/it",
+        "tests/sim",
+        "tests/src",
+        "tests/tidy",
+    ] {
         for path in files(folder, ".rs") {
             let text = read(&path);
             let first = text.lines().find(|line| !line.starts_with("#!["));
