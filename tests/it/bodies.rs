@@ -2,7 +2,6 @@
 //! call whose stream cannot be opened or whose reply is not read.
 
 use std::{
-    future::IntoFuture,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -171,7 +170,7 @@ async fn large_bodies_that_wait_for_each_other_all_arrive() {
     // More than their streams' windows have room for, so that some are in the network while others are read.
     let calls = (0..8).map(|_| {
         let texts = vec!["x".repeat(4 << 20)];
-        let call = store.joins(texts).timeout(DEADLINE).into_future();
+        let call = store.joins(texts).timeout(DEADLINE);
         async move { call.await.map(|joined| joined.len()) }
     });
     let joined = soon(futures_util::future::join_all(calls)).await;
@@ -230,12 +229,7 @@ async fn a_body_that_waits_for_a_stream_holds_up_no_other_call() {
         .expect("starts");
     let client = client(&town, &node, quick()).await;
     let store = client.service::<Store>();
-    let mut large = Box::pin(
-        store
-            .takes(vec![0; 1 << 20])
-            .timeout(DEADLINE)
-            .into_future(),
-    );
+    let mut large = Box::pin(store.takes(vec![0; 1 << 20]).timeout(DEADLINE));
     assert!(futures_util::poll!(&mut large).is_pending());
     assert_eq!(soon(store.ping().timeout(DEADLINE)).await, Ok(1));
     assert!(futures_util::poll!(&mut large).is_pending());
@@ -287,7 +281,7 @@ async fn a_reply_that_cannot_leave_keeps_its_place_until_its_caller_goes() {
         .expect("starts");
     let client = client(&town, &node, without_streams()).await;
     let store = client.service::<Store>();
-    let held = tokio::spawn(store.large(1 << 20).timeout(DEADLINE).into_future());
+    let held = tokio::spawn(store.large(1 << 20).timeout(DEADLINE));
     eventually("it has its place", || {
         let usage = node.usage();
         let mut served = usage.iter().filter(|held| held.what == "calls of a peer");
@@ -334,7 +328,7 @@ async fn a_stream_that_was_never_answered_says_so_when_its_actor_stops() {
         asked: given.clone(),
     });
     let teller = client.attach(local.clone());
-    let call = tokio::spawn(teller.numbers().timeout(DEADLINE).into_future());
+    let call = tokio::spawn(teller.numbers().timeout(DEADLINE));
     eventually("it runs", || asked.load(Ordering::SeqCst)).await;
     assert!(node.stop_actor(&local, SOON).await);
     let error = soon(call).await.expect("joins").expect_err("no stream");
@@ -389,7 +383,7 @@ async fn a_panic_while_the_arguments_are_encoded_leaves_no_call_behind() {
     let client = client(&town, &node, quick()).await;
     let local = node.spawn_with::<Keeper>(|_| Keeper);
     let keeper = client.attach(local);
-    let call = tokio::spawn(keeper.keep(Touchy).timeout(DEADLINE).into_future());
+    let call = tokio::spawn(keeper.keep(Touchy).timeout(DEADLINE));
     assert!(call.await.expect_err("panicked").is_panic());
     let usage = client.usage();
     let waits = usage.iter().find(|held| held.what == CALLS);
@@ -407,8 +401,8 @@ async fn dropped_calls_give_their_streams_back() {
     let client = client(&town, &node, config).await;
     let store = client.service::<Store>();
     for wait in 0..40 {
-        let up = store.takes(vec![0; 100 << 10]).into_future();
-        let down = store.large(100 << 10).into_future();
+        let up = store.takes(vec![0; 100 << 10]);
+        let down = store.large(100 << 10);
         let both = async { tokio::join!(up, down) };
         let _ = tokio::time::timeout(Duration::from_micros(wait * 50), both).await;
     }
@@ -439,7 +433,7 @@ async fn replies_that_wait_for_a_slow_reader_are_bounded_in_bytes() {
     };
     // One may wait whatever its length, and then no other.
     for (bytes, more) in [(800 << 10, 800 << 10), (2 << 20, 100 << 10)] {
-        let held = tokio::spawn(store.large(bytes).timeout(DEADLINE).into_future());
+        let held = tokio::spawn(store.large(bytes).timeout(DEADLINE));
         eventually("it waits", || waits() >= u64::from(bytes)).await;
         let error = soon(store.large(more).timeout(DEADLINE))
             .await
@@ -502,7 +496,7 @@ async fn replies_and_items_that_come_wait_for_room_and_short_items_do_not() {
         .connect();
     let client = connecting.await.expect("connects");
     let store = client.service::<Store>();
-    let large = || store.large(800 << 10).timeout(DEADLINE).into_future();
+    let large = || store.large(800 << 10).timeout(DEADLINE);
     let pours = |bytes, timeout| store.pours(bytes).timeout(timeout);
     let [mut one, mut other] = [large(), large()].map(Box::pin);
     soon(begun(&client, &mut one)).await;
@@ -541,7 +535,7 @@ async fn items_of_arguments_count_for_the_room_of_their_peer() {
     let store = client.service::<Store>();
     let drunk = futures_util::future::join_all((0..4).map(|_| {
         let items = stream::iter(0..3).map(|_| vec![7; 800 << 10]);
-        store.drinks(items).timeout(DEADLINE).into_future()
+        store.drinks(items).timeout(DEADLINE)
     }));
     let mut drunk = std::pin::pin!(drunk);
     let mut most = 0;

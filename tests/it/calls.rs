@@ -53,3 +53,32 @@ async fn a_greeter_answers_here_and_on_another_node() {
     client.close().await;
     one.stop().await;
 }
+
+#[tokio::test]
+async fn a_call_is_a_future_that_is_made_when_it_is_first_polled() {
+    let node = Node::builder()
+        .host::<Greeter>()
+        .start()
+        .await
+        .expect("a node");
+    let greeter = node.service::<Greeter>();
+    let calls = ["Ada", "Bob"].map(|name| greeter.say_hello(name));
+    let hellos = futures_util::future::join_all(calls).await;
+    assert_eq!(hellos, [Ok("Hello, Ada!".into()), Ok("Hello, Bob!".into())]);
+    let spawned = tokio::spawn(greeter.say_hello("Cy"));
+    assert_eq!(spawned.await.expect("no panic"), Ok("Hello, Cy!".into()));
+    node.stop().await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "the call has been polled, so it has been made")]
+async fn a_call_that_was_made_is_not_sent_too() {
+    let node = Node::builder()
+        .host::<Greeter>()
+        .start()
+        .await
+        .expect("a node");
+    let mut call = node.service::<Greeter>().say_hello("Ada");
+    assert!(futures_util::poll!(&mut call).is_pending());
+    let _ = call.send().await;
+}

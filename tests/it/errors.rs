@@ -1,7 +1,6 @@
 //! Every error of a call that can occur without a control plane, each well before the deadline.
 
 use std::{
-    future::IntoFuture,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -139,8 +138,8 @@ async fn a_panic_is_an_error_of_its_call_and_the_queue_is_kept() {
             gate: given.clone(),
         });
         let worker = if remote { client.attach(local) } else { local };
-        let crash = worker.crash().timeout(DEADLINE).into_future();
-        let queued = worker.runs().timeout(DEADLINE).into_future();
+        let crash = worker.crash().timeout(DEADLINE);
+        let queued = worker.runs().timeout(DEADLINE);
         let (crashed, answered) = soon(async { tokio::join!(crash, queued) }).await;
         let error = crashed.expect_err("panicked");
         assert_eq!(error.code(), Code::Panicked);
@@ -180,7 +179,7 @@ async fn a_full_mailbox_refuses_and_a_dropped_call_gives_its_place_back() {
             gate: given.clone(),
         });
         let worker = if remote { client.attach(local) } else { local };
-        let spawn_call = || tokio::spawn(worker.wait().timeout(DEADLINE).into_future());
+        let spawn_call = || tokio::spawn(worker.wait().timeout(DEADLINE));
         let running = spawn_call();
         eventually("one runs", || gate.started.load(Ordering::SeqCst) == 1).await;
         // One runs, two wait, the next is refused.
@@ -378,7 +377,7 @@ async fn a_stopped_actor_and_a_stopped_node_say_so() {
     });
     assert!(other.runs().await.is_ok());
     let fragile = client.service::<Fragile>();
-    let hanging = tokio::spawn(fragile.hangs().timeout(DEADLINE).into_future());
+    let hanging = tokio::spawn(fragile.hangs().timeout(DEADLINE));
     eventually("the call runs", || {
         node.metrics()
             .contains("callboard_mailbox_wait_seconds_count{actor=\"Fragile\"} 1")
@@ -430,7 +429,7 @@ async fn too_many_calls_in_flight_are_refused() {
         .expect("connects");
     let fragile = client.service::<Fragile>();
     let calls: Vec<_> = (0..3)
-        .map(|_| tokio::spawn(fragile.hangs().timeout(DEADLINE).into_future()))
+        .map(|_| tokio::spawn(fragile.hangs().timeout(DEADLINE)))
         .collect();
     eventually("one is refused", || {
         calls.iter().any(tokio::task::JoinHandle::is_finished)
@@ -461,7 +460,7 @@ async fn an_aborted_turn_ends_the_incarnation() {
     });
     // More often than the restart intensity allows: dropping a call is no failure of the actor.
     for _ in 0..4 {
-        let call = worker.abortable().timeout(DEADLINE).into_future();
+        let call = worker.abortable().timeout(DEADLINE);
         assert!(
             tokio::time::timeout(Duration::from_millis(50), call)
                 .await
@@ -496,7 +495,7 @@ async fn a_full_service_of_the_own_node_says_that_it_is_full() {
     let narrow = node.service::<Narrow>();
     // One runs, one waits, and the third is refused.
     let calls: Vec<_> = (0..3)
-        .map(|_| tokio::spawn(narrow.hang().timeout(DEADLINE).into_future()))
+        .map(|_| tokio::spawn(narrow.hang().timeout(DEADLINE)))
         .collect();
     eventually("one is refused", || {
         calls.iter().any(tokio::task::JoinHandle::is_finished)
@@ -525,13 +524,8 @@ async fn a_local_call_ends_when_its_node_is_dropped() {
         gate: Gate::default(),
     });
     let calls = [
-        tokio::spawn(
-            node.service::<Fragile>()
-                .hangs()
-                .timeout(DEADLINE)
-                .into_future(),
-        ),
-        tokio::spawn(worker.wait().timeout(DEADLINE).into_future()),
+        tokio::spawn(node.service::<Fragile>().hangs().timeout(DEADLINE)),
+        tokio::spawn(worker.wait().timeout(DEADLINE)),
     ];
     eventually("both are in flight", || {
         let text = node.metrics();
@@ -650,7 +644,7 @@ async fn a_node_that_stops_refuses_new_calls_and_answers_the_old_ones() {
     let worker = client.attach(node.spawn_with::<Worker>(move |_| Worker {
         gate: given.clone(),
     }));
-    let running = tokio::spawn(worker.wait().timeout(DEADLINE).into_future());
+    let running = tokio::spawn(worker.wait().timeout(DEADLINE));
     eventually("it runs", || gate.started.load(Ordering::SeqCst) == 1).await;
     let stopping = tokio::spawn(node.stop());
     let mut refused = None;
@@ -680,7 +674,7 @@ async fn a_deadline_that_ends_in_the_queue_is_told_from_one_that_ends_in_a_turn(
         gate: given.clone(),
     });
     let worker = client.attach(local.clone());
-    let running = tokio::spawn(worker.wait().timeout(DEADLINE).into_future());
+    let running = tokio::spawn(worker.wait().timeout(DEADLINE));
     eventually("it runs", || gate.started.load(Ordering::SeqCst) == 1).await;
     // A call of the same node is taken out of the queue: it has not run.
     let error = local.runs().timeout(Duration::from_millis(20)).await;

@@ -123,7 +123,7 @@ async fn a_client_calls_keys_where_they_are_and_again_when_the_node_that_it_foll
     // lost with it, and made again where that does no harm.
     drop(nodes.remove(0));
     let after = (before.keys()).map(|key| client.actor::<Jar>(&**key).home().timeout(DEADLINE));
-    let after = join_all(after.map(IntoFuture::into_future)).await;
+    let after = join_all(after).await;
     for ((key, before), after) in before.iter().zip(after) {
         let after = after.expect("answers");
         assert_ne!(after, "n1", "{key}");

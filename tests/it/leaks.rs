@@ -1,7 +1,7 @@
 //! Nothing is left behind: dropped calls, killed peers and restarts over 100,000 rounds.
 
 use std::{
-    future::IntoFuture,
+    future::Future,
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, Weak},
@@ -111,8 +111,8 @@ impl Keyed {
 }
 
 /// Polls a call until it has been made, then drops it at a moment that differs from call to call.
-async fn dropped<T>(call: impl IntoFuture<Output = T>, number: u64) {
-    let mut call = std::pin::pin!(call.into_future());
+async fn dropped<T>(call: impl Future<Output = T>, number: u64) {
+    let mut call = std::pin::pin!(call);
     for _ in 0..=number % 5 {
         if futures_util::poll!(call.as_mut()).is_ready() {
             return;
@@ -182,9 +182,9 @@ async fn kill_peer(town: &Town, node: &Node, cycle: u64) {
     eventually("the link is gone", || node.members().is_empty()).await;
 }
 
-async fn dropped_or_done<T>(call: impl IntoFuture<Output = T>) {
+async fn dropped_or_done<T>(call: impl Future<Output = T>) {
     // A peer that is dropped ends all calls soon; the limit is far above that, far below a deadline.
-    let ended = tokio::time::timeout(Duration::from_secs(8), call.into_future()).await;
+    let ended = tokio::time::timeout(Duration::from_secs(8), call).await;
     assert!(ended.is_ok(), "a call outlived its peer");
 }
 
@@ -375,14 +375,8 @@ async fn after_a_stop_or_a_drop_no_state_and_no_task_is_left() {
             tokio::spawn(async move { callboard::watch(&far).await })
         };
         let hanging = [
-            tokio::spawn(held.refs.0.hang(Vec::new()).timeout(LONG).into_future()),
-            tokio::spawn(
-                client
-                    .service::<Host>()
-                    .hang(Vec::new())
-                    .timeout(LONG)
-                    .into_future(),
-            ),
+            tokio::spawn(held.refs.0.hang(Vec::new()).timeout(LONG)),
+            tokio::spawn(client.service::<Host>().hang(Vec::new()).timeout(LONG)),
         ];
         let sent = held.refs.0.hang(vec![1]).send().await;
         assert_eq!(sent, Ok(()));

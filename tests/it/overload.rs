@@ -8,7 +8,6 @@
 use std::{
     cell::Cell,
     fs,
-    future::IntoFuture,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -131,7 +130,7 @@ async fn offer(desk: &DeskRef, a_second: f64, phase: Duration) -> Ends {
         if !early.is_zero() {
             sleep(early).await;
         }
-        let call = desk.work(number).timeout(DEADLINE).into_future();
+        let call = desk.work(number).timeout(DEADLINE);
         calls.spawn(async move {
             let result = call.await;
             (
@@ -331,7 +330,7 @@ async fn a_call_that_would_wait_for_more_than_half_of_its_time_is_refused_at_onc
         let before = refused_of(&node, "Clerk/file");
         let mut queue = JoinSet::new();
         for _ in 0..300 {
-            queue.spawn(clerk.file().timeout(DEADLINE).into_future());
+            queue.spawn(clerk.file().timeout(DEADLINE));
         }
         // Once some were done it is known how long one takes.
         for _ in 0..60 {
@@ -382,9 +381,9 @@ async fn a_call_that_has_waited_for_longer_than_it_may_does_not_run() {
     let client = town.client(node.local_addr()).await;
     let there = client.service::<Counter>();
     let served = || counter.served.load(Ordering::SeqCst);
-    let first = tokio::spawn(there.serve().timeout(DEADLINE).into_future());
+    let first = tokio::spawn(there.serve().timeout(DEADLINE));
     eventually("the first runs", || served() == 1).await;
-    let second = tokio::spawn(there.serve().timeout(DEADLINE).into_future());
+    let second = tokio::spawn(there.serve().timeout(DEADLINE));
     let metrics = || node.metrics();
     eventually("the second waits", || {
         metrics().contains("callboard_mailbox_depth{actor=\"Counter\"} 1")
@@ -428,7 +427,7 @@ async fn a_refused_call_goes_once_to_every_host_that_has_not_refused_it() {
     // there: one that has not begun yet takes the place of one that waits.
     let waits = "callboard_mailbox_depth{actor=\"Counter\"} 1";
     for filled in 1..=6 {
-        held.spawn(there.serve().timeout(DEADLINE).into_future());
+        held.spawn(there.serve().timeout(DEADLINE));
         let are_held = || {
             let hosts = nodes.iter().zip(&counters).map(|(node, counter)| {
                 let waiting = u32::from(node.metrics().contains(waits));
@@ -484,7 +483,7 @@ async fn retries_end_with_their_budget_when_most_calls_are_refused() {
     let mut held = JoinSet::new();
     let waits = "callboard_mailbox_depth{actor=\"Counter\"} 1";
     for filled in 1..=4 {
-        held.spawn(there.serve().timeout(DEADLINE).into_future());
+        held.spawn(there.serve().timeout(DEADLINE));
         let are_held = || {
             let hosts = nodes.iter().zip(&counters).map(|(node, counter)| {
                 let waiting = u32::from(node.metrics().contains(waits));

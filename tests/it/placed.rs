@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    future::IntoFuture,
     net::SocketAddr,
     sync::{
         Arc,
@@ -445,7 +444,7 @@ async fn every_key_answers_again_when_its_node_is_lost() {
     let keys: Vec<_> = (0..16)
         .map(|key| one.actor::<Till>(format!("k{key}")))
         .collect();
-    let calls = join_all(keys.iter().map(|key| key.add().timeout(SOON).into_future()));
+    let calls = join_all(keys.iter().map(|key| key.add().timeout(SOON)));
     let (answers, ()) = tokio::join!(calls, async {
         council.apply(&Command::Lapse(owner("two")));
         council.settle().await;
@@ -547,7 +546,7 @@ async fn a_lease_has_ended_when_a_machine_wakes_that_was_suspended_for_longer() 
     let lease = [Time::from_millis(600_000), Time::from_millis(601_000)];
     council.members["one"].handle_lease(lease[0], lease[1]);
     let till = one.actor::<Till>("k");
-    let held = tokio::spawn(till.hold().into_future());
+    let held = tokio::spawn(till.hold());
     traces.entered.notified().await;
     clock.for_secs.store(3600, Ordering::SeqCst);
     traces.leave.notify_one();
@@ -574,7 +573,7 @@ async fn a_call_whose_slot_nobody_owns_waits_for_an_owner_and_says_so_at_its_dea
     let error = till.add().timeout(within).await.expect_err("no owner");
     assert_eq!(error.code(), Code::SlotUnowned);
     assert!(error.detail().contains("no table of slots"), "{error}");
-    let (answer, ()) = tokio::join!(till.add().into_future(), council.settle());
+    let (answer, ()) = tokio::join!(till.add(), council.settle());
     assert_eq!(answer, Ok(("one".to_owned(), 1)));
     council.members["one"].handle_lease(Time::ZERO, Time::ZERO);
     let error = till.add().timeout(within).await.expect_err("no lease");

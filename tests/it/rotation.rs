@@ -327,9 +327,9 @@ async fn who_is_denied_loses_its_link_at_once_and_gets_no_other_until_the_list_i
     let load = Load::start([&bystander.service::<Echo>()]);
     let hanging = [&by_name, &by_print].map(|client| {
         let call = client.service::<Echo>().hangs().timeout(DEADLINE);
-        tokio::spawn(call.into_future())
+        tokio::spawn(call)
     });
-    let hangs = tokio::spawn(n2.service::<Echo>().hangs().timeout(DEADLINE).into_future());
+    let hangs = tokio::spawn(n2.service::<Echo>().hangs().timeout(DEADLINE));
     eventually("three calls hang", || begun.load(Ordering::Relaxed) == 3).await;
 
     let begun = Instant::now();

@@ -1,6 +1,6 @@
 //! Every shape of a call, by one body, against refs held here, on another node and in a client.
 
-use std::{future::IntoFuture, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use callboard::{Code, prelude::*};
 use futures_util::{StreamExt, stream};
@@ -325,7 +325,7 @@ async fn dropping_a_call_or_a_stream_drops_the_handler_here_and_there() {
         .expect("host");
     let client = town.client(host.local_addr()).await;
     for sleeper in [host.service::<Sleeper>(), client.service::<Sleeper>()] {
-        let call = sleeper.sleep().into_future();
+        let call = sleeper.sleep();
         let timed = tokio::time::timeout(Duration::from_millis(50), call).await;
         assert!(timed.is_err());
         let heard = tokio::time::timeout(Duration::from_secs(5), dropped.notified()).await;

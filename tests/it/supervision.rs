@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashSet,
-    future::IntoFuture,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU32, Ordering::SeqCst},
@@ -141,11 +140,11 @@ async fn one_for_all_restarts_the_siblings_and_keeps_their_queues() {
     let node = town.node("n1").start().await.expect("starts");
     let (probes, members) = three(&node.supervisor(Strategy::OneForAll));
     count_to_two(&members).await;
-    let running = tokio::spawn(members[1].wait().timeout(LONG).into_future());
+    let running = tokio::spawn(members[1].wait().timeout(LONG));
     eventually("it runs", || probes[1].started() == 1).await;
     let queued = tokio::spawn({
         let member = members[1].clone();
-        async move { join_all((0..3).map(|_| member.add().timeout(LONG).into_future())).await }
+        async move { join_all((0..3).map(|_| member.add().timeout(LONG))).await }
     });
     eventually("they wait", || {
         node.metrics()
@@ -273,10 +272,10 @@ async fn giving_up_is_told_to_callers_watchers_metrics_and_the_log() {
     for _ in 0..3 {
         assert_eq!(code(members[0].crash().await), Code::Panicked);
     }
-    let running = tokio::spawn(members[1].wait().timeout(LONG).into_future());
+    let running = tokio::spawn(members[1].wait().timeout(LONG));
     eventually("it runs", || probes[1].started() == 1).await;
-    let queued = members[1].add().timeout(LONG).into_future();
-    let (crashed, queued) = tokio::join!(members[0].crash().into_future(), queued);
+    let queued = members[1].add().timeout(LONG);
+    let (crashed, queued) = tokio::join!(members[0].crash(), queued);
     assert_eq!(code(crashed), Code::Panicked);
     assert_eq!(code(queued), Code::Quarantined);
     assert_eq!(code(running.await.expect("joins")), Code::TurnAborted);
@@ -361,10 +360,7 @@ async fn an_actor_that_is_never_restarted_fails_once() {
     let town = Town::new();
     let node = town.node("n1").start().await.expect("starts");
     let mortal = node.spawn::<Mortal>();
-    let (first, queued) = tokio::join!(
-        mortal.crash().timeout(LONG).into_future(),
-        mortal.crash().timeout(LONG).into_future()
-    );
+    let (first, queued) = tokio::join!(mortal.crash().timeout(LONG), mortal.crash().timeout(LONG));
     assert_eq!(code(first), Code::Panicked);
     assert_eq!(code(queued), Code::Quarantined);
     assert_eq!(callboard::watch(&mortal).await.reason, DownReason::Failed);
@@ -508,11 +504,11 @@ async fn a_stop_runs_what_waits_within_the_grace_and_refuses_the_rest() {
     let node = town.node("n1").start().await.expect("starts");
     for grace in [LONG, Duration::from_millis(50)] {
         let (probes, [member, ..]) = three(&node.supervisor(Strategy::OneForOne));
-        let running = tokio::spawn(member.wait().timeout(LONG).into_future());
+        let running = tokio::spawn(member.wait().timeout(LONG));
         eventually("it runs", || probes[0].started() == 1).await;
         let mut waiting = Vec::new();
         for queued in 1..=3 {
-            waiting.push(tokio::spawn(member.add().timeout(LONG).into_future()));
+            waiting.push(tokio::spawn(member.add().timeout(LONG)));
             eventually("it waits", || {
                 let depth = format!("callboard_mailbox_depth{{actor=\"Member\"}} {queued}");
                 node.metrics().contains(&depth)
@@ -548,7 +544,7 @@ async fn a_stop_does_not_wait_for_a_backoff() {
     let node = town.node("n1").start().await.expect("starts");
     let lazy = node.spawn::<Lazy>();
     assert_eq!(code(lazy.crash().await), Code::Panicked);
-    let queued = tokio::spawn(lazy.crash().timeout(LONG).into_future());
+    let queued = tokio::spawn(lazy.crash().timeout(LONG));
     eventually("it waits", || {
         node.metrics()
             .contains("callboard_mailbox_depth{actor=\"Lazy\"} 1")
@@ -613,7 +609,7 @@ async fn a_call_in_the_moment_of_deactivation_works() {
         .expect("starts");
     let brief = node.actor::<Brief>(7_u32);
     for round in 0..300_u64 {
-        let calls = (0..4).map(|_| brief.touch().timeout(LONG).into_future());
+        let calls = (0..4).map(|_| brief.touch().timeout(LONG));
         for answer in join_all(calls).await {
             assert_eq!(answer, Ok(()), "round {round}");
         }
@@ -771,7 +767,7 @@ async fn readers_run_beside_each_other_and_a_waiting_writer_bars_later_ones() {
     };
     let mut calls = Vec::new();
     for who in 0..65 {
-        calls.push(tokio::spawn(shelf.read(who).timeout(LONG).into_future()));
+        calls.push(tokio::spawn(shelf.read(who).timeout(LONG)));
     }
     eventually("64 run", || seen.readers.load(SeqCst) == 64 && depth(1)).await;
     seen.gate.add_permits(65);
@@ -781,16 +777,16 @@ async fn readers_run_beside_each_other_and_a_waiting_writer_bars_later_ones() {
     seen.order.lock().expect("order").clear();
 
     let mut calls = vec![
-        tokio::spawn(shelf.read(0).timeout(LONG).into_future()),
-        tokio::spawn(shelf.read(1).timeout(LONG).into_future()),
+        tokio::spawn(shelf.read(0).timeout(LONG)),
+        tokio::spawn(shelf.read(1).timeout(LONG)),
     ];
     eventually("both read", || seen.readers.load(SeqCst) == 2).await;
     for who in 2..8_u32 {
         // 2 and 5 write.
         calls.push(if who % 3 == 2 {
-            tokio::spawn(shelf.write(who).timeout(LONG).into_future())
+            tokio::spawn(shelf.write(who).timeout(LONG))
         } else {
-            tokio::spawn(shelf.read(who).timeout(LONG).into_future())
+            tokio::spawn(shelf.read(who).timeout(LONG))
         });
         eventually("it waits", || depth(who as usize - 1)).await;
     }
@@ -966,7 +962,7 @@ async fn a_key_can_be_stopped_and_called_again_after_that() {
     assert_eq!(frail.touch().await, Ok(1));
     assert!(node.stop_actor(&frail, LONG).await);
     assert_eq!(frail.touch().await, Ok(1), "it was activated anew");
-    let waiting = tokio::spawn(frail.wait().timeout(LONG).into_future());
+    let waiting = tokio::spawn(frail.wait().timeout(LONG));
     eventually("it runs", || {
         let text = node.metrics();
         text.contains("callboard_mailbox_wait_seconds_count{actor=\"Frail\"} 3")
@@ -1074,7 +1070,7 @@ async fn a_second_failure_while_a_sibling_still_ends_starts_everyone_once() {
         let lives = lives.clone();
         group.spawn_with::<Thinker>(move |_| Thinker::new(&lives))
     });
-    let thought = tokio::spawn(c.think().into_future());
+    let thought = tokio::spawn(c.think());
     eventually("it thinks", || lives[2].thinking.load(SeqCst) == 1).await;
     assert_eq!(code(b.crash().await), Code::Panicked);
     // Longer than the backoff: the younger ones would run again, were it not for the one that thinks.

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    future::IntoFuture,
+    future::Future,
     io::Write,
     net::{Ipv4Addr, SocketAddr},
     os::unix::fs::OpenOptionsExt,
@@ -88,8 +88,8 @@ pub fn quick() -> Config {
 }
 
 /// Awaits a call that has to end long before its deadline. One that hangs fails too.
-pub async fn soon<T>(call: impl IntoFuture<Output = T>) -> T {
-    let ended = tokio::time::timeout(SOON, call.into_future()).await;
+pub async fn soon<T>(call: impl Future<Output = T>) -> T {
+    let ended = tokio::time::timeout(SOON, call).await;
     ended.unwrap_or_else(|_| panic!("it has not ended after {SOON:?}"))
 }
 

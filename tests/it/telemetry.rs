@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     fmt::Debug,
-    future::IntoFuture,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -135,9 +134,9 @@ async fn the_metrics_count_what_was_done() {
     assert!(back.panics().await.is_err());
     let late = back.hangs().timeout(Duration::from_millis(100)).await;
     assert!(late.is_err());
-    let hanging = tokio::spawn(back.hangs().into_future());
+    let hanging = tokio::spawn(back.hangs());
     let busy = node.spawn::<Busy>();
-    let held = [(); 3].map(|()| tokio::spawn(busy.hold().into_future()));
+    let held = [(); 3].map(|()| tokio::spawn(busy.hold()));
     eventually("two wait", || {
         sample(&node.metrics(), "callboard_mailbox_depth{actor=\"Busy\"}") == 2.0
     })

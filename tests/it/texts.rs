@@ -1,7 +1,6 @@
 //! What errors say: the node, the limit, both shapes, the cause, and what to do about it.
 
 use std::{
-    future::IntoFuture,
     io,
     net::SocketAddr,
     sync::Arc,
@@ -312,11 +311,11 @@ async fn a_deadline_that_passed_is_told_with_its_length() {
     // The first call of each begins, the second one waits behind it.
     let mut calls = Vec::new();
     for _ in 0..2 {
-        calls.push(tokio::spawn(local.work().timeout(timeout).into_future()));
-        calls.push(tokio::spawn(remote.work().timeout(timeout).into_future()));
+        calls.push(tokio::spawn(local.work().timeout(timeout)));
+        calls.push(tokio::spawn(remote.work().timeout(timeout)));
     }
     for service in services {
-        calls.push(tokio::spawn(service.wait().timeout(timeout).into_future()));
+        calls.push(tokio::spawn(service.wait().timeout(timeout)));
     }
     let mut codes = Vec::new();
     for call in calls {
@@ -581,13 +580,7 @@ async fn who_dials_a_node_that_stops_is_told_that_it_stops() {
     let node = node.expect("starts");
     let addr = node.local_addr();
     let early = connect(town.identity("early", PeerKind::Client), addr).await;
-    let waits = tokio::spawn(
-        early
-            .service::<Cabinet>()
-            .wait()
-            .timeout(DEADLINE)
-            .into_future(),
-    );
+    let waits = tokio::spawn(early.service::<Cabinet>().wait().timeout(DEADLINE));
     begun.notified().await;
     let stopping = tokio::spawn(node.stop());
     // Refused calls come AFTER the word that it leaves.
@@ -680,7 +673,7 @@ async fn a_turn_of_a_service_that_outlives_the_grace_period_is_told_as_aborted()
     let node = node.expect("starts");
     let client = town.client(node.local_addr()).await;
     let cabinet = client.service::<Cabinet>();
-    let waits = tokio::spawn(cabinet.wait().timeout(DEADLINE).into_future());
+    let waits = tokio::spawn(cabinet.wait().timeout(DEADLINE));
     begun.notified().await;
     node.stop().await;
     let error = waits.await.expect("not dropped").expect_err("aborted");

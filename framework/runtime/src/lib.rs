@@ -29,8 +29,7 @@ mod usage;
 pub use actor::Settings;
 pub use call::kind;
 pub use call::{
-    Call, CallFuture, CallLimits, Caller, Definition, Down, Inbound, Key, NoKey, Reference,
-    Streaming, watch,
+    Call, CallLimits, Caller, Definition, Down, Inbound, Key, NoKey, Reference, Streaming, watch,
 };
 pub use callboard_macros::{Actor, Service, Wire, contract, handler, handlers};
 pub use callboard_protocol::{

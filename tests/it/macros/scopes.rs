@@ -67,7 +67,7 @@ mod apart {
     }
 
     pub(super) fn calls(node: &callboard::Node) {
-        let _ = node.service::<types::Greeter>().hello();
+        drop(node.service::<types::Greeter>().hello());
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::{
     fmt,
-    future::{Future, IntoFuture, poll_fn},
+    future::{Future, poll_fn},
     mem,
     pin::{Pin, pin},
     sync::{
@@ -47,32 +47,45 @@ use super::{
 /// The streamed argument of a call, before it goes anywhere.
 pub(super) type Items<T> = Pin<Box<dyn Stream<Item = T> + Send>>;
 
-/// A call that has not been made yet. Awaiting it makes it; [`send`](Call::send) makes it without
-/// waiting for a reply.
+/// A call, which is made when it is first polled: by `.await`, or by what drives futures, as
+/// `tokio::spawn` and `join!` do. [`send`](Call::send) makes it without waiting for a reply.
 ///
 /// # Cancel safety
-/// Dropping the future of a call drops the call: it is taken out of the target's queue, or its
-/// `&self` handler and its streams are dropped. A `&mut self` handler that has begun runs to its end.
+/// Dropping it drops the call: it is taken out of the target's queue, or its `&self` handler and its
+/// streams are dropped. A `&mut self` handler that has begun runs to its end.
+///
+/// # Panics
+/// When it is polled after it was ready.
 #[must_use = "a call does nothing until it is awaited or sent"]
-pub struct Call<M: Method> {
+pub struct Call<M: Method>(State<M>);
+
+enum State<M: Method> {
+    Made(Request<M>),
+    /// In a mailbox of this process, the common case there.
+    Here(Waiting<M>),
+    /// At a peer, the common case there.
+    There(Direct<M>),
+    Far(Far<M>),
+    Over,
+}
+
+/// A call that has a way to find, or to go.
+type Far<M> = Pin<Box<dyn Future<Output = Result<Answer<M>, CallError>> + Send>>;
+
+/// What a call asks of whom, before it goes anywhere.
+pub(super) struct Request<M: Method> {
     pub(super) target: Ref<M::Interface>,
     pub(super) args: M::Args,
     pub(super) inbound: Option<Items<M::Inbound>>,
     timeout: Option<Duration>,
     /// Few calls have one.
-    request: Option<Box<u128>>,
+    id: Option<Box<u128>>,
 }
 
 /// Makes a call.
 #[doc(hidden)]
 pub fn call<M: Method>(target: &Ref<M::Interface>, args: M::Args) -> Call<M> {
-    Call {
-        target: target.clone(),
-        args,
-        inbound: None,
-        timeout: None,
-        request: None,
-    }
+    Call(State::Made(Request::new(target, args, None)))
 }
 
 /// Makes a call with a streamed argument.
@@ -82,10 +95,8 @@ pub fn call_streaming<M: Method>(
     args: M::Args,
     items: impl Stream<Item = M::Inbound> + Send + 'static,
 ) -> Call<M> {
-    Call {
-        inbound: Some(Box::pin(items)),
-        ..call(target, args)
-    }
+    let inbound: Items<M::Inbound> = Box::pin(items);
+    Call(State::Made(Request::new(target, args, Some(inbound))))
 }
 
 /// What all attempts of a call share.
@@ -108,14 +119,20 @@ pub(super) struct Plan<'a> {
 impl<M: Method> Call<M> {
     /// Sets how long the call may take, all attempts together. The deadline of the turn that makes
     /// the call, if it is earlier, holds. Default: what the handler's attribute says, else 10 s.
+    ///
+    /// # Panics
+    /// When the call has been polled: it has been made by then.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
+        self.request().timeout = Some(timeout);
         self
     }
 
     /// Gives the call an id of the caller's choice. A handler marked `once` runs once for each.
+    ///
+    /// # Panics
+    /// When the call has been polled: it has been made by then.
     pub fn request_id(mut self, id: u128) -> Self {
-        self.request = Some(Box::new(id));
+        self.request().id = Some(Box::new(id));
         self
     }
 
@@ -129,14 +146,42 @@ impl<M: Method> Call<M> {
     ///
     /// # Cancel safety
     /// Dropped before it is ready, the message may or may not have been sent.
+    ///
+    /// # Panics
+    /// When the call has been polled: it has been made by then.
     pub async fn send(self) -> Result<(), CallError> {
-        let meta = self.meta(false)?;
-        if direct::send(&self, &meta) {
+        let State::Made(request) = self.0 else {
+            panic!("{MADE}");
+        };
+        let meta = request.meta(false)?;
+        if direct::send(&request, &meta) {
             return Ok(());
         }
-        match local::send(self, meta) {
+        match local::send(request, meta) {
             local::Sent::Over(result) => result,
-            local::Sent::Elsewhere(call, meta) => Box::pin(call.send_far(meta)).await,
+            local::Sent::Elsewhere(request, meta) => Box::pin(request.send_far(meta)).await,
+        }
+    }
+
+    fn request(&mut self) -> &mut Request<M> {
+        match &mut self.0 {
+            State::Made(request) => request,
+            _ => panic!("{MADE}"),
+        }
+    }
+}
+
+/// What a caller did who asks something of a call that he has polled.
+const MADE: &str = "the call has been polled, so it has been made: set it up before that";
+
+impl<M: Method> Request<M> {
+    fn new(target: &Ref<M::Interface>, args: M::Args, inbound: Option<Items<M::Inbound>>) -> Self {
+        Self {
+            target: target.clone(),
+            args,
+            inbound,
+            timeout: None,
+            id: None,
         }
     }
 
@@ -211,8 +256,8 @@ impl<M: Method> Call<M> {
             span_id: hub.random(),
             ..trace
         });
-        let request = self.request.as_deref().copied();
-        Ok(Meta::new(caller, deadline, now, chain).marked(trace, request))
+        let id = self.id.as_deref().copied();
+        Ok(Meta::new(caller, deadline, now, chain).marked(trace, id))
     }
 
     fn split(self) -> (Ref<M::Interface>, Parts<M>) {
@@ -508,57 +553,28 @@ fn call_span(plan: &Plan<'_>) -> Option<tracing::Span> {
     ))
 }
 
-impl<M: Method> IntoFuture for Call<M> {
-    type Output = M::Output;
-    type IntoFuture = CallFuture<M>;
-
-    fn into_future(self) -> CallFuture<M> {
-        CallFuture(State::Made(self))
-    }
-}
-
-/// The future of a call that is awaited.
-///
-/// # Panics
-/// When it is polled after it was ready.
-#[must_use = "a call does nothing until it is awaited"]
-pub struct CallFuture<M: Method>(State<M>);
-
-enum State<M: Method> {
-    Made(Call<M>),
-    /// In a mailbox of this process, the common case there.
-    Here(Waiting<M>),
-    /// At a peer, the common case there.
-    There(Direct<M>),
-    Far(Far<M>),
-    Over,
-}
-
-/// A call that has a way to find, or to go.
-type Far<M> = Pin<Box<dyn Future<Output = Result<Answer<M>, CallError>> + Send>>;
-
 impl<M: Method> State<M> {
     /// Makes the call that this is.
     fn begin(&mut self, cx: &Context<'_>) -> Result<(), CallError> {
-        let Self::Made(call) = self else {
+        let Self::Made(request) = self else {
             return Ok(());
         };
-        let meta = call.meta(true)?;
-        if let Some(direct) = direct::begin(call, &meta, cx) {
+        let meta = request.meta(true)?;
+        if let Some(direct) = direct::begin(request, &meta, cx) {
             *self = Self::There(direct);
             return Ok(());
         }
-        if let Self::Made(call) = mem::replace(self, Self::Over) {
-            *self = match local::begin(call, meta)? {
+        if let Self::Made(request) = mem::replace(self, Self::Over) {
+            *self = match local::begin(request, meta)? {
                 Begun::Here(waiting) => Self::Here(waiting),
-                Begun::Elsewhere(call, meta) => Self::Far(Box::pin(call.run_far(meta))),
+                Begun::Elsewhere(request, meta) => Self::Far(Box::pin(request.run_far(meta))),
             };
         }
         Ok(())
     }
 }
 
-impl<M: Method> Future for CallFuture<M> {
+impl<M: Method> Future for Call<M> {
     type Output = M::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<M::Output> {
@@ -579,21 +595,15 @@ impl<M: Method> Future for CallFuture<M> {
 }
 
 /// Nothing in it is pinned but what has a place of its own.
-impl<M: Method> Unpin for CallFuture<M> {}
-
-impl<M: Method> fmt::Debug for CallFuture<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CallFuture")
-            .field("method", &M::spec().path())
-            .finish_non_exhaustive()
-    }
-}
+impl<M: Method> Unpin for Call<M> {}
 
 impl<M: Method> fmt::Debug for Call<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Call")
-            .field("method", &M::spec().path())
-            .field("target", &self.target)
-            .finish_non_exhaustive()
+        let mut call = f.debug_struct("Call");
+        call.field("method", &M::spec().path());
+        if let State::Made(request) = &self.0 {
+            call.field("target", &request.target);
+        }
+        call.finish_non_exhaustive()
     }
 }

@@ -24,7 +24,7 @@ use futures_util::future::{Either, select};
 use crate::{env::Bug, net::Ticket};
 
 use super::{
-    client::{Call, ran_out},
+    client::{Request, ran_out},
     codec::Encoding,
     deadline::Alarm,
     face::Face,
@@ -48,13 +48,13 @@ struct Way<'a> {
 }
 
 /// Finds the way of a call to an actor of a linked peer, which needs no span and no stream.
-fn way<'a, M: Method>(call: &'a Call<M>, meta: &Meta) -> Option<Way<'a>> {
-    let (spec, target) = (M::spec(), &call.target);
+fn way<'a, M: Method>(request: &'a Request<M>, meta: &Meta) -> Option<Way<'a>> {
+    let (spec, target) = (M::spec(), &request.target);
     let Address::Spawned(addr) = target.address() else {
         return None;
     };
     let options = &spec.options;
-    let streams = options.streams_args || options.streams_reply || call.inbound.is_some();
+    let streams = options.streams_args || options.streams_reply || request.inbound.is_some();
     if streams || meta.is_sampled() || meta.chain.contains(*addr) {
         return None;
     }
@@ -97,8 +97,12 @@ impl Way<'_> {
 /// Makes a call, if it goes straight to its target.
 ///
 /// The call is borrowed: it is large, and most of it is not needed once its frame is in the lane.
-pub(super) fn begin<M: Method>(call: &Call<M>, meta: &Meta, cx: &Context<'_>) -> Option<Direct<M>> {
-    let way = way::<M>(call, meta)?;
+pub(super) fn begin<M: Method>(
+    request: &Request<M>,
+    meta: &Meta,
+    cx: &Context<'_>,
+) -> Option<Direct<M>> {
+    let way = way::<M>(request, meta)?;
     let due = outgoing::due(way.hub, M::spec(), meta);
     let opened = way
         .session
@@ -109,7 +113,7 @@ pub(super) fn begin<M: Method>(call: &Call<M>, meta: &Meta, cx: &Context<'_>) ->
         id: opened.ok()?,
         kept: false,
     };
-    let ticket = way.append::<M>(place.id, meta, &call.args)?;
+    let ticket = way.append::<M>(place.id, meta, &request.args)?;
     place.kept = true;
     let id = place.id;
     drop(place);
@@ -148,11 +152,11 @@ impl Drop for Place<'_> {
 }
 
 /// Sends a message, if it goes straight to its target; returns whether it did.
-pub(super) fn send<M: Method>(call: &Call<M>, meta: &Meta) -> bool {
-    let Some(way) = way::<M>(call, meta) else {
+pub(super) fn send<M: Method>(request: &Request<M>, meta: &Meta) -> bool {
+    let Some(way) = way::<M>(request, meta) else {
         return false;
     };
-    if way.append::<M>(NO_CALL, meta, &call.args).is_none() {
+    if way.append::<M>(NO_CALL, meta, &request.args).is_none() {
         return false;
     }
     if let Some(method) = way.face.methods.get(M::INDEX) {

@@ -23,7 +23,7 @@ use crate::{
 };
 
 use super::{
-    client::{Answered, Call, Items, Plan, ran_out},
+    client::{Answered, Items, Plan, Request, ran_out},
     deadline::Wait,
     envelope::Envelope,
     face::{Face, FaceMethod},
@@ -43,14 +43,14 @@ pub(super) enum Begun<M: Method> {
     /// It is in a mailbox.
     Here(Waiting<M>),
     /// It is not one for the short way.
-    Elsewhere(Call<M>, Meta),
+    Elsewhere(Request<M>, Meta),
 }
 
 /// What became of a send that was looked at here.
 pub(super) enum Sent<M: Method> {
     Over(Result<(), CallError>),
     /// It is not one for the short way.
-    Elsewhere(Call<M>, Meta),
+    Elsewhere(Request<M>, Meta),
 }
 
 /// A mailbox of this process on the short way: of an actor whose ref holds it, or of a service.
@@ -103,12 +103,12 @@ fn near<'a, M: Method>(
 }
 
 /// Puts a call into a mailbox of this process, if that is all there is to do.
-pub(super) fn begin<M: Method>(call: Call<M>, meta: Meta) -> Result<Begun<M>, CallError> {
-    let Some(near) = near::<M>(&call.target, call.inbound.is_some(), &meta, true)? else {
-        return Ok(Begun::Elsewhere(call, meta));
+pub(super) fn begin<M: Method>(request: Request<M>, meta: Meta) -> Result<Begun<M>, CallError> {
+    let Some(near) = near::<M>(&request.target, request.inbound.is_some(), &meta, true)? else {
+        return Ok(Begun::Elsewhere(request, meta));
     };
     let (cell, face) = near.parts();
-    let (hub, spec) = (call.target.hub(M::spec())?, M::spec());
+    let (hub, spec) = (request.target.hub(M::spec())?, M::spec());
     let method = face.method(M::INDEX)?;
     method.metrics.began();
     let queued_at = meta.queued_at;
@@ -120,7 +120,7 @@ pub(super) fn begin<M: Method>(call: Call<M>, meta: Meta) -> Result<Begun<M>, Ca
     let admitted = refuse_cycle::<M>(hub, &meta, cell)
         .and_then(|()| refuse_early::<M>(hub, method, cell, left, queued_at));
     let pushed = admitted.and_then(|()| {
-        let queued = queued::<M>(call.args, None, port, meta, begins_by);
+        let queued = queued::<M>(request.args, None, port, meta, begins_by);
         let pushed = cell.mailbox.push(queued);
         pushed.map_err(|(queued, refusal)| {
             let error = refused(spec, hub, cell, refusal);
@@ -137,7 +137,7 @@ pub(super) fn begin<M: Method>(call: Call<M>, meta: Meta) -> Result<Begun<M>, Ca
         Near::Service(cell, face) => Some((cell, face)),
     };
     Ok(Begun::Here(Waiting {
-        target: call.target,
+        target: request.target,
         kept,
         reply,
         key: Some(key),
@@ -149,11 +149,11 @@ pub(super) fn begin<M: Method>(call: Call<M>, meta: Meta) -> Result<Begun<M>, Ca
 }
 
 /// Puts a send into a mailbox of this process, if that is all there is to do.
-pub(super) fn send<M: Method>(call: Call<M>, meta: Meta) -> Sent<M> {
+pub(super) fn send<M: Method>(request: Request<M>, meta: Meta) -> Sent<M> {
     let spec = M::spec();
-    let near = match near::<M>(&call.target, call.inbound.is_some(), &meta, false) {
+    let near = match near::<M>(&request.target, request.inbound.is_some(), &meta, false) {
         Ok(Some(near)) => near,
-        Ok(None) => return Sent::Elsewhere(call, meta),
+        Ok(None) => return Sent::Elsewhere(request, meta),
         Err(error) => return Sent::Over(Err(error)),
     };
     let (cell, face) = near.parts();
@@ -162,14 +162,20 @@ pub(super) fn send<M: Method>(call: Call<M>, meta: Meta) -> Sent<M> {
         Err(error) => return Sent::Over(Err(error)),
     };
     let begins_by = meta.deadline;
-    let queued = queued::<M>(call.args, None, Port::<M>::discard(spec), meta, begins_by);
+    let queued = queued::<M>(
+        request.args,
+        None,
+        Port::<M>::discard(spec),
+        meta,
+        begins_by,
+    );
     let pushed = cell.mailbox.push(queued);
     Sent::Over(match pushed {
         Ok(_) => {
             method.metrics.sent(None);
             Ok(())
         }
-        Err((queued, refusal)) => call.target.hub(spec).and_then(|hub| {
+        Err((queued, refusal)) => request.target.hub(spec).and_then(|hub| {
             let error = refused(spec, hub, cell, refusal);
             give_back::<M>(method, queued, &error);
             method.metrics.sent(Some(error.code()));

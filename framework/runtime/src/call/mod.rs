@@ -68,7 +68,7 @@ mod watch;
 
 pub(crate) use arrival::Arrival;
 pub(crate) use client::span;
-pub use client::{Call, CallFuture, call, call_streaming};
+pub use client::{Call, call, call_streaming};
 pub(crate) use codec::{decode_key, key_bytes};
 pub use envelope::{Envelope, Incoming};
 pub(crate) use face::Face;
