@@ -24,7 +24,8 @@ use futures_util::future::{Either, select};
 use crate::{env::Bug, net::Ticket};
 
 use super::{
-    client::{Request, ran_out},
+    attempts::ran_out,
+    client::Request,
     codec::Encoding,
     deadline::Alarm,
     face::Face,

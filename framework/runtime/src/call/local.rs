@@ -23,7 +23,8 @@ use crate::{
 };
 
 use super::{
-    client::{Answered, Items, Plan, Request, ran_out},
+    attempts::{Answered, Items, Plan, ran_out},
+    client::Request,
     deadline::Wait,
     envelope::Envelope,
     face::{Face, FaceMethod},

@@ -29,6 +29,7 @@
 //! `env` and `protocol`.
 
 mod arrival;
+mod attempts;
 mod awaited;
 mod client;
 mod codec;
@@ -67,7 +68,7 @@ mod turnstile;
 mod watch;
 
 pub(crate) use arrival::Arrival;
-pub(crate) use client::span;
+pub(crate) use attempts::span;
 pub use client::{Call, call, call_streaming};
 pub(crate) use codec::{decode_key, key_bytes};
 pub use envelope::{Envelope, Incoming};

@@ -23,7 +23,7 @@ use crate::{
 };
 
 use super::{
-    client::Plan,
+    attempts::Plan,
     face::Face,
     hub::Hub,
     interface::{Interface, MethodSpec},

@@ -30,7 +30,7 @@ use crate::{
 };
 
 use super::{
-    client::{Answered, Items, Plan, Watch},
+    attempts::{Answered, Items, Plan, Watch},
     codec::{self, Encoded, Encoding},
     face::FaceMethod,
     inflow::Inflow,

@@ -15,7 +15,7 @@ use crate::{
 };
 
 use super::{
-    client::Plan,
+    attempts::Plan,
     face::Face,
     hub::Hub,
     interface::{Definition, Interface, MethodSpec},

@@ -8,7 +8,7 @@ use callboard_protocol::code::{CallError, Code};
 use crate::net::{Link, StreamError, Ticket};
 
 use super::{
-    client::ran_out, codec::Encoding, hub::Hub, inflow::read_body, interface::MethodSpec,
+    attempts::ran_out, codec::Encoding, hub::Hub, inflow::read_body, interface::MethodSpec,
     pending::Returned, session::Session, streams::Halves,
 };
 

@@ -18,7 +18,7 @@ use callboard_protocol::{
 use crate::env::Bug;
 
 use super::{
-    client::span,
+    attempts::span,
     deadline::{Alarm, Wait},
     hub::Hub,
     interface::MethodSpec,
