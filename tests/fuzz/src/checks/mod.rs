@@ -8,6 +8,7 @@
 
 pub mod bodies;
 pub mod certificates;
+pub mod cluster;
 pub mod control;
 pub mod frames;
 pub mod header;
@@ -32,6 +33,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     bodies::TARGET,
     certificates::TARGET,
+    cluster::TARGET,
     control::TARGET,
     frames::TARGET,
     header::TARGET,
