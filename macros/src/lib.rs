@@ -42,7 +42,7 @@ mod run;
 /// | `contract = Greetings` | the contract it implements; no ref of its own is made | none |
 /// | `crate = path` | where `callboard` is found, if not under its own name | found in the manifest |
 #[proc_macro_derive(Service, attributes(service, actor))]
-pub fn service(item: TokenStream) -> TokenStream {
+pub fn derive_service(item: TokenStream) -> TokenStream {
     run::definition(model::Flavor::Service, item.into()).into()
 }
 
@@ -72,8 +72,22 @@ pub fn service(item: TokenStream) -> TokenStream {
 /// | `contract = Carts` | the contract it implements; no ref of its own is made | none |
 /// | `crate = path` | where `callboard` is found, if not under its own name | found in the manifest |
 #[proc_macro_derive(Actor, attributes(service, actor))]
-pub fn actor(item: TokenStream) -> TokenStream {
+pub fn derive_actor(item: TokenStream) -> TokenStream {
     run::definition(model::Flavor::Actor, item.into()).into()
+}
+
+/// Says that `#[derive(Service)]` is missing, which `#[service(…)]` has the settings of: with the
+/// derive above it, the attribute is read by the derive, and this does not run.
+#[proc_macro_attribute]
+pub fn service(settings: TokenStream, item: TokenStream) -> TokenStream {
+    run::without_derive(model::Flavor::Service, settings.into(), item.into()).into()
+}
+
+/// Says that `#[derive(Actor)]` is missing, which `#[actor(…)]` has the settings of: with the derive
+/// above it, the attribute is read by the derive, and this does not run.
+#[proc_macro_attribute]
+pub fn actor(settings: TokenStream, item: TokenStream) -> TokenStream {
+    run::without_derive(model::Flavor::Actor, settings.into(), item.into()).into()
 }
 
 /// Lets a type travel in messages: writes its serde impls, its shape fingerprint and its limits.

@@ -156,6 +156,20 @@ pub(crate) struct Handler<'a> {
     pub(crate) amended: bool,
 }
 
+/// What can be called of an item: the handlers, and the methods that were meant to be some.
+#[derive(Default)]
+pub(crate) struct Offered<'a> {
+    pub(crate) handlers: Vec<Handler<'a>>,
+    pub(crate) refused: Vec<Refused<'a>>,
+}
+
+/// A method that did not pass the checks, as the handler that it would be.
+pub(crate) struct Refused<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) args: Vec<Arg>,
+    pub(crate) reply: Reply,
+}
+
 /// One argument of a handler.
 pub(crate) struct Arg {
     pub(crate) ident: Ident,

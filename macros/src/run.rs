@@ -15,14 +15,51 @@ use crate::{
 /// Runs `#[derive(Service)]` or `#[derive(Actor)]`.
 pub(crate) fn definition(flavor: Flavor, item: TokenStream) -> TokenStream {
     let problems = Problems::default();
-    let tokens = match parse::definition(flavor, item, &problems) {
-        Err(error) => unreadable(&error, &problems),
-        Ok(definition) if check::definition(&definition, &problems) => {
+    let tokens = defined(flavor, item, &problems);
+    with(tokens, problems)
+}
+
+/// Runs `#[service]` or `#[actor]` where no derive has read it. What the derive would emit is emitted,
+/// so that its lack is told once.
+pub(crate) fn without_derive(
+    flavor: Flavor,
+    settings: TokenStream,
+    item: TokenStream,
+) -> TokenStream {
+    let problems = Problems::default();
+    let (attribute, derive) = match flavor {
+        Flavor::Service => (quote!(service), "Service"),
+        Flavor::Actor => (quote!(actor), "Actor"),
+    };
+    if !["struct", "enum", "union"]
+        .iter()
+        .any(|word| has_word(&item, word))
+    {
+        let message = format!(
+            "`#[{attribute}]` has the settings of `#[derive({derive})]`: write it under the derive, \
+             on the struct"
+        );
+        problems.at(first_span(&item), Code::WrongAttribute, message);
+        return with(item, problems);
+    }
+    let message = format!(
+        "`#[{attribute}]` has the settings of `#[derive({derive})]`, which is missing: write it \
+         above this line"
+    );
+    problems.at(proc_macro2::Span::call_site(), Code::MissingDerive, message);
+    let attributed = quote!(#[#attribute(#settings)] #item);
+    let tokens = defined(flavor, attributed, &problems);
+    with(quote!(#item #tokens), problems)
+}
+
+fn defined(flavor: Flavor, item: TokenStream, problems: &Problems) -> TokenStream {
+    match parse::definition(flavor, item, problems) {
+        Err(error) => unreadable(&error, problems),
+        Ok(definition) if check::definition(&definition, problems) => {
             expand::definition(&definition)
         }
         Ok(_) => TokenStream::new(),
-    };
-    with(tokens, problems)
+    }
 }
 
 /// Runs `#[derive(Wire)]`.
@@ -54,7 +91,7 @@ pub(crate) fn handlers(settings: TokenStream, item: TokenStream) -> TokenStream 
     };
     let set = parse::handlers(settings, raw, &problems);
     let emitted = check::handlers(&set, &problems)
-        .map(|(target, handlers)| expand::handlers(&set.settings, &target, &handlers));
+        .map(|(target, offered)| expand::handlers(&set.settings, &target, &offered));
     let item = &set.item;
     // Handlers are `pub` for their callers, also in a module that exports nothing.
     with(quote!(#[allow(unreachable_pub)] #item #emitted), problems)
@@ -87,7 +124,7 @@ pub(crate) fn contract(settings: TokenStream, item: TokenStream) -> TokenStream 
     };
     let contract = parse::contract(settings, parsed, &problems);
     let tokens = match check::contract(&contract, &problems) {
-        Some(handlers) => expand::contract(&contract, &handlers),
+        Some(offered) => expand::contract(&contract, &offered),
         None => TokenStream::new(),
     };
     with(tokens, problems)

@@ -49,6 +49,7 @@ pub use usage::Held;
 
 /// What the greeter example needs.
 pub mod prelude {
+    pub use callboard_macros::{actor, service};
     pub use futures_core::Stream;
 
     pub use crate::{
@@ -71,9 +72,9 @@ pub mod __private {
         actor::{Settings, TurnEnd},
         call::{
             Answer, Call, Declares, Definition, Envelope, Fallible, Handover, Inbound, Incoming,
-            Interface, Kind, Method, MethodSignature, MethodSpec, NoKey, Options, Ref, Reference,
-            Streamed, Unary, call, call_streaming, finish, finish_stream, flatten, race,
-            race_abort, race_abort_stream, race_stream, shapes_of,
+            Interface, Kind, Method, MethodSignature, MethodSpec, NamedByItself, NoKey, Options,
+            Ref, Reference, Refused, Streamed, Streaming, Unary, call, call_streaming, finish,
+            finish_stream, flatten, race, race_abort, race_abort_stream, race_stream, shapes_of,
         },
         derived::{Field, Names, field},
         kind::{IsKeyed, IsService, IsSpawned},

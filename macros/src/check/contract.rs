@@ -3,18 +3,16 @@
 use super::{
     definition, handlers,
     method::{self, Place},
+    refused,
 };
 use crate::{
     code::Code,
-    model::{Contract, Handler, Kind},
+    model::{Contract, Handler, Kind, Offered},
     problem::Problems,
 };
 
 /// Checks a contract. Returns nothing when no code can be emitted for it.
-pub(crate) fn contract<'a>(
-    contract: &'a Contract,
-    problems: &Problems,
-) -> Option<Vec<Handler<'a>>> {
+pub(crate) fn contract<'a>(contract: &'a Contract, problems: &Problems) -> Option<Offered<'a>> {
     for tokens in &contract.foreign {
         let message = "a contract has methods without bodies and nothing else: it becomes a type, \
                        not a trait; move this to the implementation";
@@ -26,7 +24,10 @@ pub(crate) fn contract<'a>(
     }
     definition::key(&contract.settings, problems);
     let kind = definition::kind(None, &contract.settings);
-    let mut handlers: Vec<Handler<'_>> = Vec::new();
+    let Offered {
+        mut handlers,
+        mut refused,
+    } = Offered::default();
     for method in &contract.methods {
         if let Some(skip) = &method.options.skip {
             let message = "every method of a contract is called from elsewhere: remove `skip`, or \
@@ -40,12 +41,13 @@ pub(crate) fn contract<'a>(
                 method.sig.ident
             );
             problems.under(&method.sig.ident, Code::HandlerWithoutSelf, message);
-            continue;
-        }
-        if let Some(handler) = method::method(method, Place::Contract, problems) {
+            refused.push(refused::refused(method));
+        } else if let Some(handler) = method::method(method, Place::Contract, problems) {
             fits_kind(&handler, kind, problems);
             handlers::same_name(&handler, &handlers, problems);
             handlers.push(handler);
+        } else {
+            refused.push(refused::refused(method));
         }
     }
     if contract.methods.is_empty() {
@@ -54,7 +56,7 @@ pub(crate) fn contract<'a>(
         problems.under(&contract.ident, Code::NoHandlers, message);
     }
     if contract.generics.params.is_empty() {
-        return Some(handlers);
+        return Some(Offered { handlers, refused });
     }
     let message = "a contract cannot be generic: its name on the wire stands for one set of \
                    messages; write the types out";

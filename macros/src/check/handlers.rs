@@ -2,10 +2,13 @@
 
 use syn::{Ident, Path, PathArguments, Type, Visibility};
 
-use super::method::{self, Place};
+use super::{
+    method::{self, Place},
+    refused,
+};
 use crate::{
     code::Code,
-    model::{Handler, HandlerSet, Method},
+    model::{Handler, HandlerSet, Method, Offered},
     problem::Problems,
 };
 
@@ -20,7 +23,7 @@ pub(crate) struct Target {
 pub(crate) fn handlers<'a>(
     set: &'a HandlerSet,
     problems: &Problems,
-) -> Option<(Target, Vec<Handler<'a>>)> {
+) -> Option<(Target, Offered<'a>)> {
     let target = target(set, problems)?;
     if set.trait_path.is_some() {
         // Nothing in it can be a handler, but the type gets its interface, so that the derive does
@@ -29,27 +32,34 @@ pub(crate) fn handlers<'a>(
             .settings
             .contract
             .is_none()
-            .then_some((target, Vec::new()));
+            .then(|| (target, Offered::default()));
     }
-    let mut handlers: Vec<Handler<'_>> = Vec::new();
-    let mut offered = 0;
-    for method in &set.methods {
+    let Offered {
+        mut handlers,
+        mut refused,
+    } = Offered::default();
+    for method in set.methods.iter() {
         stray_options(set, method, problems);
-        if !method.is_offered() || !is_callable(method, problems) {
+        if !method.is_offered() || !is_meant(method) {
             continue;
         }
-        offered += 1;
-        if let Some(handler) = method::method(method, Place::Impl(&target.ident), problems) {
+        let is_callable = is_callable(method, problems);
+        let place = Place::Impl(&target.ident);
+        let handler = is_callable.then(|| method::method(method, place, problems));
+        if let Some(handler) = handler.flatten() {
             same_name(&handler, &handlers, problems);
             handlers.push(handler);
+        } else {
+            refused.push(refused::refused(method));
         }
     }
-    if offered == 0 && set.methods.iter().all(|method| method.marks.is_empty()) {
+    let is_unmarked = set.methods.iter().all(|method| method.marks.is_empty());
+    if handlers.is_empty() && refused.is_empty() && is_unmarked {
         let message = "nothing here can be called: a handler is a `pub` method with `&self` or \
                        `&mut self`; write `pub async fn name(&self) { … }`";
         problems.under(&set.self_ty, Code::NoHandlers, message);
     }
-    Some((target, handlers))
+    Some((target, Offered { handlers, refused }))
 }
 
 fn target(set: &HandlerSet, problems: &Problems) -> Option<Target> {
@@ -87,6 +97,11 @@ fn generic(tokens: impl quote::ToTokens, problems: &Problems) {
     let message = "a service or an actor cannot be generic: its name on the wire stands for one \
                    set of messages; write the types out, or wrap them in an enum";
     problems.under(tokens, Code::GenericDefinition, message);
+}
+
+/// Returns whether a method is meant for callers: it has a `self`, or says so.
+fn is_meant(method: &Method) -> bool {
+    method.sig.receiver().is_some() || !method.marks.is_empty()
 }
 
 /// Reports a `#[handler]` on what cannot be called.

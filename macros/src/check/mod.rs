@@ -5,6 +5,7 @@ mod contract;
 mod definition;
 mod handlers;
 mod method;
+mod refused;
 mod reply;
 mod text;
 mod types;

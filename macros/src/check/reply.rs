@@ -1,9 +1,7 @@
 //! The rules of what a handler returns.
 
 use quote::ToTokens;
-use syn::{
-    AssocType, GenericArgument, PathArguments, PathSegment, Type, TypeImplTrait, TypeParamBound,
-};
+use syn::{Type, TypeImplTrait, TypeParamBound};
 
 use super::{
     text::text,
@@ -44,12 +42,12 @@ fn stream(opaque: &TypeImplTrait, problems: &Problems) -> Option<Type> {
         opaque_reply(opaque, problems);
         return None;
     };
-    let Some(item) = item(bound) else {
+    let Some(item) = types::associated(bound, "Item") else {
         let message = "the stream has to name its items: write `impl Stream<Item = T> + use<>`";
         problems.under(bound, Code::StreamWithoutItem, message);
         return None;
     };
-    let is_value = is_value(&item.ty, problems);
+    let is_value = is_value(item, problems);
     let borrows = opaque.bounds.iter().find(|bound| borrows_self(bound));
     let is_free = opaque.bounds.iter().any(owns_everything);
     if let Some(tokens) = borrows
@@ -59,22 +57,12 @@ fn stream(opaque: &TypeImplTrait, problems: &Problems) -> Option<Type> {
         let message = format!(
             "the stream outlives the turn, so it must not borrow `self`: write `impl Stream<Item = \
              {}> + use<>`, and clone what it needs before it is made",
-            text(&item.ty)
+            text(item)
         );
         problems.under(tokens, Code::StreamBorrowsSelf, message);
         return None;
     }
-    is_value.then(|| item.ty.clone())
-}
-
-fn item(bound: &PathSegment) -> Option<&AssocType> {
-    let PathArguments::AngleBracketed(arguments) = &bound.arguments else {
-        return None;
-    };
-    arguments.args.iter().find_map(|argument| match argument {
-        GenericArgument::AssocType(item) if item.ident == "Item" => Some(item),
-        _ => None,
-    })
+    is_value.then(|| item.clone())
 }
 
 fn owns_everything(bound: &TypeParamBound) -> bool {

@@ -108,8 +108,9 @@ fn only_public_methods_with_a_receiver_are_handlers() {
         }
     });
     let set = parse::handlers(TokenStream::new(), raw.expect("an impl"), &problems);
-    let (_, handlers) = handlers(&set, &problems).expect("nothing is wrong");
-    let names = handlers
+    let (_, offered) = handlers(&set, &problems).expect("nothing is wrong");
+    let names = offered
+        .handlers
         .iter()
         .map(|handler| handler.ident.to_string())
         .collect::<Vec<_>>();
@@ -132,8 +133,8 @@ fn a_result_in_any_spelling_is_fallible() {
         let problems = Problems::default();
         let raw = syn::parse2(quote!(impl G { pub fn f(&self) -> #reply {} }));
         let set = parse::handlers(TokenStream::new(), raw.expect("an impl"), &problems);
-        let (_, handlers) = handlers(&set, &problems).expect("nothing is wrong");
-        let reply = handlers.first().map(|handler| &handler.reply);
+        let (_, offered) = handlers(&set, &problems).expect("nothing is wrong");
+        let reply = offered.handlers.first().map(|handler| &handler.reply);
         assert_eq!(matches!(reply, Some(Reply::Fallible(_))), is_fallible);
     }
 }

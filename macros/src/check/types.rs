@@ -61,6 +61,17 @@ pub(super) fn stream_bound(ty: &TypeImplTrait) -> Option<&syn::PathSegment> {
     })
 }
 
+/// Returns what a bound says of an associated type, as in `Stream<Item = T>`.
+pub(super) fn associated<'a>(bound: &'a syn::PathSegment, name: &str) -> Option<&'a Type> {
+    let PathArguments::AngleBracketed(arguments) = &bound.arguments else {
+        return None;
+    };
+    arguments.args.iter().find_map(|argument| match argument {
+        GenericArgument::AssocType(given) if given.ident == name => Some(&given.ty),
+        _ => None,
+    })
+}
+
 /// Returns the owned type to write instead of a borrowed one, where there is an obvious one.
 pub(super) fn owned(ty: &Type) -> Option<Type> {
     let Type::Reference(reference) = ty else {

@@ -145,14 +145,8 @@ pub(super) fn same_receiver(
     refuse_if(&condition, receiver_span(handler), &message)
 }
 
-/// Asserts that every method of the contract is among the handlers.
-pub(super) fn complete(
-    contract: &Path,
-    handlers: &[Handler<'_>],
-    methods: &[TokenStream],
-    p: &TokenStream,
-) -> TokenStream {
-    let cfgs = handlers.iter().map(|handler| &handler.method.kept.cfgs);
+/// Asserts that every method of the contract is among those with the given indices.
+pub(super) fn complete(contract: &Path, handled: &[TokenStream], p: &TokenStream) -> TokenStream {
     let message = said(
         Code::MissingHandler,
         "the contract has a method that is missing here; write it as a `pub` method of this `impl`: ",
@@ -162,7 +156,7 @@ pub(super) fn complete(
     quote! {
         const _: () = {
             const METHODS: &[#p::MethodSpec] = <#contract as #p::Interface>::METHODS;
-            const HANDLED: &[usize] = &[#(#(#cfgs)* <#methods as #p::MethodSignature>::INDEX),*];
+            const HANDLED: &[usize] = &[#(#handled),*];
             const MESSAGE: &[u8] = #message.as_bytes();
             const TEXT_MAX: usize = 256;
             const fn is_handled(index: usize) -> bool {

@@ -7,15 +7,16 @@ use syn::{FnArg, Path, Token, Type, TypeParamBound};
 use super::{
     definition, hidden, implementation,
     interface::{self, plain},
-    marker, message, private, ref_ident, reference,
+    marker, message, private, ref_ident, reference, refused,
 };
 use crate::{
     check::{self, Target},
-    model::{Contract, Handler},
+    model::{Contract, Handler, Offered},
 };
 
 /// Emits what takes the trait's place.
-pub(crate) fn contract(contract: &Contract, handlers: &[Handler<'_>]) -> TokenStream {
+pub(crate) fn contract(contract: &Contract, offered: &Offered<'_>) -> TokenStream {
+    let Offered { handlers, refused } = offered;
     let p = private(contract.settings.callboard.as_ref());
     let ident = &contract.ident;
     let target = Target {
@@ -29,11 +30,12 @@ pub(crate) fn contract(contract: &Contract, handlers: &[Handler<'_>]) -> TokenSt
     let interface = interface::interface(&target, handlers, &p);
     let ref_path = Path::from(ref_ident(ident));
     let ref_methods = interface::ref_methods(&target, &ref_path, handlers, &p);
+    let refused = refused::ref_methods(&target, &ref_path, refused, &p);
     let declares = handlers
         .iter()
         .map(|handler| declares(&target, handler, &p));
     let mentions = handlers.iter().map(mention);
-    let hidden = hidden(&quote!(#interface #ref_methods #(#declares)* #(#mentions)*));
+    let hidden = hidden(&quote!(#interface #ref_methods #refused #(#declares)* #(#mentions)*));
     let keyword = Token![enum](Span::call_site());
     quote! {
         #(#attrs)*
@@ -78,7 +80,10 @@ fn mention(handler: &Handler<'_>) -> TokenStream {
 /// Emits how an implementation in another crate finds a method.
 fn declares(target: &Target, handler: &Handler<'_>, p: &TokenStream) -> TokenStream {
     let (path, ident, name) = (&target.path, plain(handler), message(&target.ident));
-    let (marker, hash) = (marker(target, handler), implementation::name_hash(handler));
+    let (marker, hash) = (
+        marker(target, handler),
+        implementation::name_hash(handler.ident),
+    );
     let cfgs = &handler.method.kept.cfgs;
     quote! {
         #(#cfgs)*

@@ -8,27 +8,30 @@ use super::{
     assertion, hidden,
     implementation::{self, Same},
     interface::{self, plain},
-    marker, message, private, ref_path, under, with_ref,
+    marker, message, private, ref_path, refused, under, with_ref,
 };
 use crate::{
     check::Target,
-    model::{ArgRole, Handler, HandlersSettings, Reply},
+    model::{ArgRole, Handler, HandlersSettings, Offered, Reply},
 };
 
 /// Emits what `#[handlers]` adds to the user's `impl`.
 pub(crate) fn handlers(
     settings: &HandlersSettings,
     target: &Target,
-    handlers: &[Handler<'_>],
+    offered: &Offered<'_>,
 ) -> TokenStream {
     let p = private(settings.callboard.as_ref());
     let only = only(target, &p);
     if let Some(contract) = &settings.contract {
-        let implementation = implementation::implementation(target, &contract.value, handlers, &p);
+        let implementation = implementation::implementation(target, &contract.value, offered, &p);
         return hidden(&quote!(#only #implementation));
     }
+    let Offered { handlers, refused } = offered;
     let interface = interface::interface(target, handlers, &p);
-    let ref_methods = interface::ref_methods(target, &ref_path(target), handlers, &p);
+    let reference = ref_path(target);
+    let ref_methods = interface::ref_methods(target, &reference, handlers, &p);
+    let refused = refused::ref_methods(target, &reference, refused, &p);
     let turns = turns(target, handlers, &p);
     let stateful = handlers
         .iter()
@@ -38,7 +41,7 @@ pub(crate) fn handlers(
         .iter()
         .filter_map(|handler| handler.method.options.once.as_ref())
         .map(|once| assertion::persists(&target.path, once.span(), &p));
-    hidden(&quote!(#only #interface #ref_methods #turns #(#stateful)* #(#persists)*))
+    hidden(&quote!(#only #interface #ref_methods #refused #turns #(#stateful)* #(#persists)*))
 }
 
 /// Emits what a second `impl` with `#[handlers]` is in conflict with. The conflict cannot be worded,

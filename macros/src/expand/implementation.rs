@@ -12,7 +12,7 @@ use super::{assertion, handlers, interface, under, without_self};
 use crate::{
     check::Target,
     code::Code,
-    model::{Handler, Reply},
+    model::{Handler, Offered, Reply},
     problem::said,
 };
 
@@ -20,17 +20,17 @@ use crate::{
 pub(super) fn implementation(
     target: &Target,
     contract: &Path,
-    handlers: &[Handler<'_>],
+    offered: &Offered<'_>,
     p: &TokenStream,
 ) -> TokenStream {
-    let declared = |name: &str| {
-        let name = Ident::new(name, Span::call_site());
+    let Offered { handlers, refused } = offered;
+    let paths = |name: &str| {
         let paths = handlers
             .iter()
-            .map(|handler| declared(contract, handler, &name, p));
+            .map(|handler| declared(contract, handler.ident, name, p));
         paths.collect::<Vec<_>>()
     };
-    let (takes, methods) = (declared("take"), declared("Method"));
+    let (takes, methods) = (paths("take"), paths("Method"));
     let run = |exclusive: bool| {
         let pairs = handlers.iter().zip(takes.iter().zip(&methods));
         let turns = pairs
@@ -66,7 +66,15 @@ pub(super) fn implementation(
         let assertion = assertion::same_receiver(method, contract, handler, p);
         quote!(#(#cfgs)* #assertion)
     });
-    let complete = assertion::complete(contract, handlers, &methods, p);
+    // What was refused is not missing too.
+    let handled = handlers.iter().map(|handler| handler.method);
+    let handled = handled.chain(refused.iter().map(|refused| refused.method));
+    let handled = handled.map(|method| {
+        let path = declared(contract, &method.sig.ident, "Method", p);
+        let cfgs = &method.kept.cfgs;
+        quote!(#(#cfgs)* <#path as #p::MethodSignature>::INDEX)
+    });
+    let complete = assertion::complete(contract, &handled.collect::<Vec<_>>(), p);
     let persists = assertion::contract_persists(&target.path, contract, p);
     let comparisons = comparisons();
     quote!(#comparisons #turns #(#receivers)* #complete #persists)
@@ -74,19 +82,19 @@ pub(super) fn implementation(
 
 /// Returns the hash under which a contract declares a method (FNV-1a, 64 bits). Both sides of it
 /// are emitted by the same build of this package.
-pub(super) fn name_hash(handler: &Handler<'_>) -> u64 {
-    let name = handler.ident.unraw().to_string();
+pub(super) fn name_hash(method: &Ident) -> u64 {
+    let name = method.unraw().to_string();
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }
 
 /// Returns the path of what the contract declares for a method.
-fn declared(contract: &Path, handler: &Handler<'_>, name: &Ident, p: &TokenStream) -> TokenStream {
-    let hash = name_hash(handler);
+fn declared(contract: &Path, method: &Ident, name: &str, p: &TokenStream) -> TokenStream {
+    let (hash, name) = (name_hash(method), Ident::new(name, Span::call_site()));
     // The error about a method that is not in the contract belongs under the method's name.
     under(
-        handler.ident.span(),
+        method.span(),
         quote!(<#contract as #p::Declares<#hash>>::#name),
     )
 }

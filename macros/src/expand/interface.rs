@@ -8,7 +8,7 @@ use syn::{Ident, Path, Type, Visibility, ext::IdentExt, spanned::Spanned};
 use super::{marker, marker_ident, message, travel, with_ref, without_self};
 use crate::{
     check::Target,
-    model::{ArgRole, Handler, Millis, Reply, Timeout},
+    model::{Arg, ArgRole, Handler, Millis, Reply, Timeout},
 };
 
 /// Emits the message type, the markers and `Interface` for `target`.
@@ -244,26 +244,7 @@ fn ref_method(target: &Target, handler: &Handler<'_>, p: &TokenStream) -> TokenS
         let docs = &kept.docs;
         quote!(#(#docs)*)
     };
-    let params = handler.args.iter().filter_map(|arg| {
-        let ident = &arg.ident;
-        match &arg.role {
-            ArgRole::Ctx => None,
-            ArgRole::Value(ty) => {
-                let ty = without_self(ty, &target.path);
-                Some(if is_string(&ty) {
-                    quote!(#ident: impl ::core::convert::Into<#ty>)
-                } else {
-                    quote!(#ident: #ty)
-                })
-            }
-            ArgRole::Inbound(item) => {
-                let item = without_self(item, &target.path);
-                Some(quote! {
-                    #ident: impl #p::Stream<Item = #item> + ::core::marker::Send + 'static
-                })
-            }
-        }
-    });
+    let params = params(target, &handler.args, p);
     let values = handler.values().map(|(ident, ty)| {
         if is_string(ty) {
             quote!(::core::convert::Into::into(#ident))
@@ -286,6 +267,31 @@ fn ref_method(target: &Target, handler: &Handler<'_>, p: &TokenStream) -> TokenS
             #call
         }
     }
+}
+
+/// Returns the parameters of a method of the ref.
+pub(super) fn params(target: &Target, args: &[Arg], p: &TokenStream) -> Vec<TokenStream> {
+    let params = args.iter().filter_map(|arg| {
+        let ident = &arg.ident;
+        match &arg.role {
+            ArgRole::Ctx => None,
+            ArgRole::Value(ty) => {
+                let ty = without_self(ty, &target.path);
+                Some(if is_string(&ty) {
+                    quote!(#ident: impl ::core::convert::Into<#ty>)
+                } else {
+                    quote!(#ident: #ty)
+                })
+            }
+            ArgRole::Inbound(item) => {
+                let item = without_self(item, &target.path);
+                Some(quote! {
+                    #ident: impl #p::Stream<Item = #item> + ::core::marker::Send + 'static
+                })
+            }
+        }
+    });
+    params.collect()
 }
 
 /// Returns the handler's name as the name of a variant.

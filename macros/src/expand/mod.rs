@@ -10,6 +10,7 @@ mod handlers;
 mod implementation;
 mod interface;
 mod reference;
+mod refused;
 mod travel;
 mod wire;
 
@@ -73,19 +74,22 @@ fn message(owner: &Ident) -> Ident {
 
 /// Returns the type with `Self` written out.
 fn without_self(ty: &Type, owner: &Path) -> Type {
-    struct Replace<'a>(&'a Path);
-    impl VisitMut for Replace<'_> {
-        fn visit_path_mut(&mut self, path: &mut Path) {
-            if path.is_ident("Self") {
-                *path = self.0.clone();
-            } else {
-                syn::visit_mut::visit_path_mut(self, path);
-            }
+    let mut ty = ty.clone();
+    WithoutSelf(owner).visit_type_mut(&mut ty);
+    ty
+}
+
+/// Writes `Self` out, as the path of the owner.
+struct WithoutSelf<'a>(&'a Path);
+
+impl VisitMut for WithoutSelf<'_> {
+    fn visit_path_mut(&mut self, path: &mut Path) {
+        if path.is_ident("Self") {
+            *path = self.0.clone();
+        } else {
+            syn::visit_mut::visit_path_mut(self, path);
         }
     }
-    let mut ty = ty.clone();
-    Replace(owner).visit_type_mut(&mut ty);
-    ty
 }
 
 /// Returns the tokens with the given span of the user's.

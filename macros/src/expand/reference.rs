@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Ident, Visibility};
 
-use super::ref_ident;
+use super::{ref_ident, under};
 
 /// Emits `<Type>Ref`.
 pub(super) fn reference(vis: &Visibility, owner: &Ident, p: &TokenStream) -> TokenStream {
@@ -14,6 +14,7 @@ pub(super) fn reference(vis: &Visibility, owner: &Ident, p: &TokenStream) -> Tok
     );
     let values = values(&name, p);
     let travels = travels(&name, owner, p);
+    let named = named(&name, owner, p);
     quote! {
         #[doc = #doc]
         #[allow(unreachable_pub)]
@@ -32,7 +33,27 @@ pub(super) fn reference(vis: &Visibility, owner: &Ident, p: &TokenStream) -> Tok
 
         #values
         #travels
+        #named
     }
+}
+
+/// Emits that the ref is a definition under a bound that never holds, which has the words for who
+/// writes `service::<GreeterRef>()`.
+fn named(name: &Ident, owner: &Ident, p: &TokenStream) -> TokenStream {
+    let named = quote! {
+        impl #p::Definition for #name
+        where
+            for<'__any> #name: #p::NamedByItself<#owner>,
+        {
+            const NAME: &'static str = <#owner as #p::Definition>::NAME;
+            const SETTINGS: #p::Settings = <#owner as #p::Definition>::SETTINGS;
+            type Addressing = <#owner as #p::Definition>::Addressing;
+            type Key = <#owner as #p::Definition>::Key;
+            type Ref = #name;
+        }
+    };
+    // Of what a derive has written the compiler would say that it should be written by hand.
+    under(owner.span(), named)
 }
 
 fn values(name: &Ident, p: &TokenStream) -> TokenStream {

@@ -7,6 +7,7 @@ use syn::{
     Attribute, Ident, Lit, LitStr, Meta, Path, Token, Type,
     ext::IdentExt,
     parse::{ParseStream, Parser},
+    parse_quote,
 };
 
 use crate::{code::Code, model::Given, problem::Problems};
@@ -20,6 +21,8 @@ pub(super) struct Setting {
 enum Value {
     Lit(Lit),
     Type(Box<Type>),
+    /// What stands behind the name of an entry that is not in the form of one. That was reported.
+    Unread(TokenStream),
 }
 
 /// Returns the settings in the parentheses of `#[attribute(…)]`, those of `allowed` only, each once.
@@ -53,7 +56,14 @@ pub(super) fn of_list(
     let mut settings: Vec<Setting> = Vec::new();
     for entry in entries(tokens) {
         match read_entry.parse2(entry.clone()) {
-            Err(_) => problems.under(entry, Code::MalformedAttribute, malformed(allowed)),
+            Err(_) => {
+                problems.under(&entry, Code::MalformedAttribute, malformed(allowed));
+                let unread = unread(entry).filter(|unread| {
+                    allowed.iter().any(|name| unread.name == name)
+                        && settings.iter().all(|earlier| earlier.name != unread.name)
+                });
+                settings.extend(unread);
+            }
             Ok(setting) if !allowed.iter().any(|name| setting.name == name) => {
                 let message = unknown(&setting.name, attribute, allowed);
                 problems.under(&setting.name, Code::UnknownSetting, message);
@@ -79,7 +89,7 @@ impl Setting {
 
     /// Reads a setting that takes no value.
     pub(super) fn flag(&self, problems: &Problems) -> Option<Given<()>> {
-        if self.value.is_some() {
+        if matches!(self.value, Some(Value::Lit(_) | Value::Type(_))) {
             let message = format!("`{0}` takes no value; write just `{0}`", self.name);
             problems.under(&self.value, Code::WrongValue, message);
         }
@@ -116,36 +126,67 @@ impl Setting {
         }
     }
 
-    /// Reads a type.
-    pub(super) fn ty(&self, problems: &Problems) -> Option<Given<Type>> {
-        match &self.value {
-            Some(Value::Type(ty)) => Some(self.given((**ty).clone())),
-            _ => self.wrong("a type, without quotes", problems),
+    /// Reads a type. After a mistake it is the one that was meant, or else `String`: that there is
+    /// none would be another mistake.
+    pub(super) fn ty(&self, problems: &Problems) -> Given<Type> {
+        if let Some(Value::Type(ty)) = &self.value {
+            return self.given((**ty).clone());
         }
+        self.report("a type, without quotes", problems);
+        self.given(self.meant().unwrap_or_else(|| parse_quote!(String)))
     }
 
-    /// Reads a path.
+    /// Reads a path. After a mistake it is the one that was meant, if that can be seen.
     pub(super) fn path(&self, problems: &Problems) -> Option<Given<Path>> {
-        match &self.value {
-            Some(Value::Type(ty)) => match &**ty {
-                Type::Path(path) if path.qself.is_none() => Some(self.given(path.path.clone())),
-                _ => self.wrong("a path, without quotes", problems),
-            },
-            _ => self.wrong("a path, without quotes", problems),
+        if let Some(Value::Type(ty)) = &self.value
+            && let Type::Path(path) = &**ty
+            && path.qself.is_none()
+        {
+            return Some(self.given(path.path.clone()));
+        }
+        self.report("a path, without quotes", problems);
+        match self.meant()? {
+            Type::Path(meant) => Some(self.given(meant.path)),
+            _ => None,
         }
     }
 
     fn wrong<T>(&self, expected: &str, problems: &Problems) -> Option<T> {
+        self.report(expected, problems);
+        None
+    }
+
+    fn report(&self, expected: &str, problems: &Problems) {
         let name = self.name.unraw();
         let message = format!(
             "`{name}` takes {expected}: write `{}`",
             form(&name.to_string())
         );
         match &self.value {
+            Some(Value::Unread(_)) => {}
             Some(value) => problems.under(value, Code::WrongValue, message),
             None => problems.under(&self.name, Code::WrongValue, message),
         }
-        None
+    }
+
+    /// Returns the type that stands in quotes, in parentheses or behind another sign than `=`. It
+    /// has to be written like one: of anything else the compiler would say that there is no such
+    /// type.
+    fn meant(&self) -> Option<Type> {
+        let tokens = match &self.value {
+            Some(Value::Lit(Lit::Str(text))) => text.parse().ok()?,
+            Some(Value::Unread(tokens)) => bare(tokens.clone()),
+            _ => return None,
+        };
+        let ty: Type = syn::parse2(tokens).ok()?;
+        let is_written_so = match &ty {
+            Type::Path(path) => path.path.segments.last().is_some_and(|last| {
+                let name = last.ident.to_string();
+                name.starts_with(char::is_uppercase) || PRIMITIVES.contains(&name.as_str())
+            }),
+            _ => false,
+        };
+        is_written_so.then_some(ty)
     }
 }
 
@@ -154,6 +195,7 @@ impl ToTokens for Value {
         match self {
             Self::Lit(lit) => lit.to_tokens(tokens),
             Self::Type(ty) => ty.to_tokens(tokens),
+            Self::Unread(unread) => unread.to_tokens(tokens),
         }
     }
 }
@@ -195,6 +237,34 @@ fn read_entry(input: ParseStream<'_>) -> syn::Result<Setting> {
         None
     };
     Ok(Setting { name, value })
+}
+
+/// Takes an entry apart that is not in the form of one, if it begins with a name.
+fn unread(entry: TokenStream) -> Option<Setting> {
+    let mut tokens = entry.into_iter();
+    let TokenTree::Ident(name) = tokens.next()? else {
+        return None;
+    };
+    Some(Setting {
+        name,
+        value: Some(Value::Unread(tokens.collect())),
+    })
+}
+
+/// Returns what stands in parentheses or quotes, or behind signs.
+fn bare(tokens: TokenStream) -> TokenStream {
+    let mut tokens = tokens
+        .into_iter()
+        .skip_while(|token| matches!(token, TokenTree::Punct(_)))
+        .peekable();
+    match tokens.peek() {
+        Some(TokenTree::Group(group)) => bare(group.stream()),
+        Some(TokenTree::Literal(literal)) => {
+            let text: Option<LitStr> = syn::parse2(literal.to_token_stream()).ok();
+            text.and_then(|text| text.parse().ok()).unwrap_or_default()
+        }
+        _ => tokens.collect(),
+    }
 }
 
 fn malformed(allowed: &[&str]) -> String {
@@ -259,6 +329,12 @@ fn form(name: &str) -> String {
 fn example(allowed: &[&str]) -> String {
     allowed.first().map(|name| form(name)).unwrap_or_default()
 }
+
+/// The types with a name in small letters that a key may be of.
+const PRIMITIVES: &[&str] = &[
+    "bool", "char", "i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16", "u32", "u64", "u128",
+    "usize",
+];
 
 /// Returns the number of single-letter edits between two names (Levenshtein).
 fn distance(a: &str, b: &str) -> usize {

@@ -76,7 +76,7 @@ fn interpret(list: &[attribute::Setting], problems: &Problems) -> DefinitionSett
             "crate" => settings.callboard = setting.path(problems).map(|given| given.value),
             "name" => settings.name = interface_name(setting, problems),
             "contract" => settings.contract = setting.path(problems),
-            "key" => settings.key = setting.ty(problems),
+            "key" => settings.key = Some(setting.ty(problems)),
             "spawned" => settings.spawned = setting.flag(problems),
             "persist" => settings.persist = setting.flag(problems),
             "handover" => settings.handover = setting.flag(problems),

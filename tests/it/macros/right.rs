@@ -55,6 +55,8 @@ mod inbound_form;
 mod malformed_attribute;
 #[path = "../../ui/right/misplaced-ctx.rs"]
 mod misplaced_ctx;
+#[path = "../../ui/right/missing-derive.rs"]
+mod missing_derive;
 #[path = "../../ui/right/missing-handler.rs"]
 mod missing_handler;
 #[path = "../../ui/right/needs-key.rs"]
@@ -97,6 +99,8 @@ mod pattern_argument;
 mod private_handler;
 #[path = "../../ui/right/recursion-without-depth.rs"]
 mod recursion_without_depth;
+#[path = "../../ui/right/ref-for-type.rs"]
+mod ref_for_type;
 #[path = "../../ui/right/reserved-interface.rs"]
 mod reserved_interface;
 #[path = "../../ui/right/reserved-name.rs"]

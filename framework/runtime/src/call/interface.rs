@@ -253,6 +253,11 @@ impl Shape for Streamed {
 
 /// The typed handle of an interface. Its functions take no `self`, so that a handler may have any
 /// name: `CartRef::key(&cart)`.
+#[diagnostic::on_unimplemented(
+    message = "CB0072: `{Self}` is not a ref, and here one is wanted",
+    label = "not a ref",
+    note = "`service`, `actor` and `spawn` return refs; that of `Greeter` is `GreeterRef`"
+)]
 pub trait Reference: Clone + Eq + Hash + fmt::Debug + Wire + Sync {
     /// What the handle points at.
     type Interface: Definition<Ref = Self>;

@@ -12,6 +12,7 @@
 //! | `reference` | refs |
 //! | `client` | a call: plan, attempts, deadline |
 //! | `awaited` | what to say of a call that was not awaited |
+//! | `mistake` | what stands for other mistakes |
 //! | `route` | where an attempt goes |
 //! | `local`, `remote` | one attempt |
 //! | `direct` | the short way of most calls of a peer: no attempts |
@@ -47,6 +48,7 @@ pub mod kind;
 mod limits;
 mod local;
 mod meta;
+mod mistake;
 mod names;
 mod outgoing;
 mod pending;
@@ -86,6 +88,7 @@ pub use limits::CallLimits;
 pub(crate) use local::{quarantined, refused};
 pub use meta::Caller;
 pub(crate) use meta::{Meta, Queued};
+pub use mistake::{NamedByItself, Refused};
 pub(crate) use placed::{end_lives, fence, movable};
 pub use port::{finish, finish_stream, race, race_abort, race_abort_stream, race_stream};
 pub(crate) use reference::Address;
