@@ -159,10 +159,15 @@ fn identity(args: &Args) -> Result<Option<Identity>, Box<dyn Error>> {
 // ANCHOR_END: identity
 
 // ANCHOR: members
-/// Prints who joins and who leaves.
+/// Prints when this node is a member of the cluster, and who joins and who leaves.
 async fn tell_members(node: &Node) {
     let mut known = BTreeSet::new();
+    let mut is_member = false;
     loop {
+        if !is_member && node.joined(Duration::ZERO).await.is_ok() {
+            is_member = true;
+            println!("{} is a member of the cluster", node.name());
+        }
         let members: BTreeSet<String> = node
             .members()
             .into_iter()

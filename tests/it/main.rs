@@ -4,6 +4,7 @@
     reason = "the definitions of tests are read where they are used"
 )]
 
+mod admin;
 mod attack;
 mod bodies;
 mod book;

@@ -31,6 +31,7 @@ const RUNTIME_LAYERS: &[(&str, &[&str])] = &[
         "service",
         &["env", "task", "telemetry", "actor", "cluster", "call"],
     ),
+    ("admin", &["actor", "net", "cluster", "call", "service"]),
     (
         "settings",
         &["env", "task", "net", "data_dir", "cluster", "call"],
@@ -49,6 +50,7 @@ const RUNTIME_LAYERS: &[(&str, &[&str])] = &[
             "cluster",
             "call",
             "service",
+            "admin",
             "settings",
             "usage",
         ],
@@ -56,7 +58,8 @@ const RUNTIME_LAYERS: &[(&str, &[&str])] = &[
     (
         "client",
         &[
-            "env", "task", "net", "cluster", "call", "service", "settings", "usage", "node",
+            "env", "task", "net", "cluster", "call", "service", "admin", "settings", "usage",
+            "node",
         ],
     ),
 ];

@@ -5,6 +5,7 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 use callboard_protocol::{code::Code, slots::Owner, wire::hello::PeerKind};
 
 use crate::{
+    admin::{self, AdminRef},
     call::{
         CallLimits, Definition, Hub, Reference, end_lives,
         kind::{ReachedByKey, ReachedByType},
@@ -69,6 +70,13 @@ impl Client {
         key: impl Into<<T::Addressing as ReachedByKey<T>>::Key>,
     ) -> T::Ref {
         hosting::keyed_ref::<T>(&self.hub, key.into().into())
+    }
+
+    /// Returns the ref of the [admin service](crate::admin) of one node alone. A ref of any node's is
+    /// `service::<Admin>()`.
+    #[must_use]
+    pub fn admin(&self, of: &Member) -> AdminRef {
+        admin::of_node(&self.hub, of.id, of.incarnation)
     }
 
     /// Attaches a ref that was decoded outside a call to this client.

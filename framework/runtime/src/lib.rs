@@ -7,7 +7,10 @@
 //! Start with [`prelude`]; [`Node::builder`] makes a node, [`Client::connect`] calls in without
 //! hosting.
 
+extern crate self as callboard;
+
 mod actor;
+pub mod admin;
 mod call;
 mod client;
 pub mod cluster;

@@ -22,6 +22,7 @@ use tokio::time::Instant;
 
 use crate::{
     actor::Guardian,
+    admin::{self, AdminRef, Desk},
     call::{
         Definition, Hub, Reference,
         kind::{CanBeSpawned, ReachedByKey, ReachedByType},
@@ -42,7 +43,9 @@ pub struct Node {
     net: Arc<Net>,
     guardian: Guardian,
     grace: Duration,
-    cluster: Cluster,
+    cluster: Arc<Cluster>,
+    /// What the admin is answered from.
+    _desk: Arc<Desk>,
     _data_dir: Option<Arc<Mutex<DataDir>>>,
 }
 
@@ -135,6 +138,13 @@ impl Node {
     /// Dropped in the middle, the actor has stopped taking calls and may not have ended.
     pub async fn stop_actor<R: Reference>(&self, target: &R, grace: Duration) -> bool {
         hosting::stop_actor(&self.hub, target, grace).await
+    }
+
+    /// Returns the ref of the [admin service](crate::admin) of one node alone: of a member, or of this
+    /// node by its own name. A ref of any node's is `service::<Admin>()`.
+    #[must_use]
+    pub fn admin(&self, of: &Member) -> AdminRef {
+        admin::of_node(&self.hub, of.id, of.incarnation)
     }
 
     /// Attaches a ref that was decoded outside a call to this node.

@@ -1,6 +1,7 @@
 //! Reads the item of `#[derive(Service)]` and `#[derive(Actor)]`, and the settings that contracts
 //! share with them.
 
+use proc_macro_crate::{FoundCrate, crate_name};
 use proc_macro2::TokenStream;
 use quote::ToTokens;
 use syn::{Attribute, Data, DeriveInput};
@@ -115,10 +116,13 @@ pub(super) fn name(setting: &attribute::Setting, problems: &Problems) -> Option<
     })
 }
 
-/// Reads the name of an interface: one that is not of the system's own.
+/// Reads the name of an interface: one that is not of the system's own, unless it is read there.
 fn interface_name(setting: &attribute::Setting, problems: &Problems) -> Option<Given<String>> {
     let text = setting.text(problems)?.value;
-    if let Some(rest) = text.value().strip_prefix(RESERVED_PREFIX) {
+    let is_own = || matches!(crate_name("callboard"), Ok(FoundCrate::Itself));
+    if let Some(rest) = text.value().strip_prefix(RESERVED_PREFIX)
+        && !is_own()
+    {
         let message = format!(
             "names that begin with `{RESERVED_PREFIX}` are for Callboard itself: write `name = \"{}\"`",
             fitting(rest)

@@ -40,6 +40,7 @@ const BY_HAND: &[&str] = &[
     "cargo run --example cluster",
     "cargo run --package callboard-sim",
     "cargo run --release --bin ",
+    "cargo install --path framework/cli",
     "cargo install mdbook",
     "mdbook serve book",
 ];
@@ -251,8 +252,8 @@ impl Stage {
         command
     }
 
-    /// Returns the command of `cargo run --example NAME -- ARGUMENTS` on the built example, or an
-    /// `openssl` command as it is.
+    /// Returns the command of `cargo run --example NAME -- ARGUMENTS` on the built example, that of
+    /// `callboard ARGUMENTS` on the built command, or an `openssl` command as it is.
     fn example(&self, command: &str) -> Result<Command, String> {
         let words = words(command);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -261,11 +262,15 @@ impl Stage {
             command.args(arguments).current_dir(self.folder.path());
             return Ok(command);
         }
-        let ["cargo", "run", "--example", name, arguments @ ..] = &words[..] else {
-            return Err(format!("only `cargo run --example` is replayed: {command}"));
+        let (program, arguments) = match &words[..] {
+            ["callboard", arguments @ ..] => (built("callboard"), arguments),
+            ["cargo", "run", "--example", name, arguments @ ..] => {
+                let arguments = arguments.strip_prefix(&["--"]).unwrap_or(arguments);
+                (built(&format!("examples/{name}")), arguments)
+            }
+            _ => return Err(format!("it is none of what is replayed: {command}")),
         };
-        let arguments = arguments.strip_prefix(&["--"]).unwrap_or(arguments);
-        let mut command = Command::new(built(name));
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .current_dir(self.folder.path())
@@ -431,14 +436,14 @@ fn words(command: &str) -> Vec<String> {
     words
 }
 
-/// Returns the executable of an example. `cargo test` of the workspace has built it; a run of this
-/// package alone may find an older one.
+/// Returns the executable of an example, or of the command. `cargo test` of the workspace has built
+/// it; a run of this package alone may find an older one.
 fn built(name: &str) -> PathBuf {
-    let path = target().join("debug/examples").join(name);
+    let path = target().join("debug").join(name);
     if !path.exists() {
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
         let status = Command::new(cargo)
-            .args(["build", "--workspace", "--examples", "--quiet"])
+            .args(["build", "--workspace", "--examples", "--bins", "--quiet"])
             .current_dir(root())
             .status();
         assert!(status.is_ok_and(|status| status.success()), "{name}");

@@ -148,6 +148,8 @@ impl Policy {
             }
             None => {}
         }
+        // What both say is needed once.
+        needed.dedup();
         (!needed.is_empty()).then_some(Grant(needed))
     }
 }
@@ -259,6 +261,11 @@ mod tests {
         assert!(grant.lets(&roles(&["admin"])));
         assert!(!grant.lets(&roles(&[])));
         assert_eq!(named.grant("callboards", "x", &[]), None);
+        let twice = named.grant("callboard.admin", "drain", &["admin"]);
+        assert_eq!(
+            twice.expect("restricted").missing(&roles(&[])),
+            "it needs the role admin; the caller's certificate has no role"
+        );
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod passage;
 mod peers;
 mod placing;
 mod seat;
+mod tally;
 mod telling;
 mod voting;
 
@@ -36,3 +37,4 @@ pub use handle::Position;
 pub(crate) use inbox::Inbox;
 pub(crate) use parts::{About, Data, Parts};
 pub(crate) use passage::Passage;
+pub(crate) use tally::Tally;

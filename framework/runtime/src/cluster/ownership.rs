@@ -24,6 +24,8 @@ use callboard_protocol::{
 };
 use tokio::sync::{Notify, watch};
 
+use super::tally::Tally;
+
 /// What a node knows of all slots, and its right to act on its own. Shared by everything in it.
 #[derive(Debug)]
 pub struct Ownership {
@@ -300,6 +302,15 @@ impl Ownership {
         let members = seen.view.members();
         members
             .map(|(member, standing)| (member.clone(), standing))
+            .collect()
+    }
+
+    /// Returns how the slots of each group are shared out, as far as it is known here.
+    pub(crate) fn tallies(&self) -> Vec<Tally> {
+        let seen = self.read();
+        let groups = seen.view.groups();
+        groups
+            .map(|(group, table)| Tally::of(&seen.view, group, table))
             .collect()
     }
 

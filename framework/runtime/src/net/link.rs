@@ -431,6 +431,11 @@ impl Hosts {
         Self(entries.collect())
     }
 
+    /// Returns all interfaces, in the order of their ids.
+    pub(crate) fn interfaces(&self) -> impl Iterator<Item = &HostedInterface> {
+        self.0.values()
+    }
+
     /// Returns an interface, if the peer hosts it.
     pub(crate) fn interface(&self, id: InterfaceId) -> Option<&HostedInterface> {
         self.0.get(&id)

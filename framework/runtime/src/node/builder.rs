@@ -24,10 +24,11 @@ use callboard_protocol::{
 use super::Node;
 use crate::{
     actor::Guardian,
+    admin::{self, Desk},
     call::{CallLimits, Definition, Hub, Kind, end_lives, kind::CanBeHosted, movable},
     cluster::{About, Cluster, Data, Inbox, Ownership, Parts, Passage},
     env::Env,
-    net::{self, DenyList, Identity, Net, StartError},
+    net::{self, DenyList, Identity, StartError},
     service::{Ctx, Handlers, hosting, keyed, slots},
     settings::{Settings, check_profile, new_hub, open},
 };
@@ -233,6 +234,7 @@ impl Builder {
             ownership,
         } = self;
         check_profile(&profile)?;
+        settings.policy = admin::policy(settings.policy);
         let made = new_hub(&settings, PeerKind::Node)?;
         let (hub, identity) = (made.hub, made.identity);
         let data_dir = made.data_dir.map(|dir| Arc::new(Mutex::new(dir)));
@@ -248,20 +250,22 @@ impl Builder {
             ownership,
         };
         let guardian = hosting::guardian(&hub, Strategy::OneForOne);
-        let hosted = hosting
-            .into_iter()
-            .try_for_each(|host| host(&hub, &guardian));
-        let opened = match hosted {
-            Ok(()) => membership.open(&hub, &identity, settings),
-            Err(error) => Err(start_error(error)),
-        };
+        let mut hosting = hosting.into_iter();
+        let hosted = hosting.try_for_each(|host| host(&hub, &guardian));
+        let hosted = hosted.and_then(|()| admin::host(&hub, &guardian));
+        let opened = hosted.map_err(start_error).and_then(|reception| {
+            let desk = membership.open(&hub, &identity, settings)?;
+            reception.open(&desk);
+            Ok(desk)
+        });
         match opened {
-            Ok((net, cluster)) => Ok(Node {
+            Ok(desk) => Ok(Node {
                 hub,
-                net,
+                net: desk.net.clone(),
                 guardian,
                 grace,
-                cluster,
+                cluster: desk.cluster.clone(),
+                _desk: desk,
                 _data_dir: data_dir,
             }),
             Err(error) => {
@@ -292,7 +296,7 @@ impl Membership {
         hub: &Arc<Hub>,
         identity: &Identity,
         settings: Settings,
-    ) -> Result<(Arc<Net>, Cluster), StartError> {
+    ) -> Result<Arc<Desk>, StartError> {
         let owner = Owner {
             node: hub.me().id,
             incarnation: hub.me().incarnation,
@@ -330,9 +334,15 @@ impl Membership {
                 weight: WEIGHT,
             },
         };
-        let driven = (driven, passage);
-        let cluster = Cluster::start(hub.env(), hub.tasks(), parts, driven, ownership, queue)?;
-        Ok((net, cluster))
+        let (driven, served) = ((driven, passage), ownership.clone());
+        let cluster = Cluster::start(hub.env(), hub.tasks(), parts, driven, served, queue)?;
+        Ok(Arc::new(Desk {
+            hub: hub.clone(),
+            net,
+            cluster: Arc::new(cluster),
+            ownership,
+            cluster_name: identity.cluster().clone(),
+        }))
     }
 }
 

@@ -4,7 +4,7 @@ use std::{any::Any, fmt, sync::Arc, time::Duration};
 
 use callboard_protocol::{
     code::{CallError, Code},
-    id::{ActorAddr, InterfaceId, MethodId},
+    id::{ActorAddr, ActorId, InterfaceId, MethodId},
     supervision::Strategy,
 };
 use futures_util::future::BoxFuture;
@@ -29,6 +29,12 @@ pub(super) type FaceOf<T> = <<T as Definition>::Ref as Reference>::Interface;
 /// Returns the ref of a service as used from this node.
 pub(crate) fn service_ref<T: Definition>(hub: &Arc<Hub>) -> T::Ref {
     T::Ref::from_raw(Ref::<FaceOf<T>>::new(Address::Service, hub.clone(), None))
+}
+
+/// Returns the ref of a service on one node alone, where it is hosted under a number.
+pub(crate) fn service_ref_at<T: Definition>(hub: &Arc<Hub>, addr: ActorAddr) -> T::Ref {
+    let raw = Ref::<FaceOf<T>>::new(Address::Spawned(addr), hub.clone(), None);
+    T::Ref::from_raw(raw.attached(hub.clone()))
 }
 
 /// Returns the ref of a keyed actor as used from this node.
@@ -101,6 +107,30 @@ pub(crate) fn host_service<T: Handlers>(
     guardian: &Guardian,
     factory: Factory<T>,
 ) -> Result<(), CallError> {
+    host_cell::<T>(hub, guardian, factory).map(drop)
+}
+
+/// Starts hosting a service that can also be reached on this node alone, under a number that no
+/// spawned actor has.
+///
+/// # Errors
+/// As [`host_service`].
+pub(crate) fn host_service_at<T: Handlers>(
+    hub: &Arc<Hub>,
+    guardian: &Guardian,
+    factory: Factory<T>,
+    actor: ActorId,
+) -> Result<(), CallError> {
+    let host = host_cell::<T>(hub, guardian, factory)?;
+    hub.add_actor(actor, host);
+    Ok(())
+}
+
+fn host_cell<T: Handlers>(
+    hub: &Arc<Hub>,
+    guardian: &Guardian,
+    factory: Factory<T>,
+) -> Result<Arc<dyn Hosted>, CallError> {
     let face = hub.face::<T::Interface>()?;
     let (_, cell) = new_cell::<T>(hub, None);
     let raw = Ref::<FaceOf<T>>::new(Address::Service, hub.clone(), None);
@@ -123,8 +153,9 @@ pub(crate) fn host_service<T: Handlers>(
         supervised: (guardian.clone(), child.clone()),
     };
     guardian.adopt(child);
-    if face.set_local(cell) && hub.set_host(face.id, Arc::new(host)) {
-        return Ok(());
+    let host: Arc<dyn Hosted> = Arc::new(host);
+    if face.set_local(cell) && hub.set_host(face.id, host.clone()) {
+        return Ok(host);
     }
     Err(CallError::new(
         Code::DuplicateInterface,

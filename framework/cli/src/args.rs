@@ -1,0 +1,112 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+use crate::failure::EXIT_CODES;
+
+/// Looks into a running Callboard cluster and runs it.
+#[derive(Debug, Parser)]
+#[command(name = "callboard", version, after_help = EXIT_CODES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Shows the cluster as one of its nodes knows it: who leads, the members, the types with slots
+    #[command(after_help = STATUS_EXAMPLES)]
+    Status(Common),
+    /// Asks each node how it is: its part in the control group, its lease, its slots
+    #[command(after_help = NODES_EXAMPLES)]
+    Nodes(Common),
+}
+
+/// What all commands have in common.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Common {
+    /// A node of the cluster; it tells of all others. May be repeated
+    #[arg(long, value_name = "ADDR", required = true, value_parser = address)]
+    pub(crate) join: Vec<SocketAddr>,
+    /// The authority's certificate, as PEM; without it the development authority is used
+    #[arg(long, value_name = "FILE", requires_all = ["cert", "key"])]
+    pub(crate) ca: Option<PathBuf>,
+    /// A client's certificate, for spiffe://CLUSTER/client/NAME, with the role admin
+    #[arg(long, value_name = "FILE", requires = "ca")]
+    pub(crate) cert: Option<PathBuf>,
+    /// The certificate's private key; only its owner may be able to read it
+    #[arg(long, value_name = "FILE", requires = "ca")]
+    pub(crate) key: Option<PathBuf>,
+    /// How long to wait for the cluster, and for each answer, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+    /// How to print what is found
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+}
+
+/// How what is found is printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Format {
+    /// Columns of text, for people
+    Table,
+    /// One JSON object, for programs
+    Json,
+}
+
+/// Reads the address of a node.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "write an IP address and a port from 0 to 65535, such as 127.0.0.1:4001 or [::1]:4001; names \
+         are not looked up"
+            .to_owned()
+    })
+}
+
+/// Reads a time of more than nothing, in seconds.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: Option<f64> = text.parse().ok();
+    let time = seconds.and_then(|it| Duration::try_from_secs_f64(it).ok());
+    time.filter(|it| (SHORTEST..=LONGEST).contains(it))
+        .ok_or_else(|| "write seconds from 0.001 to 86400, such as 2.5".to_owned())
+}
+
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_secs(86_400);
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  callboard status --join 127.0.0.1:4001
+  callboard status --join 127.0.0.1:4001 -o json
+  callboard status --join 10.0.0.1:7400 --ca ca.pem --cert admin.pem --key admin-key.pem";
+
+const NODES_EXAMPLES: &str = "\
+Examples:
+  callboard nodes --join 127.0.0.1:4001
+  callboard nodes --join 127.0.0.1:4001 --timeout 1 -o json";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn times_and_addresses_that_make_no_sense_are_refused_with_ones_that_do() {
+        for wrong in ["", "0", "-1", "nan", "inf", "1e9", "2s"] {
+            let said = seconds(wrong).expect_err(wrong);
+            assert!(said.contains("such as 2.5"), "{said}");
+        }
+        assert_eq!(seconds("2.5"), Ok(Duration::from_millis(2500)));
+        for wrong in ["localhost:4001", "127.0.0.1", "127.0.0.1:99999"] {
+            let said = address(wrong).expect_err(wrong);
+            assert!(said.contains("such as 127.0.0.1:4001"), "{said}");
+        }
+    }
+}

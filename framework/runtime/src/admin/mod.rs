@@ -1,0 +1,27 @@
+//! What whoever runs a cluster asks of it: the service `callboard.admin`, which every node hosts.
+//!
+//! It is an ordinary service. What concerns the cluster any node answers, from the view that it
+//! holds; what concerns one node, that node, reached through [`Client::admin`](crate::Client::admin).
+//! Only callers whose certificates have the role [`ROLE`] may call it; a rule of the node's policy
+//! that begins with `callboard.` can take that away, or give it to another role too.
+//!
+//! | file | its job |
+//! | --- | --- |
+//! | `service` | the handlers |
+//! | `desk` | what they are answered from: the parts of one node |
+//! | `cluster_report`, `node_report` | what is told |
+//!
+//! It reads, and hands on what it is asked to do; it decides nothing. It may depend on `call`,
+//! `cluster`, `service`, `net` and `actor`.
+
+mod cluster_report;
+mod desk;
+mod node_report;
+mod service;
+
+pub use cluster_report::{ClusterReport, MemberReport, MemberState, Placement, TypeReport};
+pub use node_report::NodeReport;
+pub use service::{Admin, AdminError, AdminRef, ROLE};
+
+pub(crate) use desk::Desk;
+pub(crate) use service::{host, of_node, policy};
