@@ -18,6 +18,7 @@ const PLACED: &str = "tests/it/placed.rs";
 const PRESSURE: &str = "tests/it/pressure.rs";
 const PROCESSES: &str = "tests/it/processes.rs";
 const SHAPES: &str = "tests/it/shapes.rs";
+const SUPERVISION: &str = "tests/it/supervision.rs";
 const RIGHTS: &str = "tests/it/rights.rs";
 /// Against a peer that sends what no build of ours would.
 const RAW: &str = "framework/runtime/src/call/tests.rs";
@@ -59,6 +60,7 @@ const GOT: &[Row] = &[
     (Code::Moved, PLACED, "what_a_turn_made_does_not_leave_when_its_lease_has_ended"),
     (Code::SlotUnowned, PLACED, "a_call_whose_slot_nobody_owns_waits_for_an_owner_and_says_so_at_its_deadline"),
     (Code::LeaseLost, PLACED, "what_a_turn_made_does_not_leave_when_its_lease_has_ended"),
+    (Code::ServiceGivenUp, SUPERVISION, "a_service_that_cannot_be_made_is_withdrawn_and_its_calls_go_elsewhere"),
     (Code::Unrecognised, RAW, "an_error_of_a_newer_version_is_named_by_its_number"),
 ];
 

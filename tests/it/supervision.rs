@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use callboard::{Code, DownReason, Ran, Strategy, Supervisor, prelude::*};
+use callboard::{Builder, Code, DownReason, Ran, Strategy, Supervisor, prelude::*};
 use futures_util::{StreamExt, future::join_all, stream};
 use tokio::sync::Semaphore;
 use tracing_subscriber::{Layer, layer::SubscriberExt};
@@ -404,6 +404,81 @@ async fn a_factory_that_panics_is_tried_again_until_it_is_given_up() {
         .await;
     }
     node.stop().await;
+}
+
+#[derive(Service)]
+#[service(backoff = "200ms..10s", intensity = "2 in 1m")]
+pub struct Larder(Arc<AtomicU32>);
+
+#[handlers]
+impl Larder {
+    pub async fn count(&self) -> u32 {
+        self.0.fetch_add(1, SeqCst) + 1
+    }
+}
+
+/// Hosts a larder that cannot be made.
+fn without_a_larder(builder: Builder) -> Builder {
+    builder.host_with::<Larder>(|_| panic!("no database"))
+}
+
+#[tokio::test]
+async fn a_service_that_cannot_be_made_is_withdrawn_and_its_calls_go_elsewhere() {
+    let errors = Errors::default();
+    let subscriber = tracing_subscriber::registry().with(errors.clone());
+    let _default = tracing::subscriber::set_default(subscriber);
+    let town = Town::new();
+    let counted = Arc::new(AtomicU32::new(0));
+    let made = counted.clone();
+    let well = town.node("n2").host_with(move |_| Larder(made.clone()));
+    let well = well.start().await.expect("starts");
+    let ill = without_a_larder(town.node("n1")).seed(well.local_addr());
+    let ill = ill.start().await.expect("starts");
+    let client = town.client(ill.local_addr()).await;
+    eventually("all are linked", || {
+        client.members().len() == 2 && ill.members().len() == 1
+    })
+    .await;
+    // They are made while the service still tries to start, and wait in its mailbox.
+    let (near, far) = (ill.service::<Larder>(), client.service::<Larder>());
+    let calls = (0..30).map(|call| [&near, &far][call % 2].count().into_future());
+    for call in join_all(calls).await {
+        assert!(call.is_ok(), "{call:?}");
+    }
+    let given_up = || errors.0.lock().expect("errors").clone();
+    eventually("it is given up", || !given_up().is_empty()).await;
+    for call in 31..=40 {
+        assert_eq!(ill.service::<Larder>().count().await, Ok(call));
+    }
+    // Nobody answers a send, so none may go to the wrong one.
+    for sender in [client, town.client(ill.local_addr()).await] {
+        eventually("both are linked", || sender.members().len() == 2).await;
+        let before = counted.load(SeqCst);
+        for _ in 0..20 {
+            sender
+                .service::<Larder>()
+                .count()
+                .send()
+                .await
+                .expect("sent");
+        }
+        eventually("all came", || counted.load(SeqCst) == before + 20).await;
+        sender.close().await;
+    }
+    let client = town.client(ill.local_addr()).await;
+    well.stop().await;
+    eventually("only one is left", || client.members().len() == 1).await;
+    let larders = [client.service::<Larder>(), ill.service::<Larder>()];
+    for larder in larders {
+        let error = larder.count().await.expect_err("no host is left");
+        assert_eq!(error.code(), Code::ServiceGivenUp);
+        assert_eq!(error.subject(), "method Larder/count on node n1");
+    }
+    let log = given_up();
+    assert_eq!(log.len(), 1, "{log:?}");
+    assert!(log[0].contains("no database"), "{log:?}");
+    client.close().await;
+    ill.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -15,7 +15,7 @@ use callboard_protocol::{
     id::{Incarnation, NodeId, NodeName},
     membership::Profile,
     rights::Policy,
-    wire::hello::{FEATURE_CLUSTER, PeerKind},
+    wire::hello::{FEATURE_CLUSTER, FEATURE_WITHDRAWS, PeerKind},
 };
 
 use crate::{
@@ -162,7 +162,7 @@ pub(crate) fn open(
         advertise: settings.advertise,
         seeds: settings.seeds,
         incarnation: hub.me().incarnation,
-        features: FEATURE_CLUSTER,
+        features: FEATURE_CLUSTER | FEATURE_WITHDRAWS,
         hosts: hub.hosted(),
         denied: settings.denied,
     };

@@ -205,6 +205,9 @@ codes! {
     LeaseLost = 1035 "lease-lost", Peer, MayHaveRun, IfIdempotent,
         "the node's lease on the actor's slot ended before what the turn made could leave",
         "retry when the method is idempotent; another node may own the actor by now";
+    ServiceGivenUp = 1036 "service-given-up", Peer, Refused, Elsewhere,
+        "the node has given the service up, as it could not be started",
+        "mend what the service's constructor fails with, and start the node again; other nodes that host the service take its calls";
     Unrecognised = 1099 "unrecognised", Peer, MayHaveRun, Never,
         "the peer reported an error that this version does not know",
         "look the code in the detail up in the newer version, and upgrade this node";

@@ -11,6 +11,7 @@
 //! | 35 | ping | number u64 |
 //! | 36 | pong | the ping's number u64 |
 //! | 37 | cluster | a [message of the cluster](crate::cluster), to the end; only with `FEATURE_CLUSTER` |
+//! | 38 | withdrawn | a list of interface ids u32; only with `FEATURE_WITHDRAWS` |
 
 use std::net::SocketAddr;
 
@@ -21,7 +22,7 @@ use super::frame::{self, FrameError, expect_end};
 use super::hello::{About, Hello, ProtocolRange};
 use super::limits::Limits;
 use super::reader::Reader;
-use crate::id::{Incarnation, NodeId, NodeName};
+use crate::id::{Incarnation, InterfaceId, NodeId, NodeName};
 
 /// A frame on the control lane.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,6 +42,10 @@ pub enum Control {
     /// What nodes say to each other about the cluster, see [`cluster`](crate::cluster). Sent only
     /// where both sides have [`FEATURE_CLUSTER`](super::hello::FEATURE_CLUSTER).
     Cluster(Vec<u8>),
+    /// Interfaces that the hello named and that the sender hosts no more. Of a longer list than
+    /// [`Limits::hosts_max`] the first are decoded. Sent only where both sides have
+    /// [`FEATURE_WITHDRAWS`](super::hello::FEATURE_WITHDRAWS).
+    Withdrawn(Vec<InterfaceId>),
 }
 
 /// A node of the cluster, as another one knows it.
@@ -97,6 +102,10 @@ impl Control {
                 out.extend_from_slice(&number.to_le_bytes());
             }
             Self::Cluster(message) => encode_cluster(message, out),
+            Self::Withdrawn(interfaces) => {
+                out.push(KIND_WITHDRAWN);
+                encode_into(interfaces, out, bytes_max).map_err(FrameError::Encode)?;
+            }
         }
         Ok(())
     }
@@ -135,6 +144,13 @@ impl Control {
                 })
             }
             KIND_CLUSTER => Ok(Self::Cluster(reader.take_rest().to_vec())),
+            KIND_WITHDRAWN => {
+                let body = reader.take_rest();
+                let mut interfaces: Vec<InterfaceId> =
+                    decode_plain(body, &body_limits(body, limits)).map_err(FrameError::Body)?;
+                interfaces.truncate(limits.hosts_max);
+                Ok(Self::Withdrawn(interfaces))
+            }
             kind => Err(FrameError::UnknownKind { kind }),
         }
     }
@@ -175,6 +191,7 @@ const KIND_LEAVING: u8 = 34;
 const KIND_PING: u8 = 35;
 const KIND_PONG: u8 = 36;
 const KIND_CLUSTER: u8 = 37;
+const KIND_WITHDRAWN: u8 = 38;
 
 #[cfg(test)]
 mod tests;

@@ -326,6 +326,9 @@ pub const FEATURE_PLACES: u64 = 2;
 /// this nor [`FEATURE_PLACES`] does not know yet.
 pub const FEATURE_ALONE: u64 = 4;
 
+/// The feature of a side that understands that an interface is hosted no more.
+pub const FEATURE_WITHDRAWS: u64 = 8;
+
 /// The most lanes of a link in each direction.
 pub const LANES_MAX: u8 = 16;
 

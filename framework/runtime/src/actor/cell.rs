@@ -46,6 +46,8 @@ pub(crate) struct Cell<T> {
     name: &'static str,
     settings: Settings,
     idle: Option<Duration>,
+    is_service: bool,
+    has_begun: AtomicBool,
     pub(crate) mailbox: Mailbox<T>,
     backlog: Backlog,
     /// Why it will not run again, once that is so.
@@ -81,6 +83,8 @@ impl<T> Cell<T> {
             name,
             settings,
             idle,
+            is_service: false,
+            has_begun: AtomicBool::new(false),
             mailbox: Mailbox::new(settings.mailbox),
             backlog: Backlog::default(),
             ended: OnceLock::new(),
@@ -91,6 +95,27 @@ impl<T> Cell<T> {
             house: Arc::default(),
             residence: Mutex::default(),
         }
+    }
+
+    /// Makes it the cell of a service, or not.
+    pub(crate) fn of_service(mut self, is_service: bool) -> Self {
+        self.is_service = is_service;
+        self
+    }
+
+    /// Returns whether it is the cell of a service.
+    pub(crate) fn is_service(&self) -> bool {
+        self.is_service
+    }
+
+    /// Returns whether any incarnation has had its state. One that is a service's keeps it for good.
+    #[inline]
+    pub(crate) fn has_begun(&self) -> bool {
+        self.has_begun.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_begun(&self) {
+        self.has_begun.store(true, Ordering::Relaxed);
     }
 
     /// Returns the address.

@@ -35,6 +35,8 @@ pub(crate) trait Child: Send + Sync + 'static {
     fn begin(&self, resident: ActorCell);
     /// Returns the definition's name.
     fn name(&self) -> &'static str;
+    /// Returns whether it is a service, which other nodes may host too.
+    fn is_service(&self) -> bool;
     /// Returns the settings.
     fn settings(&self) -> &Settings;
     /// Refuses further messages; what waits still runs.
@@ -293,11 +295,15 @@ impl Guardian {
             return self.ended(key, Ended::Stopped);
         }
         if !child.settings().restart {
-            tracing::error!(
-                actor = name,
-                failure,
-                "actor failed; its settings say not to restart"
-            );
+            if child.is_service() {
+                log_service(name, failure);
+            } else {
+                tracing::error!(
+                    actor = name,
+                    failure,
+                    "actor failed; its settings say not to restart"
+                );
+            }
             child.given_up(format!(
                 "it failed, and its settings say not to restart it: {failure}"
             ));
@@ -311,7 +317,11 @@ impl Guardian {
                 self.restart(key, &children, delay);
             }
             Decision::GiveUp { children } => {
-                tracing::error!(actor = name, failure, "actor failed too often; giving up");
+                if child.is_service() {
+                    log_service(name, failure);
+                } else {
+                    tracing::error!(actor = name, failure, "actor failed too often; giving up");
+                }
                 let Settings {
                     intensity_restarts: restarts,
                     intensity_within: within,
@@ -476,6 +486,16 @@ impl fmt::Debug for Guardian {
             .field("children", &self.state().children.len())
             .finish_non_exhaustive()
     }
+}
+
+/// Says that a service could not be started, and what comes of it.
+fn log_service(service: &str, failure: &str) {
+    tracing::error!(
+        service,
+        failure,
+        "a service could not be started and is given up: this node withdraws it, and calls go to \
+         other nodes that host it; mend what its constructor fails with, and start the node again"
+    );
 }
 
 /// The ractor actor of a guardian: it only passes events on.

@@ -44,6 +44,7 @@ impl<B: Behaviour> Actor for Resident<B> {
     ) -> Result<Running<B>, ActorProcessingErr> {
         let housed = job.cell.house();
         let state = B::create(&job.world);
+        job.cell.set_begun();
         Ok(Running {
             state: Some(state),
             housed,
@@ -134,6 +135,10 @@ impl<B: Behaviour> Child for Job<B> {
 
     fn name(&self) -> &'static str {
         self.cell.name()
+    }
+
+    fn is_service(&self) -> bool {
+        self.cell.is_service()
     }
 
     fn settings(&self) -> &super::Settings {

@@ -34,7 +34,7 @@ use super::{
     placed::Search,
     reference::{Address, Ref},
     remote,
-    route::{Route, choose_route, has_untried_host},
+    route::{Route, choose_route, has_untried_host, is_for_others},
 };
 
 /// The streamed argument of a call, before it goes anywhere.
@@ -266,7 +266,7 @@ fn may_retry<I: Interface>(
     safe && *target.address() == Address::Service
         && error.code() != Code::SchemaMismatch
         && attempt < plan.hub.call_limits().attempts_max
-        && (error.code() != Code::MailboxFull || has_untried_host(plan, tried))
+        && (!is_for_others(error.code()) || has_untried_host(plan, tried))
         && plan.hub.take_retry()
 }
 

@@ -41,8 +41,8 @@ impl<M: Method> Envelope<M> {
 
     /// Answers with an error instead of running.
     pub fn refuse(self, error: CallError) {
-        if error.code() == Code::Moved {
-            // Made again where the slot is; what it takes along has not been used.
+        if matches!(error.code(), Code::Moved | Code::ServiceGivenUp) {
+            // Made again elsewhere; what it takes along has not been used.
             return self.port.give_back(error, Box::new(self.args));
         }
         self.port.refuse(error);

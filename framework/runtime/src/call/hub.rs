@@ -42,6 +42,7 @@ use super::{
     names::Names,
     server::Hosted,
     session::Session,
+    withdrawal::Withdrawals,
 };
 
 /// Who the node is.
@@ -79,6 +80,7 @@ pub(crate) struct Hub {
     removals: AtomicU64,
     sessions: RwLock<BTreeMap<NodeId, Arc<Session>>>,
     names: Names,
+    pub(super) withdrawals: Withdrawals,
     /// Groups of actors that the node stops with itself.
     groups: Mutex<Vec<Guardian>>,
     /// Nothing where keyed actors live on the node that is asked.
@@ -119,6 +121,7 @@ impl Hub {
             removals: AtomicU64::new(0),
             sessions: RwLock::default(),
             names: Names::default(),
+            withdrawals: Withdrawals::default(),
             groups: Mutex::default(),
             ownership: OnceLock::new(),
             tasks,

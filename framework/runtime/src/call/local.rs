@@ -94,6 +94,8 @@ fn near<'a, M: Method>(
                 by.saturating_since(meta.queued_at)
             });
             let cell = roomy::<M::Interface>(hub, &face, left, meta.queued_at);
+            // A service that cannot be made gives back what waits in it, to be called elsewhere.
+            let cell = cell.filter(|cell| cell.has_begun());
             if cell.is_some() {
                 hub.count_call(meta.queued_at);
             }
@@ -493,13 +495,19 @@ pub(crate) fn refused<T>(spec: &MethodSpec, hub: &Hub, cell: &Cell<T>, why: Refu
     }
 }
 
-/// Says why an actor of this node does not run again.
+/// Says why an actor or a service of this node does not run again.
 pub(crate) fn quarantined<T>(spec: &MethodSpec, hub: &Hub, cell: &Cell<T>) -> CallError {
     let node = format!("node {}", hub.me().name);
-    spec.error_on(Code::Quarantined, &node).with_detail(format!(
-        "actor {}@{} is not restarted: {}",
-        cell.name(),
-        cell.addr(),
-        cell.given_up()
-    ))
+    let (code, what) = match cell.is_service() {
+        true => (
+            Code::ServiceGivenUp,
+            format!("service {} is not started again", cell.name()),
+        ),
+        false => (
+            Code::Quarantined,
+            format!("actor {}@{} is not restarted", cell.name(), cell.addr()),
+        ),
+    };
+    spec.error_on(code, &node)
+        .with_detail(format!("{what}: {}", cell.given_up()))
 }

@@ -21,6 +21,7 @@
 //! | `envelope`, `port`, `stream` | arguments, the way back, streams |
 //! | `inflow`, `room` | what comes on streams of its own, and the room for it |
 //! | `hub`, `session`, `face` | what a node, a link and an interface keep for all calls |
+//! | `withdrawal` | what a node hosts no more |
 //! | `names` | nodes that were met, as errors tell of them |
 //! | `pending`, `served`, `streams`, `hold`, `turnstile` | tables and queues of a session |
 //! | `scope` | what a turn hands on to the calls it makes |
@@ -68,6 +69,7 @@ mod streams;
 mod term;
 mod turnstile;
 mod watch;
+mod withdrawal;
 
 pub(crate) use arrival::Arrival;
 pub(crate) use attempts::span;

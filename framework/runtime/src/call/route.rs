@@ -24,6 +24,7 @@ use super::{
     reference::{Address, Ref},
     server::Directory,
     session::Session,
+    withdrawal::withdrawn,
 };
 
 /// Where a call goes.
@@ -154,6 +155,9 @@ fn service<I: Interface>(
     let mut hosts = Vec::new();
     for session in hub.sessions() {
         if !session.hosts(face.id) {
+            if session.link.has_withdrawn(face.id) {
+                refusal = refusal.or_else(|| Some(withdrawn(plan.spec, &session)));
+            }
             continue;
         }
         match session.agrees(face, method) {
@@ -195,6 +199,12 @@ pub(super) fn roomy<I: Interface>(
     let cell = face.local::<CellIn<I>>()?;
     let takes = !hub.is_stopping() && cell.mailbox.has_room() && cell.admits(left, now).is_ok();
     takes.then_some(cell)
+}
+
+/// Returns whether a call that ended so has no use in asking the same host again: it has too much to do,
+/// or has given the service up.
+pub(super) fn is_for_others(code: Code) -> bool {
+    matches!(code, Code::MailboxFull | Code::ServiceGivenUp)
 }
 
 /// Returns whether another node hosts the service that no attempt of the call has gone to.

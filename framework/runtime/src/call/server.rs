@@ -215,10 +215,15 @@ impl Frames for Gate {
         }
     }
 
+    fn withdrawn(&self) -> Vec<InterfaceId> {
+        self.hub.withdrawals.list()
+    }
+
     fn link_up(&self, link: &Arc<Link>) {
         // BEFORE a call can come over it: this node is to know whether it may activate the key.
         self.hub.hear_of_placing(link.peer());
         let session = self.hub.session_up(link);
+        self.hub.tell_withdrawals(link);
         let mut sessions = self
             .sessions
             .write()

@@ -118,7 +118,7 @@ impl Session {
 
     /// Returns whether the peer hosts the interface.
     pub(crate) fn hosts(&self, interface: InterfaceId) -> bool {
-        self.link.peer().hosts.interface(interface).is_some()
+        self.link.hosts(interface)
     }
 
     /// Checks that the peer has the method with the same types as this node.

@@ -62,6 +62,10 @@ impl Frames for Ear {
         0
     }
 
+    fn withdrawn(&self) -> Vec<InterfaceId> {
+        Vec::new()
+    }
+
     fn heard(&self, _: &Arc<Link>, message: Vec<u8>) {
         let _ = self.0.send(Event::Heard(message));
     }

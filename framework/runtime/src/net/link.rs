@@ -4,11 +4,11 @@
 //! takes frames as bytes and gives frames as bytes; calls, replies and retries are not known
 //! here. Which links exist is decided in `peers`, and `session` runs their tasks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,9 +16,10 @@ use callboard_protocol::code::Code;
 use callboard_protocol::id::{CallId, Incarnation, InterfaceId, NodeId, NodeName};
 use callboard_protocol::rights::Roles;
 use callboard_protocol::time::Time;
-use callboard_protocol::wire::control::encode_cluster;
+use callboard_protocol::wire::Limits;
+use callboard_protocol::wire::control::{Control, encode_cluster};
 use callboard_protocol::wire::hello::{
-    About, Accepted, FEATURE_CLUSTER, HostedInterface, PeerKind,
+    About, Accepted, FEATURE_CLUSTER, FEATURE_WITHDRAWS, HostedInterface, PeerKind,
 };
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
@@ -41,6 +42,9 @@ pub(crate) trait Frames: Send + Sync + 'static {
     /// Returns the features that this side has at the moment, besides those that it always has. Each
     /// hello says them.
     fn features(&self) -> u64;
+
+    /// Returns what this side was started with and hosts no more. No hello names it.
+    fn withdrawn(&self) -> Vec<InterfaceId>;
 
     /// A link is up. It is found by [`Net::links`](super::Net::links) only after this returned.
     fn link_up(&self, link: &Arc<Link>);
@@ -120,6 +124,10 @@ pub(crate) struct Link {
     pub(super) stats: Stats,
     stall: Duration,
     leaving: AtomicBool,
+    /// Whether there is anything in `withdrawn`: calls that choose a host ask each time.
+    has_withdrawn: AtomicBool,
+    /// What the peer has said that it hosts no more.
+    withdrawn: RwLock<BTreeSet<InterfaceId>>,
     /// Why this side closed, if it did.
     closed_for: OnceLock<LinkDown>,
     /// Why the link ended; set once it is down.
@@ -158,6 +166,8 @@ impl Link {
             stats: Stats::default(),
             stall: config.stall_timeout,
             leaving: AtomicBool::new(false),
+            has_withdrawn: AtomicBool::new(false),
+            withdrawn: RwLock::default(),
             closed_for: OnceLock::new(),
             ended_for: OnceLock::new(),
             down: CancellationToken::new(),
@@ -226,6 +236,18 @@ impl Link {
     /// Dropping it loses nothing.
     pub(crate) async fn told(&self, what: Told) {
         self.control.taken(what.0).await;
+    }
+
+    /// Says that this side hosts interfaces no more, to a peer that understands it.
+    pub(crate) fn withdraw(&self, interfaces: Vec<InterfaceId>, limits: &Limits) {
+        if self.accepted.features & FEATURE_WITHDRAWS == 0 {
+            return;
+        }
+        let frame = Control::Withdrawn(interfaces);
+        // Where there is no room the link is about to be closed, and the next hello says it.
+        let _ = self
+            .control
+            .append_whole(|out| frame.encode(out, limits).map_err(AppendError::Encode));
     }
 
     /// Waits until a lane's buffer is below its bound, or the link is down. The lane is taken
@@ -302,6 +324,20 @@ impl Link {
         self.leaving.load(Ordering::Acquire)
     }
 
+    /// Returns whether the peer hosts the interface, as far as it has said.
+    pub(crate) fn hosts(&self, interface: InterfaceId) -> bool {
+        self.peer.hosts.interface(interface).is_some() && !self.has_withdrawn(interface)
+    }
+
+    /// Returns whether the peer has said that it hosts the interface no more.
+    pub(crate) fn has_withdrawn(&self, interface: InterfaceId) -> bool {
+        self.has_withdrawn.load(Ordering::Acquire) && {
+            let withdrawn = self.withdrawn.read();
+            let withdrawn = withdrawn.unwrap_or_else(PoisonError::into_inner);
+            withdrawn.contains(&interface)
+        }
+    }
+
     /// Waits until the link is down, and returns why.
     ///
     /// # Cancel safety
@@ -331,6 +367,20 @@ impl Link {
 
     pub(super) fn set_leaving(&self) {
         self.leaving.store(true, Ordering::Release);
+    }
+
+    /// Notes what the peer hosts no more: at most so many interfaces in all.
+    pub(super) fn set_withdrawn(&self, interfaces: Vec<InterfaceId>, most: usize) {
+        let mut withdrawn = self
+            .withdrawn
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        for interface in interfaces {
+            if withdrawn.len() < most {
+                withdrawn.insert(interface);
+            }
+        }
+        self.has_withdrawn.store(true, Ordering::Release);
     }
 
     /// Waits until QUIC says that the connection has ended, by either side.

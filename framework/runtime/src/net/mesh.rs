@@ -393,6 +393,8 @@ impl Mesh {
             let limits = &self.config.limits;
             let mut hello = self.hello.clone();
             hello.about.features |= self.frames.features();
+            let withdrawn = self.frames.withdrawn();
+            hello.about.hosts.retain(|it| !withdrawn.contains(&it.id));
             let mut greeted = greet(connection, &hello, dialled, limits).await?;
             let candidate = candidate(&greeted);
             if let Some(why) = self.denial(&greeted.peer) {

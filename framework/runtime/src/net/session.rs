@@ -158,6 +158,11 @@ impl Session {
                 self.link.set_leaving();
                 Ok(())
             }
+            Control::Withdrawn(interfaces) => {
+                let most = self.mesh.config.limits.hosts_max;
+                self.link.set_withdrawn(interfaces, most);
+                Ok(())
+            }
             Control::Ping(number) => {
                 self.mesh.say(&self.link, &Control::Pong(number));
                 Ok(())

@@ -12,8 +12,8 @@ use futures_util::future::BoxFuture;
 use crate::{
     actor::{Cell, Ended, Guardian, MessageKey, Refusal, Settings},
     call::{
-        Address, Arrival, Definition, Face, Hosted, Hub, Incoming, Interface, Keys, Meta, Queued,
-        Ref, Reference, Supervised, interface_id, refused,
+        Address, Arrival, Definition, Face, Hosted, Hub, Incoming, Interface, Keys, Kind, Meta,
+        Queued, Ref, Reference, Supervised, interface_id, refused,
     },
 };
 
@@ -140,7 +140,7 @@ fn host_cell<T: Handlers>(
         cell.clone(),
         this,
         factory,
-        Box::new(|_| {}),
+        withdraw_when_given_up(hub, face.id),
         Bound::default(),
     );
     let child = child(&world, true);
@@ -186,7 +186,18 @@ pub(super) fn new_cell<T: Handlers>(
 ) -> (ActorAddr, Arc<Cell<ItemOf<T>>>) {
     let addr = hub.new_address();
     let settings: Settings = T::SETTINGS;
-    (addr, Arc::new(Cell::new(addr, T::NAME, settings, idle)))
+    let cell = Cell::new(addr, T::NAME, settings, idle);
+    (addr, Arc::new(cell.of_service(T::KIND == Kind::Service)))
+}
+
+/// Withdraws a service that was given up, so that calls go to other hosts.
+fn withdraw_when_given_up(hub: &Arc<Hub>, id: InterfaceId) -> Box<dyn Fn(Ended) + Send + Sync> {
+    let hub = hub.clone();
+    Box::new(move |why| {
+        if why.is_failure() {
+            hub.withdraw(id);
+        }
+    })
 }
 
 /// Forgets an actor that was stopped. One that was given up stays known for its quarantine, so that

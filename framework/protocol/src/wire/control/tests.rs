@@ -50,6 +50,8 @@ fn every_control_frame_survives() {
         Control::Pong(u64::MAX),
         Control::Cluster(vec![1, 2, 3]),
         Control::Cluster(Vec::new()),
+        Control::Withdrawn(Vec::new()),
+        Control::Withdrawn(vec![InterfaceId(7), InterfaceId(u32::MAX)]),
     ] {
         assert_eq!(decode(&encode(&control)).expect("decodes"), control);
     }
@@ -78,6 +80,8 @@ fn golden_other_control_frames() {
     assert_eq!(encode(&Control::Ping(0x0102)), [35, 2, 1, 0, 0, 0, 0, 0, 0]);
     assert_eq!(encode(&Control::Pong(1)), [36, 1, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(encode(&Control::Cluster(vec![9, 8])), [37, 9, 8]);
+    let withdrawn = Control::Withdrawn(vec![InterfaceId(5), InterfaceId(0x180)]);
+    assert_eq!(encode(&withdrawn), [38, 2, 5, 0x80, 3]);
     let golden: Vec<u8> = [
         &[33, 2][..],
         &[0x94, 0xb7, 0xd2, 0xa5, 0xdd, 0xcd, 0xe8, 0x99, 0xd7, 0x01],

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use callboard_protocol::id::{CallId, ClusterName, Incarnation, NodeId, NodeName};
+use callboard_protocol::id::{CallId, ClusterName, Incarnation, InterfaceId, NodeId, NodeName};
 use callboard_protocol::time::Time;
 use callboard_protocol::wire::control::Control;
 use callboard_protocol::wire::hello::{About, Hello, PeerKind, ProtocolRange};
@@ -147,6 +147,10 @@ impl Intake for Recording {
 impl Frames for Recorder {
     fn features(&self) -> u64 {
         0
+    }
+
+    fn withdrawn(&self) -> Vec<InterfaceId> {
+        Vec::new()
     }
 
     fn heard(&self, _: &Arc<Link>, _: Vec<u8>) {}
