@@ -15,6 +15,7 @@ use callboard::{
     cluster::{Ownership, Placing},
     env::{Clock, Env},
     handlers,
+    net::{Authority, PeerKind},
 };
 use callboard_protocol::{
     cluster::Word,
@@ -643,7 +644,15 @@ async fn a_node_that_does_not_know_whether_keys_are_placed_activates_none() {
     let error = call.timeout(Duration::from_millis(100)).await;
     let error = error.expect_err("nobody to ask");
     assert_eq!(error.code(), Code::SlotUnowned, "{error}");
-    assert!(error.detail().contains("whether there is a control group"));
+    // The reason and what to do are told once, though the last try came to the same.
+    let text = error.to_string();
+    for part in [
+        "whether there is a control group",
+        "bootstrap_expect",
+        "CB1034",
+    ] {
+        assert_eq!(text.matches(part).count(), 1, "{part}: {text}");
+    }
 
     // One without seeds knows, and whoever joins it hears so in its hello.
     let first = started("first", None).start().await.expect("starts");
@@ -689,6 +698,43 @@ async fn a_node_that_meets_a_cluster_activates_no_key_before_it_knows_the_tables
     }
     assert_eq!(traces.turns.load(Ordering::Relaxed), turns);
     for node in [two, late, one] {
+        node.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_development_node_whose_seeds_do_not_run_goes_alone_until_it_meets_a_cluster() {
+    let traces = Arc::<Traces>::default();
+    let development = Authority::development(&Env::real()).expect("an authority");
+    let started = |name: &str| {
+        let name = NodeName::new(name).expect("a name");
+        let identity = development.issue(name, PeerKind::Node).expect("issued");
+        let traces = traces.clone();
+        let make = move |_: &Ctx<Till>| Till {
+            count: 0,
+            traces: traces.clone(),
+        };
+        Node::builder().identity(identity).host_with::<Till>(make)
+    };
+    let nobody = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let addr = nobody.local_addr().expect("bound");
+    let alone = started("alone").seed(addr).start().await.expect("starts");
+    let own = alone.actor::<Till>("k");
+    assert_eq!(own.add().await, Ok(("alone".to_owned(), 1)));
+    assert_eq!(own.add().await, Ok(("alone".to_owned(), 2)));
+
+    let disk = tempfile::tempdir().expect("a folder for the test");
+    drop(nobody);
+    let first = started("first").listen(addr).profile(Profile::fast());
+    let first = first.data_dir(disk.path()).bootstrap_expect(1);
+    let first = first.start().await.expect("starts");
+    first.joined(DEADLINE).await.expect("formed");
+    linked(&[&alone, &first]).await;
+    // The state that it made ends, and whoever owns the slot begins anew.
+    let (home, count) = own.add().timeout(DEADLINE).await.expect("answers");
+    assert_eq!((home.is_empty(), count), (false, 1));
+    assert_eq!(first.actor::<Till>("k").add().await, Ok((home, 2)));
+    for node in [first, alone] {
         node.stop().await;
     }
 }

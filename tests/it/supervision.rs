@@ -407,7 +407,6 @@ async fn a_factory_that_panics_is_tried_again_until_it_is_given_up() {
 }
 
 #[derive(Service)]
-#[service(backoff = "200ms..10s", intensity = "2 in 1m")]
 pub struct Larder(Arc<AtomicU32>);
 
 #[handlers]

@@ -180,7 +180,7 @@ codes! {
         "start the stream again where the items allow it";
     KeyedElsewhere = 1027 "keyed-elsewhere", Caller, NotSent, Never,
         "keyed actors can only be reached on a node that hosts them",
-        "make the call on a node that hosts the actor type";
+        "make the call on a node that hosts the actor type, or let the nodes form a cluster with `bootstrap_expect`, which finds the owner of a key from everywhere";
     ReplyTooLarge = 1028 "reply-too-large", Peer, MayHaveRun, Never,
         "the encoded reply is over the cap of a body",
         "reply with less, use a stream, or raise `body_bytes_max` on both nodes";
@@ -201,7 +201,7 @@ codes! {
         "nothing: the call is made again by itself where the slot is; if it persists, look at the node's lease";
     SlotUnowned = 1034 "slot-unowned", Peer, NotSent, Elsewhere,
         "until the call's deadline no node could be found that owns the slot of the actor's key",
-        "start a node that hosts the actor type, or look at why none of them holds a lease";
+        "start the nodes that host the actor type, with `bootstrap_expect` if they have not formed a cluster yet, or look at why none of them holds a lease";
     LeaseLost = 1035 "lease-lost", Peer, MayHaveRun, IfIdempotent,
         "the node's lease on the actor's slot ended before what the turn made could leave",
         "retry when the method is idempotent; another node may own the actor by now";

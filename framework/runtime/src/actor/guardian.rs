@@ -295,15 +295,11 @@ impl Guardian {
             return self.ended(key, Ended::Stopped);
         }
         if !child.settings().restart {
-            if child.is_service() {
-                log_service(name, failure);
-            } else {
-                tracing::error!(
-                    actor = name,
-                    failure,
-                    "actor failed; its settings say not to restart"
-                );
-            }
+            tracing::error!(
+                actor = name,
+                failure,
+                "actor failed; its settings say not to restart"
+            );
             child.given_up(format!(
                 "it failed, and its settings say not to restart it: {failure}"
             ));

@@ -108,7 +108,7 @@ pub(super) fn owner(
     ownership.locate(group_of(kind), key).ok_or_else(|| {
         let detail = match (ownership.placed_by(), ownership.version().0) {
             (PlacedBy::Unknown, _) => {
-                "this node is linked with none that knows whether there is a control group"
+                "this node has reached none that knows whether there is a control group"
             }
             (_, 0) => "no table of slots has come from the control group yet",
             _ => "nobody owns it: no member that hosts the type holds a lease",
@@ -203,10 +203,16 @@ impl<'a> Search<'a> {
         self.ownership.locate(group_of(self.face.id), self.key)
     }
 
-    /// Makes the error of a call that found no owner until its deadline.
+    /// Makes the error of a call that found no owner until its deadline. It says once what to do, whatever
+    /// the last try came to.
     pub(super) fn unowned(spec: &MethodSpec, last: &CallError) -> CallError {
-        spec.error(Code::SlotUnowned)
-            .with_detail(format!("the last try: {last}"))
+        let (code, subject, detail) = (last.code(), last.subject(), last.detail());
+        let detail = match (code, detail) {
+            (Code::SlotUnowned, detail) => detail.to_owned(),
+            (code, "") => format!("the last try: {code} {}: {subject}", code.name()),
+            (code, detail) => format!("the last try: {code} {}: {subject}: {detail}", code.name()),
+        };
+        spec.error(Code::SlotUnowned).with_detail(detail)
     }
 }
 

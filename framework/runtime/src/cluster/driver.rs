@@ -47,6 +47,8 @@ pub(super) struct Driver {
     words_at: Time,
     /// When this node takes it that there is no control group, unless it hears of one.
     alone_at: Time,
+    /// The same, as long as it has been linked with nobody.
+    unlinked_until: Time,
     pub(super) parts: Parts,
     pub(super) owner: Owner,
     pub(super) ownership: Arc<Ownership>,
@@ -125,6 +127,7 @@ impl Driver {
             missed_until: Time::ZERO,
             words_at: Time::MAX,
             alone_at: Time::MAX,
+            unlinked_until: Time::MAX,
             parts,
         }
     }
@@ -167,6 +170,12 @@ impl Driver {
 
     pub(super) fn now(&self) -> Time {
         self.parts.now()
+    }
+
+    /// Takes it that there is no control group, if no link comes up before long: of a node whose seeds may
+    /// not run, and that nothing on its disk binds to a cluster.
+    pub(super) fn go_alone_unless_linked(&mut self, now: Time) {
+        self.unlinked_until = now + ALONE_AFTER;
     }
 
     /// Takes a seat: this node has a log.
@@ -231,8 +240,16 @@ impl Driver {
         self.step_holding(now);
         self.step_words(now);
         self.step_parting(now);
+        if now >= self.unlinked_until && self.ownership.placed_by() == PlacedBy::Unknown {
+            tracing::warn!(
+                "none of the seeds has answered, so this node activates keyed actors by itself, as \
+                 development mode does; start a seed, and it joins it"
+            );
+            self.alone_at = now;
+        }
         if now >= self.alone_at {
             self.alone_at = Time::MAX;
+            self.unlinked_until = Time::MAX;
             self.ownership.set_alone();
         }
         // A part may say something to another one of this node, whose answer is due at once.
@@ -325,6 +342,9 @@ impl Driver {
             if self.leader.is_some_and(|it| it.node == node) {
                 tracing::debug!(%node, "the link with the leader is down");
             }
+        }
+        if !changes.came.is_empty() {
+            self.unlinked_until = Time::MAX;
         }
         if !changes.came.is_empty() && self.ownership.placed_by() == PlacedBy::Unknown {
             // Those that know say so in their hello. Nodes that all do not know wait for each other.
@@ -489,7 +509,10 @@ impl Driver {
             self.seat.as_ref().and_then(Seat::next_deadline),
             self.leading_deadline(),
             self.parting_deadline(),
-            Some(self.words_at.min(self.alone_at)).filter(|at| *at < Time::MAX),
+            [self.words_at, self.alone_at, self.unlinked_until]
+                .into_iter()
+                .min()
+                .filter(|at| *at < Time::MAX),
         ];
         parts.into_iter().flatten().min()
     }

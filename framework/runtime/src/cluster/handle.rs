@@ -110,6 +110,11 @@ impl Cluster {
             ownership.set_alone();
         }
         let now = parts.now();
+        // Whoever has no promise and no cluster on the disk breaks none by it.
+        let goes_alone = parts.is_development
+            && parts.has_seeds
+            && parts.expect.is_none()
+            && memory == FormingMemory::default();
         let seat = open(env, &parts, &memory)?.map(|it| Seat::new(it, &parts.profile, now));
         let former = Former::new(
             parts.owner.node,
@@ -145,6 +150,9 @@ impl Cluster {
         );
         if let Some(seat) = seat {
             driver.set_seat(seat);
+        }
+        if goes_alone {
+            driver.go_alone_unless_linked(now);
         }
         tasks.spawn("cluster", driver.run(queue, coming));
         Ok(Self {

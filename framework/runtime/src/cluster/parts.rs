@@ -36,6 +36,8 @@ pub(crate) struct Parts {
     pub(crate) expect: Option<u32>,
     /// Whether it is to join others.
     pub(crate) has_seeds: bool,
+    /// Whether it is in development mode, where a node that reaches none of its seeds goes alone.
+    pub(crate) is_development: bool,
     pub(crate) profile: Profile,
     /// After what time a voter that is gone loses its seat.
     pub(crate) gone_max: Duration,

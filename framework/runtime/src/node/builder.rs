@@ -320,6 +320,7 @@ impl Membership {
             clock: Arc::new(move || timed.lease_now()),
             expect: self.expect,
             has_seeds,
+            is_development: identity.is_development(),
             profile: self.profile,
             gone_max: self.gone_max,
             data: self.data,
