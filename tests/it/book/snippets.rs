@@ -581,6 +581,31 @@ async fn visits_are_counted_for_each_key() {
 }
 
 #[tokio::test]
+async fn a_node_forms_a_cluster_and_knows_when_it_has() {
+    let town = Town::new();
+    let identity = town.identity("n1", PeerKind::Node);
+    let folder = tempfile::tempdir().expect("made");
+    let (nodes, others) = (1, []);
+    // ANCHOR: forming
+    let node = Node::builder()
+        .identity(identity)
+        .seeds(others)
+        .data_dir(folder.path())
+        .bootstrap_expect(nodes)
+        .host::<Visits>()
+        .start()
+        .await
+        .expect("starts");
+    let joined = node.joined(Duration::from_secs(60)).await;
+    // ANCHOR_END: forming
+    assert_eq!(joined, Ok(()));
+    assert!(node.cluster_id().is_some());
+    let said = node.actor::<Visits>("Ada").visit().await;
+    assert_eq!(said.as_deref(), Ok("Ada was here 1 times"));
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn the_settings_of_links_and_calls_are_plain_fields() {
     let town = Town::new();
     let builder = Node::builder().identity(town.identity("n1", PeerKind::Node));
