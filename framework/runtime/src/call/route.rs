@@ -117,7 +117,8 @@ enum Placed {
 /// Finds the owner of a key's slot.
 ///
 /// # Errors
-/// `SlotUnowned`, `PeerUnreachable`, `PeerDenied`; `Moved` if it is here, and no turn may start.
+/// `SlotUnowned`, `PeerUnreachable`, `PeerDenied`; `NodeStopping` if its node has said so; `Moved` if it is
+/// here, and no turn may start.
 fn placed<I: Interface>(
     raw: &Ref<I>,
     key: &I::Key,
@@ -130,12 +131,19 @@ fn placed<I: Interface>(
     if owner == ownership.me() {
         return fence(hub, ownership, &plan.face, bytes).map(Placed::Here);
     }
-    let session = hub.session(owner.node);
-    let at = |it| Placed::At(it, owner.incarnation);
-    session.map(at).ok_or_else(|| {
-        let what = format!("slot {id} of {}", plan.face.name);
-        not_linked(hub, spec, owner.node, &what)
-    })
+    match hub.session(owner.node) {
+        // It has given its slots away, or gives them up, and this node has not heard who has them. What is
+        // sent there now may come when the port is closed: nobody could say then whether it ran.
+        Some(session) if session.link.is_leaving() => {
+            let node = format!("node {}", hub.node_name(owner.node));
+            Err(spec.error_on(Code::NodeStopping, &node))
+        }
+        Some(session) => Ok(Placed::At(session, owner.incarnation)),
+        None => {
+            let what = format!("slot {id} of {}", plan.face.name);
+            Err(not_linked(hub, spec, owner.node, &what))
+        }
+    }
 }
 
 /// Prefers this node; otherwise takes the better of two hosts drawn at random.
