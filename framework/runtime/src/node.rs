@@ -16,6 +16,7 @@ use std::{
 
 use callboard_protocol::{
     id::{ClusterId, Incarnation, NodeId},
+    slots::{Entry, SlotId},
     supervision::Strategy,
 };
 use tokio::time::Instant;
@@ -235,6 +236,13 @@ impl Node {
     #[must_use]
     pub fn position(&self) -> Position {
         self.cluster.position(self.hub.lease_now())
+    }
+
+    /// Returns what this node knows of all slots, in order. For the simulator.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn entries(&self) -> Vec<(SlotId, Entry)> {
+        self.cluster.entries()
     }
 
     /// Returns how many messages wait in each mailbox. For the simulator.

@@ -8,7 +8,7 @@ use callboard_protocol::{
     code::Code,
     id::{ClusterId, NodeId},
     membership::{Former, FormingAction, FormingMemory, FormingMessage, FormingRefusal, Sighting},
-    slots::{Command, Settings, SlotCount},
+    slots::{Command, Settings},
     time::Time,
 };
 
@@ -191,7 +191,7 @@ impl Driver {
         settings.profile = self.parts.profile.number().unwrap_or_default();
         Command::Form {
             cluster,
-            slots: SlotCount::default(),
+            slots: self.parts.slots,
             settings,
         }
     }

@@ -8,7 +8,7 @@ use callboard_protocol::{
     code::Code,
     id::{ClusterId, NodeId},
     membership::{Former, FormingMemory},
-    slots::{Owner, Standing, Version},
+    slots::{Entry, Owner, SlotId, Standing, Version},
     time::Time,
 };
 use tokio::sync::{mpsc, watch};
@@ -202,6 +202,11 @@ impl Cluster {
                 .map(|(it, standing)| (it.owner(), live(standing)))
                 .collect(),
         }
+    }
+
+    /// Returns what is known here of all slots, for the simulator.
+    pub(crate) fn entries(&self) -> Vec<(SlotId, Entry)> {
+        self.ownership.entries()
     }
 
     /// Returns how this node stands.

@@ -18,7 +18,8 @@ use callboard_protocol::{
     cluster::Word,
     id::{Incarnation, NodeId},
     slots::{
-        Delta, DeltaError, Entry, Epoch, GroupId, Member, Owner, SlotId, Standing, Version, View,
+        Delta, DeltaError, Entry, Epoch, GroupId, Member, Owner, SlotId, Standing, Table, Version,
+        View,
     },
     time::Time,
 };
@@ -287,6 +288,21 @@ impl Ownership {
     #[must_use]
     pub fn entry(&self, id: SlotId) -> Option<Entry> {
         self.read().view.entry(id).copied()
+    }
+
+    /// Returns the entries of all slots, as far as they are known here, in order.
+    pub(crate) fn entries(&self) -> Vec<(SlotId, Entry)> {
+        let seen = self.read();
+        let of_group = |group, table: &Table| {
+            let entries = table
+                .iter()
+                .map(move |(slot, it)| (SlotId { group, slot }, *it));
+            entries.collect::<Vec<_>>()
+        };
+        let groups = seen.view.groups();
+        groups
+            .flat_map(|(group, table)| of_group(group.id, table))
+            .collect()
     }
 
     /// Returns the version of the control group's state that is known here.

@@ -16,7 +16,7 @@ use callboard_protocol::{
     code::Code,
     id::{DiskId, Incarnation, InterfaceId, NodeName, RoleName},
     membership::{FormingMemory, Profile},
-    slots::{Member, Owner},
+    slots::{Member, Owner, SlotCount},
     time::Time,
     wire::hello::ProtocolRange,
 };
@@ -41,6 +41,8 @@ pub(crate) struct Parts {
     pub(crate) profile: Profile,
     /// After what time a voter that is gone loses its seat.
     pub(crate) gone_max: Duration,
+    /// How many slots each group has, if this node forms the cluster.
+    pub(crate) slots: SlotCount,
     pub(crate) data: Option<Data>,
     pub(crate) about: About,
 }

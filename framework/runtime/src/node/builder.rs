@@ -16,7 +16,7 @@ use callboard_protocol::{
     id::Incarnation,
     membership::{GONE_MAX, Profile},
     rights::Policy,
-    slots::Owner,
+    slots::{Owner, SlotCount},
     supervision::Strategy,
     wire::hello::PeerKind,
 };
@@ -44,6 +44,7 @@ pub struct Builder {
     expect: Option<u32>,
     profile: Profile,
     gone_max: Duration,
+    slots: SlotCount,
     ownership: Option<Arc<Ownership>>,
 }
 
@@ -57,6 +58,7 @@ impl Builder {
             expect: None,
             profile: Profile::lan(),
             gone_max: GONE_MAX,
+            slots: SlotCount::default(),
             ownership: None,
         }
     }
@@ -204,6 +206,14 @@ impl Builder {
         self
     }
 
+    /// Sets how many slots each group of keyed actors has, if this node forms the cluster. Default 4096.
+    /// For tests and the simulator.
+    #[doc(hidden)]
+    pub fn slots(mut self, slots: SlotCount) -> Self {
+        self.slots = slots;
+        self
+    }
+
     /// Sets what says where keyed actors are, in place of a control group. Whoever holds it feeds it.
     /// For tests and the simulator.
     #[doc(hidden)]
@@ -231,6 +241,7 @@ impl Builder {
             expect,
             profile,
             gone_max,
+            slots,
             ownership,
         } = self;
         check_profile(&profile)?;
@@ -244,6 +255,7 @@ impl Builder {
             expect,
             profile,
             gone_max,
+            slots,
             data: data.map(|(dir, folder)| Data::new(dir, folder)),
             heir_of: made.last_life,
             advertise: settings.advertise,
@@ -282,6 +294,7 @@ struct Membership {
     expect: Option<u32>,
     profile: Profile,
     gone_max: Duration,
+    slots: SlotCount,
     data: Option<Data>,
     heir_of: Option<Incarnation>,
     advertise: Option<SocketAddr>,
@@ -323,6 +336,7 @@ impl Membership {
             is_development: identity.is_development(),
             profile: self.profile,
             gone_max: self.gone_max,
+            slots: self.slots,
             data: self.data,
             about: About {
                 name: identity.name().clone(),

@@ -1,7 +1,7 @@
 //! Rare states that a batch of seeds must have reached.
 //!
 //! A simulation that never loses a reply proves nothing about lost replies. Each rare state that
-//! matters has a name in [`CALLS`] or [`CLUSTER`]; the code that sees it says `sometimes!("name")`, and a batch in
+//! matters has a name in [`CALLS`], [`CLUSTER`] or [`OWNERS`]; the code that sees it says `sometimes!("name")`, and a batch in
 //! which nobody ever said it fails.
 
 use std::cell::RefCell;
@@ -62,6 +62,10 @@ macro_rules! sometimes {
                     || $crate::harness::sometimes::is_listed(
                         $crate::harness::sometimes::CLUSTER,
                         $name
+                    )
+                    || $crate::harness::sometimes::is_listed(
+                        $crate::harness::sometimes::OWNERS,
+                        $name
                     ),
                 "add the name to a list of harness::sometimes"
             );
@@ -110,5 +114,22 @@ pub(crate) const CLUSTER: &[&str] = &[
     "a-machine-crashed",
     "a-machine-was-paused",
     "a-machine-was-suspended",
+    "another-leader-was-elected",
+];
+
+/// The rare states that worlds of owners are expected to reach.
+pub(crate) const OWNERS: &[&str] = &[
+    "a-call-found-no-owner",
+    "a-call-outlived-its-lease",
+    "a-lease-was-lost",
+    "a-machine-crashed",
+    "a-machine-left-in-good-order",
+    "a-machine-was-paused",
+    "a-machine-was-suspended",
+    "a-state-was-lost-with-its-node",
+    "a-state-went-along",
+    "a-turn-ended-without-a-lease",
+    "a-turn-outlived-its-lease",
+    "an-idempotent-call-ran-twice",
     "another-leader-was-elected",
 ];

@@ -1,8 +1,9 @@
 //! Every call ends by its deadline, with a reply or an error. A streamed reply ends with its last
 //! item, so its call's deadline holds for all of it.
 //!
-//! A machine that is paused cannot end anything; its calls have to end when it goes on. A machine
-//! that crashed takes its calls with it.
+//! A machine that is paused cannot end anything; its calls have to end when it goes on. One that is
+//! suspended does not see the time pass: its calls have as much more. A machine that crashed takes its
+//! calls with it.
 
 use super::{Broken, Invariant};
 use crate::ledger::{Entry, Event, MachineNumber, Token};
@@ -33,6 +34,15 @@ impl EveryCallEnds {
     fn close(&mut self, token: Token) {
         if let Some(open) = self.open.remove(&token) {
             self.due.remove(&(open.due, token));
+        }
+    }
+
+    fn give_more(&mut self, machine: MachineNumber, span: Duration) {
+        let of_machine = self.open.iter_mut().filter(|(_, open)| open.by == machine);
+        for (&token, open) in of_machine {
+            self.due.remove(&(open.due, token));
+            open.due += span;
+            self.due.insert((open.due, token));
         }
     }
 
@@ -76,6 +86,7 @@ impl Invariant for EveryCallEnds {
                 let latest = self.paused_until.entry(machine).or_default();
                 *latest = until.max(*latest);
             }
+            Event::Suspended { machine, span } => self.give_more(machine, span),
             _ => {}
         }
         Ok(())

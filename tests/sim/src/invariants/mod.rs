@@ -14,20 +14,31 @@
 //! | `bounds-hold` | 6: nothing holds more than its bound |
 //! | `nothing-leaks` | 6: after quiet, everything is back at zero |
 //! | `everything-answers-again` | recovery within a stated bound |
+//! | `epochs-only-grow` | 1: and an epoch is one owner's |
+//! | `one-activation-of-a-key-acts` | 2: no turn starts without a lease, or beside another activation's |
+//! | `no-reply-leaves-after-the-lease` | 3 |
+//! | `what-is-handed-over-is-whole` | section 7: a planned move loses no state |
+//! | `what-is-planned-fails-no-call` | section 7: a rolling restart |
 //!
 //! Invariants see events only; they do not act, and they do not know each other.
 
 mod bounds_hold;
 mod dropped_work_stops;
+mod epochs_grow;
 mod error_tells_the_truth;
 mod every_call_ends;
 mod everything_answers_again;
 mod group_restarts_together;
+mod handed_over_whole;
 mod nothing_leaks;
+mod nothing_leaves_late;
 mod nothing_runs_twice;
+mod one_acts;
 mod order_per_pair;
+mod orderly_fails_no_call;
 mod right_reply;
 mod streams_have_no_gaps;
+mod tenure;
 mod watch_fires;
 
 use crate::harness::Failure;
@@ -59,7 +70,7 @@ pub(crate) trait Invariant: Debug {
     }
 }
 
-/// All promises of the call layer.
+/// The promises of a kind of world.
 #[derive(Debug)]
 pub(crate) struct Court {
     invariants: Vec<Box<dyn Invariant>>,
@@ -67,7 +78,7 @@ pub(crate) struct Court {
 }
 
 impl Court {
-    /// Makes the invariants for a world with this many machines.
+    /// Makes those of the call layer, for a world with this many machines.
     pub(crate) fn new(machines: usize) -> Self {
         Self {
             invariants: vec![
@@ -85,6 +96,24 @@ impl Court {
                 Box::new(everything_answers_again::EverythingAnswersAgain::new(
                     machines,
                 )),
+            ],
+            totals: BTreeMap::new(),
+        }
+    }
+
+    /// Makes those of keyed actors that are placed.
+    pub(crate) fn of_owners() -> Self {
+        Self {
+            invariants: vec![
+                Box::new(every_call_ends::EveryCallEnds::default()),
+                Box::new(error_tells_the_truth::ErrorTellsTheTruth::default()),
+                Box::new(right_reply::RightReply),
+                Box::new(nothing_runs_twice::NothingRunsTwice::default()),
+                Box::new(epochs_grow::EpochsGrow::default()),
+                Box::new(one_acts::OneActs::default()),
+                Box::new(nothing_leaves_late::NothingLeavesLate::default()),
+                Box::new(handed_over_whole::HandedOverWhole::default()),
+                Box::new(orderly_fails_no_call::OrderlyFailsNoCall::default()),
             ],
             totals: BTreeMap::new(),
         }

@@ -2,6 +2,7 @@
 
 use super::{MachineNumber, Token};
 use callboard_protocol::code::{Code, Ran};
+use callboard_protocol::slots::{self, Epoch, Owner, SlotId};
 use callboard_protocol::supervision::Strategy;
 use std::time::Duration;
 
@@ -65,6 +66,24 @@ pub(crate) enum Event {
     },
     /// The watcher was told that the actor is down, or gave its watch up.
     Watched { watch: Token, is_down: bool },
+    /// A life of a machine's node holds its lease until this time of the world. Said when it changes.
+    Leased {
+        machine: MachineNumber,
+        life: Owner,
+        until: Duration,
+    },
+    /// The newest state of the control group that any node knows has this entry for a slot.
+    Owned { slot: SlotId, entry: slots::Entry },
+    /// A keyed actor began a turn of a call, and found this much in its state.
+    Acting { turn: Token, of: Acting, found: u64 },
+    /// It ended the turn, and left this much in its state; nothing if the turn was dropped.
+    Acted { turn: Token, left: Option<u64> },
+    /// What a turn has answered reached its caller.
+    Replied { turn: Token },
+    /// From here on nothing fails, and what changes is planned: nodes are drained, and join.
+    Orderly,
+    /// Here that ends.
+    Disturbed,
     /// The power of a machine failed.
     Crashed { machine: MachineNumber },
     /// A machine was asked to leave in good order. What is left of it is cut off later.
@@ -73,6 +92,11 @@ pub(crate) enum Event {
     Paused {
         machine: MachineNumber,
         until: Duration,
+    },
+    /// A machine is suspended for so long: it stands still, and so do its timers.
+    Suspended {
+        machine: MachineNumber,
+        span: Duration,
     },
     /// The last fault was taken back.
     Calmed,
@@ -85,6 +109,22 @@ pub(crate) enum Event {
         machine: MachineNumber,
         usage: Usage,
     },
+}
+
+/// Who runs a turn of a keyed actor, and on what right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Acting {
+    /// The type and the key.
+    pub(crate) actor: String,
+    /// The state goes along when the slot moves.
+    pub(crate) is_handed_over: bool,
+    /// The turn is beside others of its activation.
+    pub(crate) is_shared: bool,
+    pub(crate) slot: SlotId,
+    pub(crate) epoch: Epoch,
+    pub(crate) on: MachineNumber,
+    /// The life of the machine's node.
+    pub(crate) life: Owner,
 }
 
 /// When the turn of a call ends if its caller does not wait for it any more.

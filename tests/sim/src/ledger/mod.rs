@@ -11,7 +11,7 @@
 mod event;
 mod turn;
 
-pub(crate) use event::{Event, Outcome, Usage, Work};
+pub(crate) use event::{Acting, Event, Outcome, Usage, Work};
 pub(crate) use turn::Turn;
 
 use crate::harness::trace;

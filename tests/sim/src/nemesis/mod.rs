@@ -135,10 +135,11 @@ impl Nemesis {
             Fault::Suspend { host } => {
                 if self.is_up(world, host) {
                     sometimes!("a-machine-was-suspended");
-                    world.suspend(host, end - world.now());
-                    events.push(Event::Paused {
+                    let span = end - world.now();
+                    world.suspend(host, span);
+                    events.push(Event::Suspended {
                         machine: host,
-                        until: end,
+                        span,
                     });
                 }
                 false

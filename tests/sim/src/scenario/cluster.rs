@@ -88,9 +88,9 @@ struct Board(Mutex<BTreeMap<usize, Said>>);
 
 /// What a node says of itself, and until when it holds its lease by the time of the world.
 #[derive(Debug, Clone)]
-struct Said {
-    position: Position,
-    lease_until: Option<Duration>,
+pub(super) struct Said {
+    pub(super) position: Position,
+    pub(super) lease_until: Option<Duration>,
 }
 
 impl Board {
@@ -204,7 +204,7 @@ impl Story {
 
 /// Knows what was true before, and says what must not be true now.
 #[derive(Debug, Default)]
-struct Judge {
+pub(super) struct Judge {
     cluster: Option<ClusterId>,
     lives: BTreeMap<NodeId, Incarnation>,
     terms: BTreeMap<u64, NodeId>,
@@ -214,7 +214,13 @@ struct Judge {
 }
 
 impl Judge {
-    fn judge(&mut self, said: &BTreeMap<usize, Said>, now: Duration) -> Result<(), Failure> {
+    /// # Errors
+    /// The first promise that is broken.
+    pub(super) fn judge(
+        &mut self,
+        said: &BTreeMap<usize, Said>,
+        now: Duration,
+    ) -> Result<(), Failure> {
         for it in said.values().map(|it| &it.position) {
             self.judge_identity(it)?;
             self.judge_state(it)?;
@@ -284,7 +290,7 @@ impl Judge {
         Ok(())
     }
 
-    fn totals(&self) -> BTreeMap<String, u64> {
+    pub(super) fn totals(&self) -> BTreeMap<String, u64> {
         BTreeMap::from([
             ("leaders".to_owned(), self.leaders),
             ("lease-ticks".to_owned(), self.leases),
@@ -313,7 +319,7 @@ fn judge_lease(holder: &Position, until: Duration, other: &Position) -> Result<(
 
 /// Draws some moments at which the power of all machines fails, each soon after they have come back: what
 /// they have agreed on since is to be found on their disks.
-fn power_cuts(rng: &mut impl Rng, machines: usize) -> Vec<Planned> {
+pub(super) fn power_cuts(rng: &mut impl Rng, machines: usize) -> Vec<Planned> {
     let mut at = Duration::from_millis(rng.random_range(1000..8000));
     let mut plan = Vec::new();
     for _ in 0..rng.random_range(1..=3) {
@@ -330,7 +336,7 @@ fn power_cuts(rng: &mut impl Rng, machines: usize) -> Vec<Planned> {
 }
 
 /// Draws some times at which a machine is suspended, for longer than any lease lasts or shorter.
-fn suspensions(rng: &mut impl Rng, machines: usize) -> Vec<Planned> {
+pub(super) fn suspensions(rng: &mut impl Rng, machines: usize) -> Vec<Planned> {
     let count = rng.random_range(1..=3);
     let draw = |_| {
         let host = rng.random_range(0..machines);
@@ -354,19 +360,19 @@ fn identities(machines: usize) -> Result<Vec<Identity>, StartError> {
         .collect()
 }
 
-fn address(number: usize) -> u8 {
+pub(super) fn address(number: usize) -> u8 {
     u8::try_from(number + 1).unwrap_or(u8::MAX)
 }
 
-fn pick<'a, T>(rng: &mut impl Rng, values: &'a [T]) -> &'a T {
+pub(super) fn pick<'a, T>(rng: &mut impl Rng, values: &'a [T]) -> &'a T {
     &values[rng.random_range(0..values.len())]
 }
 
 /// How many nodes form the cluster. Those beyond join it.
-const EXPECT: usize = 3;
+pub(super) const EXPECT: usize = 3;
 
 /// The port of every node.
-const PORT: u16 = 7100;
+pub(super) const PORT: u16 = 7100;
 
 /// How long there are faults.
 const STORM: Duration = Duration::from_secs(20);

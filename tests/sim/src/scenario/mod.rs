@@ -4,11 +4,13 @@
 //! | --- | --- | --- |
 //! | `calls` | nodes and clients that call each other in every way, under faults | the promises of the call layer |
 //! | `cluster` | nodes that form a cluster and hold leases, under faults | the promises of the control plane |
+//! | `owners` | the same, with keyed actors that are called, moved and drained | the promises about keyed actors |
 //! | `chance` | bare hosts that mix every source of chance into datagrams | a seed replays bit for bit |
 
 mod calls;
 mod chance;
 mod cluster;
+mod owners;
 
 use crate::harness::{Run, Verdict, sometimes};
 
@@ -19,20 +21,27 @@ pub(crate) enum Scenario {
     Calls,
     /// Nodes that form a cluster and hold leases in it.
     Cluster,
+    /// Nodes that form a cluster and own keyed actors in it.
+    Owners,
     /// Bare hosts that send each other what chance and time gave them.
     Chance,
 }
 
 impl Scenario {
     /// Every kind of world, the default first.
-    pub(crate) const ALL: &'static [Scenario] =
-        &[Scenario::Calls, Scenario::Cluster, Scenario::Chance];
+    pub(crate) const ALL: &'static [Scenario] = &[
+        Scenario::Calls,
+        Scenario::Cluster,
+        Scenario::Owners,
+        Scenario::Chance,
+    ];
 
     /// The name on the command line.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Scenario::Calls => "calls",
             Scenario::Cluster => "cluster",
+            Scenario::Owners => "owners",
             Scenario::Chance => "chance",
         }
     }
@@ -42,6 +51,9 @@ impl Scenario {
         match self {
             Scenario::Calls => "Nodes and clients that call each other in every way, under faults",
             Scenario::Cluster => "Nodes that form a cluster and hold leases in it, under faults",
+            Scenario::Owners => {
+                "Nodes of a cluster that own keyed actors, and callers of these, under faults"
+            }
             Scenario::Chance => "Bare hosts that send each other what chance and time gave them",
         }
     }
@@ -51,6 +63,7 @@ impl Scenario {
         match self {
             Scenario::Calls => sometimes::CALLS,
             Scenario::Cluster => sometimes::CLUSTER,
+            Scenario::Owners => sometimes::OWNERS,
             Scenario::Chance => &[],
         }
     }
@@ -60,6 +73,7 @@ impl Scenario {
         match self {
             Scenario::Calls => calls::run(run),
             Scenario::Cluster => cluster::run(run),
+            Scenario::Owners => owners::run(run),
             Scenario::Chance => chance::run(run),
         }
     }

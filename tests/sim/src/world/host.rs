@@ -46,6 +46,8 @@ pub(crate) struct Machine {
     pub(crate) ip: IpAddr,
     /// How far its wall clock is ahead.
     pub(crate) wall_ahead: Duration,
+    /// How fast its clocks run, in thousandths of the world's time.
+    pub(crate) rate: u32,
     /// How many datagrams its sockets send at once.
     pub(crate) segments_max: usize,
     /// How many datagrams wait unread at a socket. Linux keeps some 250 full ones by default.
@@ -70,6 +72,9 @@ pub(super) struct Host {
     /// For how long it was suspended since its boot, in nanoseconds.
     suspended: Arc<AtomicU64>,
     paused_until: Option<Duration>,
+    /// By how much its clocks are behind what their rate says, in thousandths of a tick; less than
+    /// nothing, where they are ahead.
+    behind: i64,
 }
 
 impl Machine {
@@ -79,6 +84,7 @@ impl Machine {
             name,
             ip: IpAddr::V4(Ipv4Addr::new(10, 0, 0, number)),
             wall_ahead: Duration::ZERO,
+            rate: RATE_EXACT,
             segments_max: 1,
             unread_max: 256,
             plant: Plant::none(),
@@ -100,6 +106,7 @@ impl Host {
             is_suspended: false,
             suspended: Arc::default(),
             paused_until: None,
+            behind: 0,
         }
     }
 
@@ -161,25 +168,40 @@ impl Host {
 
     /// Lets a tick pass.
     pub(super) fn tick(&mut self, now: Duration, tick: Duration) {
-        let Some(runtime) = &self.runtime else { return };
+        if self.runtime.is_none() {
+            return;
+        }
+        let ticks = self.ticks_due();
         if self.paused_until.is_some_and(|end| now < end) {
             if self.is_suspended {
-                let nanos = u64::try_from(tick.as_nanos()).unwrap_or(u64::MAX);
+                let nanos = u64::try_from((tick * ticks).as_nanos()).unwrap_or(u64::MAX);
                 self.suspended.fetch_add(nanos, Ordering::Relaxed);
             } else {
-                self.missed += tick;
+                self.missed += tick * ticks;
             }
             return;
         }
         self.paused_until = None;
         self.is_suspended = false;
+        let Some(runtime) = self.runtime.as_ref().filter(|_| ticks > 0) else {
+            return;
+        };
         let missed = std::mem::take(&mut self.missed);
         runtime.block_on(async {
             if !missed.is_zero() {
                 tokio::time::advance(missed).await;
             }
-            tokio::time::sleep(tick).await;
+            tokio::time::sleep(tick * ticks).await;
         });
+    }
+
+    /// Returns how many ticks its own clocks make in one of the world's.
+    fn ticks_due(&mut self) -> u32 {
+        self.behind += i64::from(self.machine.rate) - i64::from(RATE_EXACT);
+        // One that is slow rests for a tick as soon as it is a whole one ahead.
+        let more = self.behind / i64::from(RATE_EXACT);
+        self.behind -= more * i64::from(RATE_EXACT);
+        u32::try_from(1 + more).unwrap_or(0)
     }
 
     fn env(&self) -> Env {
@@ -190,6 +212,7 @@ impl Host {
             segments_max,
             unread_max,
             plant,
+            ..
         } = &self.machine;
         let chance = self
             .seed
@@ -223,3 +246,6 @@ impl fmt::Debug for Host {
             .finish_non_exhaustive()
     }
 }
+
+/// The rate of a clock that is right.
+pub(crate) const RATE_EXACT: u32 = 1000;

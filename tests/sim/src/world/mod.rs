@@ -20,7 +20,7 @@ mod senses;
 mod socket;
 
 pub(crate) use conditions::Conditions;
-pub(crate) use host::{Boot, Machine, Program};
+pub(crate) use host::{Boot, Machine, Program, RATE_EXACT};
 pub(crate) use network::Network;
 
 use crate::harness::Run;
