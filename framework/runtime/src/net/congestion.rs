@@ -5,6 +5,10 @@
 //! wait in the two machines; a small call behind a large body would wait as long. Only the path's
 //! round trip and quinn's own controller are known here.
 //!
+//! Beside small calls a large body has less on its way, as each of them waits behind it, and what the
+//! lanes have to say goes beyond the bound: it would wait for an acknowledgement otherwise, each time.
+//! Cubic's own window is never exceeded. What is beside what is told by `traffic`.
+//!
 //! A connection that is closed has nothing left to send but the reason, which no controller may hold
 //! up (RFC 9002, section 7, bounds what is ack-eliciting, and a close is not). quinn-proto up to
 //! 0.11.19 asks the controller all the same while data waits that will not be sent any more, so the
@@ -12,11 +16,12 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use quinn::congestion::{Controller, ControllerFactory, Cubic, CubicConfig};
 use quinn_proto::RttEstimator;
+
+use super::traffic::{Share, Traffic};
 
 /// Makes the controller of each path.
 #[derive(Debug, Default)]
@@ -28,31 +33,42 @@ impl ControllerFactory for Bounded {
     fn build(self: Arc<Self>, now: Instant, mtu: u16) -> Box<dyn Controller> {
         Box::new(Path {
             cubic: Box::new(Cubic::new(Arc::clone(&self.cubic), now, mtu)),
-            most: u64::MAX,
-            is_open: Arc::default(),
+            rtt: None,
+            share: Share::new(Arc::default()),
         })
     }
 }
 
 /// Lets a connection that is about to be closed say so, however much is on its way.
 pub(super) fn open(connection: &quinn::Connection) {
+    traffic(connection.congestion_state()).close();
+}
+
+/// Returns what the path that a controller is of carries.
+pub(super) fn traffic(controller: Box<dyn Controller>) -> Arc<Traffic> {
     // A controller is only seen as a copy, which shares this with the one in use.
-    let path = connection.congestion_state().into_any().downcast::<Path>();
-    if let Ok(path) = path {
-        path.is_open.store(true, Ordering::Release);
-    }
+    let path = controller.into_any().downcast::<Path>();
+    path.map(|path| path.share.traffic).unwrap_or_default()
 }
 
 /// The controller of one path.
 struct Path {
     cubic: Box<dyn Controller>,
-    most: u64,
-    /// Whether it bounds nothing any more.
-    is_open: Arc<AtomicBool>,
+    /// The smallest that was measured.
+    rtt: Option<Duration>,
+    share: Share,
+}
+
+impl Path {
+    fn most(&self) -> u64 {
+        self.rtt
+            .map_or(u64::MAX, |rtt| window_max(rtt, self.share.beside()))
+    }
 }
 
 impl Controller for Path {
     fn on_sent(&mut self, now: Instant, bytes: u64, last_packet_number: u64) {
+        self.share.handle_sent(bytes);
         self.cubic.on_sent(now, bytes, last_packet_number);
     }
 
@@ -64,9 +80,9 @@ impl Controller for Path {
         app_limited: bool,
         rtt: &RttEstimator,
     ) {
-        self.most = window_max(rtt.min());
+        self.rtt = Some(rtt.min());
         // A window above the bound would be far from the truth when a loss halves it.
-        let is_bounded = self.cubic.window() >= self.most;
+        let is_bounded = self.cubic.window() >= self.most();
         self.cubic
             .on_ack(now, sent, bytes, app_limited || is_bounded, rtt);
     }
@@ -78,6 +94,7 @@ impl Controller for Path {
         app_limited: bool,
         largest_packet_num_acked: Option<u64>,
     ) {
+        self.share.handle_acks(now);
         self.cubic
             .on_end_acks(now, in_flight, app_limited, largest_packet_num_acked);
     }
@@ -98,17 +115,17 @@ impl Controller for Path {
     }
 
     fn window(&self) -> u64 {
-        if self.is_open.load(Ordering::Acquire) {
+        if self.share.traffic.is_closing() {
             return OPEN_BYTES;
         }
-        self.cubic.window().min(self.most)
+        self.cubic.window().min(self.most())
     }
 
     fn clone_box(&self) -> Box<dyn Controller> {
         Box::new(Self {
             cubic: self.cubic.clone_box(),
-            most: self.most,
-            is_open: Arc::clone(&self.is_open),
+            rtt: self.rtt,
+            share: self.share.clone(),
         })
     }
 
@@ -121,16 +138,25 @@ impl Controller for Path {
     }
 }
 
-/// Returns what may be on its way on a path of this round trip, in bytes.
-fn window_max(rtt: Duration) -> u64 {
+/// Returns what may be on its way on a path of this round trip, in bytes. `beside` is what waits in
+/// the lanes where streams and messages are beside each other.
+fn window_max(rtt: Duration, beside: Option<u64>) -> u64 {
     let nanos = u64::try_from(rtt.as_nanos()).unwrap_or(u64::MAX);
-    nanos
-        .saturating_mul(BYTES_PER_NANO)
-        .saturating_add(SHORTEST_BYTES)
+    let alone = nanos.saturating_mul(BYTES_PER_NANO);
+    match beside {
+        None => alone.saturating_add(SHORTEST_BYTES),
+        Some(waiting) => {
+            let lanes = match waiting {
+                0 => 0,
+                _ => waiting.saturating_add(PACKETS_BYTES).min(LANES_BYTES_MAX),
+            };
+            (alone / 2).saturating_add(BESIDE_BYTES + lanes)
+        }
+    }
 }
 
 /// More than is ever on its way, and so much that quinn does not pace it either.
-const OPEN_BYTES: u64 = 1 << 40;
+pub(super) const OPEN_BYTES: u64 = 1 << 40;
 
 /// More than the gigabyte a second that one core encrypts.
 const BYTES_PER_NANO: u64 = 1;
@@ -138,22 +164,38 @@ const BYTES_PER_NANO: u64 = 1;
 /// For the shortest path: two acknowledgements of ten of the largest datagrams each.
 const SHORTEST_BYTES: u64 = 128 << 10;
 
+/// The same beside small calls: one acknowledgement, and half as much that is sent meanwhile.
+const BESIDE_BYTES: u64 = 96 << 10;
+
+/// What the lanes may have on its way beyond that.
+const LANES_BYTES_MAX: u64 = 64 << 10;
+
+/// QUIC looks for room for whole packets, of the one that it fills and of the next.
+const PACKETS_BYTES: u64 = 2 * 6400;
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_short_path_is_bounded_by_what_a_connection_moves_and_a_long_one_by_nothing_new() {
-        assert_eq!(window_max(Duration::from_micros(50)), 50_000 + (128 << 10));
-        assert_eq!(
-            window_max(Duration::from_millis(1)),
-            1_000_000 + (128 << 10)
-        );
-        assert!(
-            window_max(Duration::from_millis(10)) > 8 << 20,
-            "as far as flow control"
-        );
-        assert_eq!(window_max(Duration::MAX), u64::MAX);
+        let alone = |micros| window_max(Duration::from_micros(micros), None);
+        assert_eq!(alone(50), 50_000 + (128 << 10));
+        assert_eq!(alone(1000), 1_000_000 + (128 << 10));
+        assert!(alone(10_000) > 8 << 20, "as far as flow control");
+        assert_eq!(window_max(Duration::MAX, None), u64::MAX);
+    }
+
+    #[test]
+    fn beside_messages_there_is_less_of_a_body_and_the_lanes_go_beyond_it() {
+        let rtt = Duration::from_micros(50);
+        let beside = |waiting| window_max(rtt, Some(waiting));
+        assert_eq!(beside(0), 25_000 + (96 << 10));
+        assert!(beside(0) < window_max(rtt, None));
+        assert_eq!(beside(1000), beside(0) + 1000 + 12_800);
+        assert_eq!(beside(u64::MAX), beside(0) + (64 << 10));
+        let long = window_max(Duration::MAX, Some(u64::MAX));
+        assert!(long >= u64::MAX / 2, "{long}");
     }
 
     #[test]

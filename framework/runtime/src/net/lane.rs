@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::AppendError;
 use super::stats::Stats;
+use super::traffic::Traffic;
 
 /// A lane's buffer, shared by those who append and the task that writes.
 #[derive(Debug)]
@@ -205,11 +206,13 @@ impl Lane {
     /// With more than one frame waiting, now or the last time, it lets other tasks run once before
     /// it takes the buffer, so that what they append leaves in the same packets. A single call in
     /// flight is written at once, and so is what fills a packet anyway: the peer has work while the
-    /// other tasks run.
+    /// other tasks run. So is everything beside a large body: the next to run would be QUIC, which
+    /// encrypts as much of it as there is room for.
     pub(super) async fn write_to(
         &self,
         stream: &mut quinn::SendStream,
         stats: &Stats,
+        traffic: &Traffic,
     ) -> Result<(), quinn::WriteError> {
         let mut batch = Vec::new();
         let mut last_frames = 0;
@@ -221,12 +224,15 @@ impl Lane {
                     let _ = stream.finish();
                     return Ok(());
                 }
-                Work::Frames { count, bytes } if may_get_more(count.max(last_frames), bytes) => {
+                Work::Frames { count, bytes }
+                    if may_get_more(count.max(last_frames), bytes) && !traffic.is_loaded() =>
+                {
                     tokio::task::yield_now().await;
                 }
                 Work::Frames { .. } => {}
             }
             last_frames = self.take(&mut batch);
+            traffic.lane(last_frames, batch.len());
             stream.write_all(&batch).await?;
             stats.sent(last_frames, batch.len());
             batch.clear();

@@ -26,12 +26,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::close;
 use super::config::Config;
+use super::congestion;
 use super::deny::Fingerprint;
 use super::error::{AppendError, LinkDown};
 use super::identity::Certified;
 use super::lane::Lane;
 use super::stats::{LinkStats, Stats};
 use super::stream::{RecvStream, SendStream, StreamError, StreamFor};
+use super::traffic::Traffic;
 
 /// What the layer above does with what arrives.
 ///
@@ -122,6 +124,7 @@ pub(crate) struct Link {
     pub(super) lanes: Box<[Arc<Lane>]>,
     pub(super) control: Arc<Lane>,
     pub(super) stats: Stats,
+    pub(super) traffic: Arc<Traffic>,
     stall: Duration,
     leaving: AtomicBool,
     /// Whether there is anything in `withdrawn`: calls that choose a host ask each time.
@@ -160,6 +163,7 @@ impl Link {
             session,
             peer,
             accepted,
+            traffic: congestion::traffic(connection.congestion_state()),
             connection,
             lanes: (0..accepted.lanes).map(lane).collect(),
             control: Lane::new(CONTROL_BUFFER_BYTES_MAX, config.limits.control_bytes_max),
@@ -273,6 +277,7 @@ impl Link {
     ) -> Result<(SendStream, RecvStream), StreamError> {
         let opened = self.connection.open_bi().await;
         let (send, recv) = opened.map_err(|error| StreamError::Down(close::reason(&error)))?;
+        self.traffic.opened();
         let (mut send, recv) = (SendStream::new(send), RecvStream::new(recv, self.stall));
         send.write_preface(call, purpose).await?;
         Ok((send, recv))

@@ -52,6 +52,7 @@ mod stats;
 mod strays;
 mod stream;
 mod tls;
+mod traffic;
 mod trust;
 
 #[cfg(test)]

@@ -81,11 +81,9 @@ impl Session {
     }
 
     async fn write_control(self, mut send: quinn::SendStream) {
-        let written = self
-            .link
-            .control
-            .write_to(&mut send, &self.link.stats)
-            .await;
+        let link = &self.link;
+        let written = link.control.write_to(&mut send, &link.stats, &link.traffic);
+        let written = written.await;
         self.written(written, &send).await;
         self.link.control.set_flushed();
     }
@@ -95,7 +93,10 @@ impl Session {
         if let Ok(mut send) = self.link.connection.open_uni().await {
             let _ = send.set_priority(LANE_PRIORITY);
             let written = match send.write_all(&[LANE_STREAM, number]).await {
-                Ok(()) => lane.write_to(&mut send, &self.link.stats).await,
+                Ok(()) => {
+                    lane.write_to(&mut send, &self.link.stats, &self.link.traffic)
+                        .await
+                }
                 Err(error) => Err(error),
             };
             self.written(written, &send).await;

@@ -1,5 +1,6 @@
 //! Whole links over loopback: real sockets, real TLS, and peers that misbehave.
 
+mod closing;
 mod lanes;
 mod linking;
 mod refusals;

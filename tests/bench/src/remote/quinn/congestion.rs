@@ -1,4 +1,5 @@
-//! The bound on what is on its way, as Callboard has it in `framework/runtime/src/net/congestion.rs`.
+//! The bound on what is on its way, as Callboard has it in `framework/runtime/src/net/congestion.rs` for
+//! what is alone on a connection. Which of its streams has the small messages only who writes them knows.
 
 use std::any::Any;
 use std::sync::Arc;
