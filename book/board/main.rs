@@ -1,7 +1,7 @@
 //! A notice board: the program of a tutorial in the book, which readers put into a crate of their own.
 
 // ANCHOR: all
-use std::{env, error::Error, net::SocketAddr};
+use std::{env, error::Error};
 
 use callboard::prelude::*;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
@@ -79,10 +79,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
-        ["host", listen] => host(listen.parse()?).await,
-        ["join", seed] => join(seed.parse()?).await,
+        ["host", listen] => host(listen).await,
+        ["join", seed] => join(seed).await,
         [order, seed, ref words @ ..] => {
-            let client = Client::connect(seed.parse()?).await?;
+            let client = Client::connect(seed).await?;
             let board = client.service::<Hall>().board().await?;
             println!("{}", carry_out(order, words, &board).await);
             client.close().await;
@@ -111,7 +111,7 @@ fn show_log() {
 
 // ANCHOR: host
 /// Hosts the hall, with one board, until Ctrl-C.
-async fn host(listen: SocketAddr) -> Result<(), Box<dyn Error>> {
+async fn host(listen: &str) -> Result<(), Box<dyn Error>> {
     let node = Node::builder()
         .name("hall")
         .listen(listen)
@@ -129,7 +129,7 @@ async fn host(listen: SocketAddr) -> Result<(), Box<dyn Error>> {
 
 // ANCHOR: join
 /// Joins as a node that hosts nothing, and says when the board will not be there any more.
-async fn join(seed: SocketAddr) -> Result<(), Box<dyn Error>> {
+async fn join(seed: &str) -> Result<(), Box<dyn Error>> {
     let node = Node::builder().name("guard").seed(seed).start().await?;
     let board = node.service::<Hall>().board().await?;
     println!("watching the board");

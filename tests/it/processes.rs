@@ -164,7 +164,7 @@ pub async fn run_until_the_parent_is_gone(host: impl FnOnce(Builder) -> Builder)
     let identity = Identity::from_pem_files(file("ca.pem"), file("cert.pem"), file("key.pem"));
     let node = Node::builder()
         .identity(identity.expect("an identity"))
-        .listen(listen.parse().expect("an address"));
+        .listen(listen);
     let node = host(node).start().await.expect("starts");
     println!("listens on {}", node.local_addr());
     // The parent holds the other end; it closes when the parent is gone, however it went.

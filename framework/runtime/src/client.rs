@@ -1,6 +1,6 @@
 //! A client: calls into a cluster and hosts nothing.
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use callboard_protocol::{code::Code, slots::Owner, wire::hello::PeerKind};
 
@@ -12,7 +12,7 @@ use crate::{
     },
     cluster::{Inbox, Ownership, follow},
     env::Env,
-    net::{self, DenyList, Identity, Net, StartError},
+    net::{self, DenyList, HostPort, Identity, Net, StartError},
     node::{Member, members},
     service::hosting,
     settings::{Settings, new_hub, open},
@@ -34,14 +34,14 @@ pub struct ClientBuilder {
 }
 
 impl Client {
-    /// Connects through the node at this address with an identity of the development authority.
+    /// Connects through the node at this address, such as `"127.0.0.1:4001"`, or of this name, with an identity of the development authority.
     ///
     /// # Errors
     /// As [`ClientBuilder::connect`].
     ///
     /// # Cancel safety
     /// Dropped before it is ready, nothing of the client is left.
-    pub async fn connect(seed: SocketAddr) -> Result<Self, StartError> {
+    pub async fn connect(seed: impl Into<HostPort>) -> Result<Self, StartError> {
         Self::builder().seed(seed).connect().await
     }
 
@@ -141,15 +141,18 @@ impl Client {
 }
 
 impl ClientBuilder {
-    /// Adds the address of a node to connect through.
-    pub fn seed(mut self, addr: SocketAddr) -> Self {
-        self.settings.seeds.push(addr);
+    /// Adds the address of a node to connect through, or its name, such as `"node1.internal:4001"`,
+    /// which is looked up before each try.
+    pub fn seed(mut self, seed: impl Into<HostPort>) -> Self {
+        self.settings.seeds.push(seed.into());
         self
     }
 
     /// Adds several seeds; one that answers is enough.
-    pub fn seeds(mut self, addrs: impl IntoIterator<Item = SocketAddr>) -> Self {
-        self.settings.seeds.extend(addrs);
+    pub fn seeds(mut self, seeds: impl IntoIterator<Item = impl Into<HostPort>>) -> Self {
+        self.settings
+            .seeds
+            .extend(seeds.into_iter().map(Into::into));
         self
     }
 
@@ -179,8 +182,8 @@ impl ClientBuilder {
 
     /// Sets the address that the client sends from. Default: a free port, of any address with
     /// certificates of your own, of loopback with those of the development authority.
-    pub fn bind(mut self, addr: SocketAddr) -> Self {
-        self.settings.listen = Some(addr);
+    pub fn bind(mut self, addr: impl Into<HostPort>) -> Self {
+        self.settings.listen = Some(addr.into());
         self
     }
 

@@ -23,7 +23,7 @@ use crate::{
     cluster::Inbox,
     data_dir::{DataDir, incarnation_by_clock},
     env::Env,
-    net::{self, Authority, DenyList, Identity, Net, StartError},
+    net::{self, Authority, DenyList, HostPort, Identity, Net, StartError},
     task::Tasks,
 };
 
@@ -31,9 +31,9 @@ use crate::{
 pub(crate) struct Settings {
     pub(crate) name: Option<String>,
     /// Nothing: a free port of what reaches the seeds.
-    pub(crate) listen: Option<SocketAddr>,
-    pub(crate) advertise: Option<SocketAddr>,
-    pub(crate) seeds: Vec<SocketAddr>,
+    pub(crate) listen: Option<HostPort>,
+    pub(crate) advertise: Option<HostPort>,
+    pub(crate) seeds: Vec<HostPort>,
     pub(crate) identity: Option<Identity>,
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) config: net::Config,
@@ -155,12 +155,13 @@ pub(crate) fn open(
     hub: &Arc<Hub>,
     inbox: Arc<Inbox>,
 ) -> Result<Arc<Net>, StartError> {
+    let (seeds, names) = net::seeds(settings.seeds)?;
+    let listen = address("listen", settings.listen.as_ref())?;
     let local = net::Local {
-        listen: settings
-            .listen
-            .unwrap_or_else(|| free_port(&identity, &settings.seeds)),
-        advertise: settings.advertise,
-        seeds: settings.seeds,
+        listen: listen.unwrap_or_else(|| free_port(&identity, &seeds)),
+        advertise: address("advertise", settings.advertise.as_ref())?,
+        seeds,
+        names,
         incarnation: hub.me().incarnation,
         features: FEATURE_CLUSTER | FEATURE_WITHDRAWS,
         hosts: hub.hosted(),
@@ -175,6 +176,14 @@ pub(crate) fn open(
         hub.tasks(),
         gate,
     )
+}
+
+/// Returns the address that a setting says, if it says one.
+pub(crate) fn address(
+    setting: &str,
+    written: Option<&HostPort>,
+) -> Result<Option<SocketAddr>, StartError> {
+    written.map(|written| written.addr(setting)).transpose()
 }
 
 /// A node of the development authority is called as the builder says, as in its last life, or at
@@ -202,7 +211,8 @@ fn development_identity(
 /// whoever the development authority made, stays on loopback.
 ///
 /// Loopback has one address of each family, and a name such as `localhost` may stand for both: then
-/// it is that of IPv4, where a node is that says nothing. A port of `[::]` dials both.
+/// it is that of IPv4, where a node is that says nothing. A port of `[::]` dials both. Seeds that have
+/// names are not looked at: what they stand for may change.
 fn free_port(identity: &Identity, seeds: &[SocketAddr]) -> SocketAddr {
     let stays = identity.is_development() || identity.kind() == PeerKind::Node;
     let is_v6 = match stays {

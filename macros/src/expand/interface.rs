@@ -165,6 +165,9 @@ fn method(target: &Target, handler: &Handler<'_>, p: &TokenStream) -> TokenStrea
         ),
     };
     let with_ref = with_ref(target);
+    // That a type is more private than the handler is an error about this line.
+    let span = args_span(handler);
+    let args = quote_spanned!(span=> type Args = #args;);
     let checked = travel::under_type(handler, quote!(#p::Method));
     quote! {
         #(#cfgs)*
@@ -178,7 +181,7 @@ fn method(target: &Target, handler: &Handler<'_>, p: &TokenStream) -> TokenStrea
         #[automatically_derived]
         impl #p::MethodSignature for #marker where #with_ref {
             type Interface = #path;
-            type Args = #args;
+            #args
             type Inbound = #inbound;
             type Reply = #reply;
             type Shape = #p::#shape;
@@ -203,11 +206,16 @@ pub(super) fn args_type(handler: &Handler<'_>, owner: &Path) -> TokenStream {
         .values()
         .map(|(_, ty)| without_self(ty, owner))
         .collect::<Vec<_>>();
-    let span = match types.as_slice() {
-        [only] => only.span(),
-        _ => handler.ident.span(),
-    };
+    let span = args_span(handler);
     quote_spanned!(span=> (#(#types,)*))
+}
+
+fn args_span(handler: &Handler<'_>) -> Span {
+    let mut values = handler.values();
+    match (values.next(), values.next()) {
+        (Some((_, only)), None) => only.span(),
+        _ => handler.ident.span(),
+    }
 }
 
 /// Emits the methods of the ref: the user's names, argument names and documentation.

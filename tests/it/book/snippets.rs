@@ -585,7 +585,7 @@ async fn a_node_forms_a_cluster_and_knows_when_it_has() {
     let town = Town::new();
     let identity = town.identity("n1", PeerKind::Node);
     let folder = tempfile::tempdir().expect("made");
-    let (nodes, others) = (1, []);
+    let (nodes, others) = (1, Vec::<String>::new());
     // ANCHOR: forming
     let node = Node::builder()
         .identity(identity)
@@ -649,8 +649,8 @@ fn an_identity_is_read_from_three_files() {
     let identity = Identity::from_pem_files(&ca, &certificate, &key).expect("three PEM files");
     let builder = Node::builder()
         .identity(identity)
-        .listen(([0, 0, 0, 0], 4433).into())
-        .advertise(([192, 0, 2, 7], 4433).into());
+        .listen("0.0.0.0:4433")
+        .advertise("192.0.2.7:4433");
     // ANCHOR_END: identity
     drop(builder);
 }

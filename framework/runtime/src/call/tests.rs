@@ -119,6 +119,7 @@ impl Raw {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             advertise: None,
             seeds,
+            names: Vec::new(),
             incarnation: Incarnation(1),
             features: FEATURE_CLUSTER,
             hosts,

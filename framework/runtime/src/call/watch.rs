@@ -29,10 +29,16 @@ pub struct Down {
 /// A service has no life of its own; watching one waits forever. A keyed actor's activations end
 /// and begin again; watching one waits forever too.
 ///
+/// The future keeps a ref of its own, so it can be handed to a task: `tokio::spawn(watch(&room))`.
+///
 /// # Cancel safety
 /// Dropping it ends the watch, here and on the actor's node.
-pub async fn watch<R: Reference>(target: &R) -> Down {
-    let raw = R::as_raw(target);
+pub fn watch<R: Reference>(target: &R) -> impl Future<Output = Down> + Send + use<R> {
+    watched(target.clone())
+}
+
+async fn watched<R: Reference>(target: R) -> Down {
+    let raw = R::as_raw(&target);
     let (Address::Spawned(addr), Some(hub)) = (raw.address(), raw.try_hub()) else {
         return std::future::pending().await;
     };

@@ -1,4 +1,4 @@
-//! What a node gets from outside: packets, files, clocks, randomness and blocking work.
+//! What a node gets from outside: packets, files, clocks, randomness, blocking work and the names of hosts.
 //!
 //! A node never asks the operating system directly. It is handed an [`Env`], so that the
 //! simulator can run many real nodes on one thread under virtual time, and the same seed gives
@@ -11,6 +11,7 @@
 //! | randomness | [`Entropy`] | the kernel's generator | a seeded generator |
 //! | disk | [`Files`], [`File`] | the file system | one that loses unsynced data |
 //! | blocking work | [`Blocking`] | a thread | inline |
+//! | names of hosts | [`Names`] | the system's resolver | none |
 //!
 //! Sleeping is not here: `tokio::time` is used in both worlds, and a [`Clock`] has to agree with
 //! it.
@@ -24,6 +25,7 @@ mod blocking;
 mod clock;
 mod entropy;
 mod files;
+mod names;
 mod plant;
 mod real;
 mod udp;
@@ -34,6 +36,7 @@ pub use blocking::{Blocking, Job};
 pub use clock::Clock;
 pub use entropy::Entropy;
 pub use files::{File, FileLock, Files, OpenMode};
+pub use names::{Lookup, Names};
 #[doc(hidden)]
 pub use plant::{Bug, Dice, Plant};
 pub use udp::{Ecn, RecvMeta, Transmit, Udp, UdpSocket, Writable};
@@ -52,6 +55,8 @@ pub struct Env {
     pub files: Arc<dyn Files>,
     /// Runs work that blocks a thread.
     pub blocking: Arc<dyn Blocking>,
+    /// Finds hosts by their names. [`Env::new`] gives an environment without names.
+    pub names: Arc<dyn Names>,
     /// Bugs and rare paths that a simulator plants; nothing, elsewhere.
     #[doc(hidden)]
     pub plant: Plant,
@@ -72,6 +77,7 @@ impl Env {
             entropy,
             files,
             blocking,
+            names: Arc::new(names::NoNames),
             plant: Plant::none(),
         }
     }
@@ -81,12 +87,14 @@ impl Env {
     /// The UDP sockets and the blocking work need a tokio runtime with I/O and time enabled when
     /// they are used; making the value does not.
     pub fn real() -> Self {
-        Self::new(
+        let mut env = Self::new(
             Arc::new(real::Udp),
             Arc::new(real::Clock),
             Arc::new(real::Entropy::default()),
             Arc::new(real::Files),
             Arc::new(real::Blocking),
-        )
+        );
+        env.names = Arc::new(real::Names);
+        env
     }
 }

@@ -3,6 +3,7 @@
 //! Decisions are in `peers`, first words in `handshake`, a link's tasks in `session`; this module
 //! joins them and keeps the list of links. [`Net`](super::Net) is its owner and outer face.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -21,6 +22,7 @@ use super::deny::DenyList;
 use super::error::{AppendError, LinkDown};
 use super::handshake::{ControlReader, Greeted, greet, malformed, write_error};
 use super::link::{Frames, Link, PeerInfo};
+use super::names::{Moved, Names};
 use super::peers::{Admission, Candidate, Dialled, Me, Met, Notice, Peers, Refused, Target};
 use super::reach;
 use super::session;
@@ -52,6 +54,7 @@ pub(super) struct Mesh {
     pub(super) asked: AtomicU64,
     /// Wakes those who wait for a first link: a link came up, or a dial failed.
     pub(super) changed: Notify,
+    pub(super) names: Names,
     peers: Mutex<Peers<Arc<Link>>>,
     /// The links that are up, as a snapshot that is replaced on each change.
     directory: RwLock<Arc<Vec<Arc<Link>>>>,
@@ -70,6 +73,7 @@ pub(super) struct Parts {
     pub(super) trust: Trust,
     pub(super) frames: Arc<dyn Frames>,
     pub(super) seeds: Vec<SocketAddr>,
+    pub(super) names: Vec<Arc<str>>,
 }
 
 impl Mesh {
@@ -96,6 +100,7 @@ impl Mesh {
             strays: AtomicU64::new(0),
             asked: AtomicU64::new(0),
             changed: Notify::new(),
+            names: Names::new(&parts.seeds, &parts.names),
             peers: Mutex::new(peers),
             directory: RwLock::default(),
             news: Notify::new(),
@@ -176,6 +181,26 @@ impl Mesh {
 
     pub(super) fn seed_failures(&self) -> Vec<(SocketAddr, LinkDown)> {
         self.peers().seed_failures()
+    }
+
+    /// Returns whether the node at one of the addresses is linked.
+    pub(super) fn has_link_to(&self, addrs: &BTreeSet<SocketAddr>) -> bool {
+        let peers = self.peers();
+        addrs.iter().any(|addr| peers.is_linked_seed(*addr))
+    }
+
+    /// Takes in that what the name of a seed stands for has changed.
+    pub(super) fn move_seeds(&self, moved: Moved) {
+        let now = self.env.clock.now();
+        let mut peers = self.peers();
+        for addr in moved.gone {
+            peers.forget_seed(addr);
+        }
+        for addr in moved.new {
+            peers.handle_seed(addr, now);
+        }
+        drop(peers);
+        self.news.notify_one();
     }
 
     pub(super) fn refused_by_all(&self) -> Option<(SocketAddr, LinkDown)> {

@@ -37,10 +37,12 @@ mod error;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod handshake;
+mod host;
 mod identity;
 mod lane;
 mod link;
 mod mesh;
+mod names;
 mod peers;
 mod port;
 mod range;
@@ -63,9 +65,11 @@ pub use callboard_protocol::wire::hello::PeerKind;
 pub use config::Config;
 pub use deny::{DenyList, Fingerprint};
 pub use error::StartError;
+pub use host::HostPort;
 pub use identity::Identity;
 
 pub(crate) use error::{AppendError, LinkDown};
+pub(crate) use host::seeds;
 pub(crate) use link::{CloseOnPanic, Frames, Intake, Link, PeerInfo, Ticket};
 pub(crate) use port::{Local, Net};
 pub(crate) use range::{at_least, within};

@@ -33,7 +33,8 @@ use callboard_protocol::wire::hello::PeerKind;
 
 use super::config::Config;
 use super::error::LinkDown;
-use dial::{ATTEMPT_AFTER_LEAVING, ATTEMPT_MAX, Backoff, Dial, Reminder};
+use dial::{ATTEMPT_AFTER_LEAVING, ATTEMPT_MAX, Dial};
+pub(super) use dial::{Backoff, Reminder};
 pub(super) use notice::Notice;
 
 /// The links, dials and members of one node or client. `L` is the handle of a link.
@@ -188,6 +189,11 @@ impl<L: Clone + PartialEq> Peers<L> {
             is_own: false,
             trouble: Reminder::default(),
         });
+    }
+
+    /// Takes a seed away.
+    pub(super) fn forget_seed(&mut self, addr: SocketAddr) {
+        self.seeds.remove(&addr);
     }
 
     /// Decides about a connection whose hellos were accepted, and by the other side too where
@@ -519,7 +525,8 @@ impl<L: Clone + PartialEq> Peers<L> {
             .filter(|member| !self.is_linked(member.info.id))
     }
 
-    fn is_linked_seed(&self, addr: SocketAddr) -> bool {
+    /// Returns whether the node at a seed is linked.
+    pub(super) fn is_linked_seed(&self, addr: SocketAddr) -> bool {
         let answered = self.seeds.get(&addr).and_then(|seed| seed.node);
         answered.is_some_and(|node| self.is_linked(node))
             || self.up.values().any(|up| {

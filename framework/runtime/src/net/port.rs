@@ -35,6 +35,8 @@ pub(crate) struct Local {
     pub(crate) advertise: Option<SocketAddr>,
     /// The nodes to ask for the others.
     pub(crate) seeds: Vec<SocketAddr>,
+    /// Those of them that are found by a name and a port.
+    pub(crate) names: Vec<Arc<str>>,
     /// Which life of this node this is.
     pub(crate) incarnation: Incarnation,
     /// Optional abilities, one bit each.
@@ -96,8 +98,12 @@ impl Net {
             trust: Trust::new(handshakes, client, local.denied),
             frames,
             seeds: local.seeds,
+            names: local.names.clone(),
         };
         let mesh = Mesh::new(parts, &tasks);
+        for name in local.names {
+            mesh.intake.spawn("name", Arc::clone(&mesh).follow(name));
+        }
         mesh.intake.spawn("peers", Arc::clone(&mesh).drive());
         if is_node {
             tasks.spawn("accept", Arc::clone(&mesh).accept());
@@ -181,7 +187,9 @@ impl Net {
                 if self.links().iter().any(is_node) {
                     return Ok(());
                 }
-                if let Some((addr, why)) = self.mesh.refused_by_all() {
+                if let Some((addr, why)) = self.mesh.refused_by_all()
+                    && self.mesh.names.are_found()
+                {
                     return Err(
                         StartError::new(why.code, format!("seed {addr}")).with_detail(why.detail)
                     );
@@ -196,10 +204,12 @@ impl Net {
 
     fn unreachable(&self, within: Duration) -> StartError {
         let failures = self.mesh.seed_failures();
-        let tried: Vec<_> = failures
+        let tried = failures.iter().map(|(addr, why)| format!("{addr}: {why}"));
+        let unnamed = self.mesh.names.failures();
+        let unnamed = unnamed
             .iter()
-            .map(|(addr, why)| format!("{addr}: {why}"))
-            .collect();
+            .map(|(name, why)| format!("{name}: {}", why.detail));
+        let tried: Vec<_> = tried.chain(unnamed).collect();
         let detail = match tried.is_empty() {
             true => format!("no link within {within:?}"),
             false => format!("no link within {within:?}; {}", tried.join("; ")),

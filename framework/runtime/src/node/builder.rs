@@ -28,9 +28,9 @@ use crate::{
     call::{CallLimits, Definition, Hub, Kind, end_lives, kind::CanBeHosted, movable},
     cluster::{About, Cluster, Data, Inbox, Ownership, Parts, Passage},
     env::Env,
-    net::{self, DenyList, Identity, StartError},
+    net::{self, DenyList, HostPort, Identity, StartError},
     service::{Ctx, Handlers, hosting, keyed, slots},
-    settings::{Settings, check_profile, new_hub, open},
+    settings::{Settings, address, check_profile, new_hub, open},
 };
 
 type Hosting = Box<dyn FnOnce(&Arc<Hub>, &Guardian) -> Result<(), CallError> + Send>;
@@ -70,29 +70,32 @@ impl Builder {
         self
     }
 
-    /// Sets the address to listen on; port 0 takes a free one. Default `127.0.0.1:0`. With an
-    /// identity of the development authority it must be loopback.
-    pub fn listen(mut self, addr: SocketAddr) -> Self {
-        self.settings.listen = Some(addr);
+    /// Sets the address to listen on, such as `"127.0.0.1:4001"`; port 0 takes a free one. Default
+    /// `127.0.0.1:0`. With an identity of the development authority it must be loopback.
+    pub fn listen(mut self, addr: impl Into<HostPort>) -> Self {
+        self.settings.listen = Some(addr.into());
         self
     }
 
     /// Sets the address that others are told to dial, if it is not the one listened on.
-    pub fn advertise(mut self, addr: SocketAddr) -> Self {
-        self.settings.advertise = Some(addr);
+    pub fn advertise(mut self, addr: impl Into<HostPort>) -> Self {
+        self.settings.advertise = Some(addr.into());
         self
     }
 
-    /// Adds the address of a node to join through. One that does not answer is tried again for as
-    /// long as the node runs.
-    pub fn seed(mut self, addr: SocketAddr) -> Self {
-        self.settings.seeds.push(addr);
+    /// Adds the address of a node to join through, or its name, such as `"node1.internal:4001"`. One
+    /// that does not answer is tried again for as long as the node runs. A name is looked up before each
+    /// try, and each address that it stands for then is tried, up to 64.
+    pub fn seed(mut self, seed: impl Into<HostPort>) -> Self {
+        self.settings.seeds.push(seed.into());
         self
     }
 
     /// Adds several seeds.
-    pub fn seeds(mut self, addrs: impl IntoIterator<Item = SocketAddr>) -> Self {
-        self.settings.seeds.extend(addrs);
+    pub fn seeds(mut self, seeds: impl IntoIterator<Item = impl Into<HostPort>>) -> Self {
+        self.settings
+            .seeds
+            .extend(seeds.into_iter().map(Into::into));
         self
     }
 
@@ -246,6 +249,7 @@ impl Builder {
         } = self;
         check_profile(&profile)?;
         settings.policy = admin::policy(settings.policy);
+        let advertise = address("advertise", settings.advertise.as_ref())?;
         let made = new_hub(&settings, PeerKind::Node)?;
         let (hub, identity) = (made.hub, made.identity);
         let data_dir = made.data_dir.map(|dir| Arc::new(Mutex::new(dir)));
@@ -258,7 +262,7 @@ impl Builder {
             slots,
             data: data.map(|(dir, folder)| Data::new(dir, folder)),
             heir_of: made.last_life,
-            advertise: settings.advertise,
+            advertise,
             ownership,
         };
         let guardian = hosting::guardian(&hub, Strategy::OneForOne);

@@ -218,7 +218,7 @@ pub(crate) async fn serve(
     let own = Arc::clone(&held);
     let node = Node::builder()
         .name("server")
-        .listen((ip, 0).into())
+        .listen((ip, 0))
         .identity(credentials::ours(credentials, "server")?)
         .config(config(contender))
         .host_with(move |_: &Ctx<Answers>| Answers {

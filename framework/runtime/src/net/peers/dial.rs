@@ -40,13 +40,13 @@ impl Dial {
 
 /// How long to wait between two dials of one address.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(in super::super) struct Backoff {
     pub(super) min: Duration,
     pub(super) max: Duration,
 }
 
 impl Backoff {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(in super::super) fn new(config: &Config) -> Self {
         Self {
             min: config.reconnect_min,
             max: config.reconnect_max,
@@ -54,7 +54,7 @@ impl Backoff {
     }
 
     /// Between half of and the whole of `min` doubled `attempt` times.
-    pub(super) fn wait(&self, attempt: u32, random: u64) -> Duration {
+    pub(in super::super) fn wait(&self, attempt: u32, random: u64) -> Duration {
         let doubled = self.min.saturating_mul(1 << attempt.min(ATTEMPT_MAX));
         let whole = doubled.min(self.max);
         // 32 bits are fine enough for a jitter, and cannot overflow.
@@ -65,13 +65,13 @@ impl Backoff {
 
 /// Lets a trouble that lasts be told again after one minute, then two, then four, up to an hour.
 #[derive(Debug, Default)]
-pub(super) struct Reminder {
+pub(in super::super) struct Reminder {
     next: Option<(Instant, Duration)>,
 }
 
 impl Reminder {
     /// Returns whether it is to be told now, and if so begins the next wait.
-    pub(super) fn is_due(&mut self, now: Instant) -> bool {
+    pub(in super::super) fn is_due(&mut self, now: Instant) -> bool {
         let wait = match self.next {
             None => REMIND_MIN,
             Some((at, _)) if now < at => return false,
@@ -82,7 +82,7 @@ impl Reminder {
     }
 
     /// Forgets the trouble, and returns whether it was told.
-    pub(super) fn end(&mut self) -> bool {
+    pub(in super::super) fn end(&mut self) -> bool {
         self.next.take().is_some()
     }
 }

@@ -266,6 +266,25 @@ fn a_seed_is_dialled_until_it_is_linked_and_again_when_it_is_lost() {
 }
 
 #[test]
+fn a_seed_that_is_taken_away_is_not_dialled_again() {
+    let now = start();
+    let mut peers = node(&[addr(1), addr(2)], now);
+    let target = peers.poll_dial(now).expect("due");
+    peers.forget_seed(target.addr);
+    peers.handle_dialled(target, Dialled::Failed(lost().into()), now, 0);
+    let other = peers.poll_dial(now).expect("the other one");
+    assert_ne!(other.addr, target.addr);
+    peers.handle_dialled(other, Dialled::Failed(lost().into()), now, 0);
+    let later = now + 10 * SECOND;
+    assert_eq!(
+        peers.poll_dial(later).map(|again| again.addr),
+        Some(other.addr)
+    );
+    assert_eq!(peers.poll_dial(later), None);
+    assert_eq!(peers.seed_failures().len(), 1);
+}
+
+#[test]
 fn waits_double_up_to_their_limit_with_jitter() {
     let now = start();
     let peers = node(&[], now);

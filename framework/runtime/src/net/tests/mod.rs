@@ -3,6 +3,7 @@
 mod closing;
 mod lanes;
 mod linking;
+mod naming;
 mod refusals;
 
 use std::collections::BTreeMap;
@@ -215,6 +216,8 @@ impl Peer {
 struct Start<'a> {
     identity: Identity,
     seeds: &'a [SocketAddr],
+    names: Vec<Arc<str>>,
+    env: Env,
     listen: SocketAddr,
     incarnation: u64,
     config: Config,
@@ -225,6 +228,8 @@ impl<'a> Start<'a> {
         Self {
             identity,
             seeds: &[],
+            names: Vec::new(),
+            env: Env::real(),
             listen: loopback(0),
             incarnation: 1,
             config: quick(),
@@ -242,6 +247,7 @@ impl<'a> Start<'a> {
             listen: self.listen,
             advertise: None,
             seeds: self.seeds.to_vec(),
+            names: self.names,
             incarnation: Incarnation(self.incarnation),
             features: 0,
             hosts: Vec::new(),
@@ -249,14 +255,7 @@ impl<'a> Start<'a> {
         };
         let frames = Arc::clone(&seen) as Arc<dyn Frames>;
         let tasks = Tasks::new("test");
-        let net = Net::start(
-            self.config,
-            Env::real(),
-            &self.identity,
-            local,
-            &tasks,
-            frames,
-        );
+        let net = Net::start(self.config, self.env, &self.identity, local, &tasks, frames);
         Peer {
             name: self.identity.name().to_string(),
             tasks,

@@ -287,6 +287,7 @@ async fn a_development_identity_stays_on_loopback() {
         listen: SocketAddr::from(([0, 0, 0, 0], 0)),
         advertise: None,
         seeds: Vec::new(),
+        names: Vec::new(),
         incarnation: Incarnation(1),
         features: 0,
         hosts: Vec::new(),
