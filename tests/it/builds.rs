@@ -247,6 +247,25 @@ async fn an_actor_of_another_build_is_called_where_it_agrees_and_refused_where_n
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_call_waits_for_the_link_to_a_node_that_agrees() {
+    let town = Town::new();
+    let n1 = town.node("n1").host::<old::Depot>();
+    let n1 = n1.start().await.expect("starts");
+    let n2 = town.node("n2").host::<new::Depot>().seed(n1.local_addr());
+    let n2 = n2.start().await.expect("starts");
+    eventually("the nodes are linked", || n1.members().len() == 1).await;
+    for _ in 0..8 {
+        // It is linked with the older one first, and hears of the other one from it.
+        let client = town.client(n1.local_addr()).await;
+        let added = client.service::<new::Depot>().added().await;
+        assert_eq!(added, Ok(2));
+        client.close().await;
+    }
+    n2.stop().await;
+    n1.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_of_an_older_build_is_passed_over_while_a_newer_one_is_there() {
     let town = Town::new();
     let of_old = town.node("old").host::<old::Depot>().start();

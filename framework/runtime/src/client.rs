@@ -211,7 +211,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Connects: returns when the first link is up. The others follow in the background.
+    /// Connects: returns when the first link is up. The others follow in the background; a call of a service that
+    /// none of the linked nodes can take waits for them, for a second at most.
     ///
     /// # Errors
     /// [`StartError`] by code: `ConfigInvalid` without a seed; `SeedUnreachable` when no seed answered in time, which says for each

@@ -168,14 +168,16 @@ pub(crate) fn open(
         denied: settings.denied,
     };
     let gate = Arc::new(Gate::new(hub.clone(), inbox));
-    Net::start(
+    let net = Net::start(
         settings.config,
         settings.env,
         &identity,
         local,
         hub.tasks(),
         gate,
-    )
+    )?;
+    hub.set_net(&net);
+    Ok(net)
 }
 
 /// Returns the address that a setting says, if it says one.

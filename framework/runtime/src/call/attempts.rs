@@ -34,7 +34,7 @@ use super::{
     placed::Search,
     reference::{Address, Ref},
     remote,
-    route::{Route, choose_route, has_untried_host, is_for_others},
+    route::{Route, find_route, has_untried_host, is_for_others},
 };
 
 /// The streamed argument of a call, before it goes anywhere.
@@ -216,7 +216,7 @@ impl<M: Method> Parts<M> {
         tried: &mut Vec<NodeId>,
     ) -> Result<Answered<M>, CallError> {
         let gone = || plan.spec.error(Code::NoHost);
-        let (node, result) = match choose_route(target, plan, M::INDEX, tried)? {
+        let (node, result) = match find_route(target, plan, M::INDEX, tried).await? {
             Route::Local(place) => {
                 let items = self.inbound.take();
                 let result = local::call::<M>(&place, plan, &mut self.args, items).await;

@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
@@ -28,7 +28,7 @@ use crate::{
     actor::Guardian,
     cluster::{Ownership, PlacedBy},
     env::Env,
-    net::{Link, LinkDown, PeerInfo},
+    net::{Link, LinkDown, Net, PeerInfo},
     task::Tasks,
     telemetry::Metrics,
 };
@@ -82,7 +82,8 @@ pub(crate) struct Hub {
     names: Names,
     pub(super) withdrawals: Withdrawals,
     /// Groups of actors that the node stops with itself.
-    groups: Mutex<Vec<Guardian>>,
+    pub(super) groups: Mutex<Vec<Guardian>>,
+    net: OnceLock<Weak<Net>>,
     /// Nothing where keyed actors live on the node that is asked.
     ownership: OnceLock<Arc<Ownership>>,
 }
@@ -123,6 +124,7 @@ impl Hub {
             names: Names::default(),
             withdrawals: Withdrawals::default(),
             groups: Mutex::default(),
+            net: OnceLock::new(),
             ownership: OnceLock::new(),
             tasks,
         });
@@ -382,26 +384,15 @@ impl Hub {
         sessions.values().cloned().collect()
     }
 
-    /// Notes a group of actors that ends with the node.
-    pub(crate) fn new_group(&self, group: Guardian) -> Guardian {
-        self.groups().push(group.clone());
-        group
+    /// Sets the links, once they can come up.
+    pub(crate) fn set_net(&self, net: &Arc<Net>) {
+        // A hub has one node or client, which has one port.
+        let _ = self.net.set(Arc::downgrade(net));
     }
 
-    /// Forgets the groups that have stopped.
-    pub(crate) fn forget_stopped_groups(&self) {
-        self.groups().retain(|group| !group.is_over());
-    }
-
-    /// Takes the groups, the youngest first.
-    pub(crate) fn take_groups(&self) -> Vec<Guardian> {
-        let mut groups = std::mem::take(&mut *self.groups());
-        groups.reverse();
-        groups
-    }
-
-    fn groups(&self) -> MutexGuard<'_, Vec<Guardian>> {
-        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Returns the links, if they can come up.
+    pub(super) fn net(&self) -> Option<Arc<Net>> {
+        self.net.get()?.upgrade()
     }
 
     /// Sets what says where keyed actors are, BEFORE anything is called. It is set once.

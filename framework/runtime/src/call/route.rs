@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::{Instant, timeout_at};
+
 use callboard_protocol::{
     code::{CallError, Code},
     id::{Incarnation, NodeId},
@@ -56,6 +58,63 @@ impl<I: Interface> Place<I> {
     pub(super) fn again(&self) -> Option<Result<CellOf<I>, CallError>> {
         let (directory, key, fence) = self.again.as_ref()?;
         Some(directory.activation(key, fence.as_ref()))
+    }
+}
+
+/// Chooses for one attempt of a call, as [`choose_route`] does. The first attempt of a call of a service that no
+/// linked node can take waits for those that are known and not linked yet: for [`SETTLING_MAX`] at most.
+///
+/// # Errors
+/// As [`choose_route`].
+///
+/// # Cancel safety
+/// Dropping it loses nothing.
+pub(super) async fn find_route<I: Interface>(
+    raw: &Ref<I>,
+    plan: &Plan<'_>,
+    method: usize,
+    tried: &[NodeId],
+) -> Result<Route<I>, CallError> {
+    match choose_route(raw, plan, method, tried) {
+        Err(error) if tried.is_empty() && may_come(raw, &error) => {
+            Box::pin(route_when_linked(raw, plan, method, error)).await
+        }
+        found => found,
+    }
+}
+
+/// Returns whether a node that is not linked yet may take a call that found none.
+fn may_come<I: Interface>(raw: &Ref<I>, error: &CallError) -> bool {
+    let for_want_of_a_host = matches!(
+        error.code(),
+        Code::NoHost | Code::SchemaMismatch | Code::UnknownMethod | Code::ServiceGivenUp
+    );
+    for_want_of_a_host && *raw.address() == Address::Service
+}
+
+async fn route_when_linked<I: Interface>(
+    raw: &Ref<I>,
+    plan: &Plan<'_>,
+    method: usize,
+    mut error: CallError,
+) -> Result<Route<I>, CallError> {
+    let until = Instant::now() + SETTLING_MAX;
+    let Some(mut changes) = plan.hub.net().map(|net| net.link_changes()) else {
+        return Err(error);
+    };
+    loop {
+        // BEFORE the look: a change in between wakes it.
+        changes.mark_unchanged();
+        let is_settling = plan.hub.net().is_some_and(|net| net.is_settling());
+        match choose_route(raw, plan, method, &[]) {
+            Err(latest) if may_come(raw, &latest) => error = latest,
+            found => return found,
+        }
+        let changed =
+            is_settling && matches!(timeout_at(until, changes.changed()).await, Ok(Ok(())));
+        if !changed {
+            return Err(error);
+        }
     }
 }
 
@@ -260,3 +319,7 @@ fn no_host(hub: &Hub, spec: &'static MethodSpec) -> CallError {
         }
     }
 }
+
+/// How long a call waits for links to known nodes before it is said that nobody can take it: many times what
+/// a handshake takes.
+const SETTLING_MAX: Duration = Duration::from_secs(1);

@@ -13,7 +13,7 @@ use callboard_protocol::code::Code;
 use callboard_protocol::id::NodeId;
 use callboard_protocol::wire::control::{Control, MemberInfo};
 use callboard_protocol::wire::hello::{Hello, PeerKind};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use super::close;
@@ -52,9 +52,9 @@ pub(super) struct Mesh {
     pub(super) strays: AtomicU64,
     /// Diallers that were asked to prove their address.
     pub(super) asked: AtomicU64,
-    /// Wakes those who wait for a first link: a link came up, or a dial failed.
-    pub(super) changed: Notify,
     pub(super) names: Names,
+    /// Tells those who wait for a link: one came up, or a dial failed.
+    pub(super) changed: watch::Sender<()>,
     peers: Mutex<Peers<Arc<Link>>>,
     /// The links that are up, as a snapshot that is replaced on each change.
     directory: RwLock<Arc<Vec<Arc<Link>>>>,
@@ -99,8 +99,8 @@ impl Mesh {
             refusals: Refusals::default(),
             strays: AtomicU64::new(0),
             asked: AtomicU64::new(0),
-            changed: Notify::new(),
             names: Names::new(&parts.seeds, &parts.names),
+            changed: watch::Sender::new(()),
             peers: Mutex::new(peers),
             directory: RwLock::default(),
             news: Notify::new(),
@@ -301,7 +301,7 @@ impl Mesh {
         let (now, random) = (self.env.clock.now(), self.env.entropy.next_u64());
         self.peers().handle_dialled(target, result, now, random);
         self.news.notify_one();
-        self.changed.notify_waiters();
+        self.changed.send_replace(());
     }
 
     async fn connect(self: &Arc<Self>, addr: SocketAddr) -> Result<NodeId, Refused> {
@@ -502,10 +502,11 @@ impl Mesh {
         if self.peers().decides(candidate) {
             self.say(&link, &Control::Members(self.linked_members()));
         }
-        self.bring_up(&link, send, control);
+        // BEFORE the link can be found: whoever has the first one knows which are to follow.
         if candidate.kind == PeerKind::Node {
             self.heard(candidate.id, members);
         }
+        self.bring_up(&link, send, control);
         Ok(())
     }
 
@@ -526,7 +527,7 @@ impl Mesh {
         }
         session::start(self, link, send, control);
         self.news.notify_one();
-        self.changed.notify_waiters();
+        self.changed.send_replace(());
     }
 
     fn change_directory(&self, change: impl FnOnce(&mut Vec<Arc<Link>>)) {
@@ -537,7 +538,7 @@ impl Mesh {
         change(Arc::make_mut(&mut links));
     }
 
-    fn peers(&self) -> MutexGuard<'_, Peers<Arc<Link>>> {
+    pub(super) fn peers(&self) -> MutexGuard<'_, Peers<Arc<Link>>> {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

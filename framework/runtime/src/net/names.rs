@@ -122,7 +122,7 @@ impl Mesh {
                             tracing::warn!("seed {name} is not found: {}; trying on", why.detail);
                         }
                         self.names.failed(&name, why);
-                        self.changed.notify_waiters();
+                        self.changed.send_replace(());
                     }
                 }
             }

@@ -20,6 +20,7 @@
 mod dial;
 mod hearsay;
 mod notice;
+mod settling;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;

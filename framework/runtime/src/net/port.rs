@@ -12,6 +12,7 @@ use callboard_protocol::id::{Incarnation, NodeId};
 use callboard_protocol::wire::control::{Control, MemberInfo};
 use callboard_protocol::wire::hello::{About, Hello, HostedInterface, PeerKind, ProtocolRange};
 use futures_util::future::join_all;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::config::Config;
@@ -167,6 +168,17 @@ impl Net {
         self.mesh.deny(list);
     }
 
+    /// Returns what tells that a link has come up, or that a dial has failed.
+    pub(crate) fn link_changes(&self) -> watch::Receiver<()> {
+        self.mesh.changed.subscribe()
+    }
+
+    /// Returns whether a node is known that is not linked, and that has not been dialled in vain since it was
+    /// heard of or lost.
+    pub(crate) fn is_settling(&self) -> bool {
+        self.mesh.peers().is_settling()
+    }
+
     /// Waits until a first node is linked.
     ///
     /// # Errors
@@ -178,11 +190,10 @@ impl Net {
     /// Dropping it loses nothing.
     pub(crate) async fn first_link(&self, within: Duration) -> Result<(), StartError> {
         let waited = timeout(within, async {
+            let mut changes = self.link_changes();
             loop {
-                let changed = self.mesh.changed.notified();
-                tokio::pin!(changed);
-                // Registered BEFORE looking, so that a change after the look is not missed.
-                changed.as_mut().enable();
+                // BEFORE looking, so that a change after the look is not missed.
+                changes.mark_unchanged();
                 let is_node = |link: &Arc<Link>| link.peer().kind == PeerKind::Node;
                 if self.links().iter().any(is_node) {
                     return Ok(());
@@ -194,7 +205,9 @@ impl Net {
                         StartError::new(why.code, format!("seed {addr}")).with_detail(why.detail)
                     );
                 }
-                changed.await;
+                if changes.changed().await.is_err() {
+                    return Err(self.unreachable(within));
+                }
             }
         });
         waited
