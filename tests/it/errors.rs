@@ -280,7 +280,9 @@ async fn deadlines_end_calls_here_and_there() {
         );
         assert!(begun.elapsed() >= Duration::from_millis(100));
         assert!(begun.elapsed() < SOON);
-        assert_eq!(code(soon(fragile.panics()).await), Code::Panicked);
+        let error = soon(fragile.panics()).await.expect_err("a panic");
+        assert_eq!(error.code(), Code::Panicked);
+        assert!(error.detail().ends_with("; the service goes on"), "{error}");
         let items = soon(fragile.stream_then_panic()).await.expect("a stream");
         let items: Vec<_> = items.collect().await;
         assert_eq!(items.len(), 3);

@@ -339,6 +339,9 @@ async fn an_actor_that_was_given_up_tells_why() {
     for _ in 0..3 {
         let jammed = local.jam().await.expect_err("a panic");
         assert_eq!(jammed.code(), Code::Panicked);
+        let why =
+            "the drawer is stuck; the actor starts anew, or is given up if it fails too often";
+        assert_eq!(jammed.detail(), why);
     }
     let errors = [local.ring(1).await, remote.ring(1).await];
     for error in errors.map(|rung| rung.expect_err("given up")) {
@@ -353,10 +356,10 @@ async fn an_actor_that_was_given_up_tells_why() {
         }
     }
     let fuse = node.spawn::<old::Fuse>();
-    assert_eq!(
-        fuse.blow().await.map_err(|error| error.code()),
-        Err(Code::Panicked)
-    );
+    let error = fuse.blow().await.expect_err("a panic");
+    assert_eq!(error.code(), Code::Panicked);
+    let why = "too much current; the actor has ended, as its settings say not to restart it";
+    assert_eq!(error.detail(), why);
     callboard::watch(&fuse).await;
     let error = fuse.blow().await.expect_err("given up");
     assert_eq!(error.code(), Code::Quarantined);

@@ -147,7 +147,7 @@ codes! {
         "await earlier calls first, or raise the limit";
     Panicked = 1016 "panicked", Peer, MayHaveRun, Never,
         "the handler panicked",
-        "read the log of the node that ran it; the actor was restarted by its policy";
+        "read the log of the node that ran it, and mend what the handler panics for";
     ReplyDropped = 1017 "reply-dropped", Peer, MayHaveRun, Never,
         "the handler ended, and its reply was dropped before it left",
         "read replies faster, ask for less at once, or raise reply_bytes_max on the node that ran it";

@@ -38,7 +38,7 @@ use super::{
     hub::Hub,
     inflow::{Inflow, read_body},
     interface::MethodSpec,
-    port::panic_text,
+    scope,
     served::Entry,
     session::{Late, Session},
     stream::{Inbound, RemoteSink, pump},
@@ -205,8 +205,7 @@ impl Arrival {
             },
             Ok(Some(Err(error))) => error,
             Err(panic) => {
-                let detail = panic_text(&*panic);
-                self.fail(spec.error(Code::Panicked).with_detail(detail));
+                self.fail(scope::panicked(spec, &*panic));
                 return Err(panic);
             }
         };

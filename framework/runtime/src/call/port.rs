@@ -322,11 +322,7 @@ impl<A> Port<A> {
     }
 
     fn crash(&mut self, panic: Box<dyn Any + Send>) -> ! {
-        let error = self
-            .spec
-            .error(Code::Panicked)
-            .with_detail(panic_text(&*panic));
-        self.fail(error);
+        self.fail(scope::panicked(self.spec, &*panic));
         resume_unwind(panic)
     }
 }

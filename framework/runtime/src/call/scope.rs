@@ -4,6 +4,7 @@
 //! takes part, however it came there. A task that a handler spawns by itself starts anew.
 
 use std::{
+    any::Any,
     cell::{Cell, RefCell},
     future::{Future, poll_fn},
     mem,
@@ -25,7 +26,9 @@ use tracing::Span;
 
 use crate::{actor::Life, cluster::Fence, env::Bug};
 
-use super::{face::Face, hub::Hub, interface::MethodSpec, meta::Meta, term::Term};
+use super::{
+    face::Face, hub::Hub, interface::MethodSpec, meta::Meta, port::panic_text, term::Term,
+};
 
 /// The actors whose turns wait for a call, the outermost first.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -50,6 +53,8 @@ pub(crate) struct Turn {
     streams: Arc<AtomicUsize>,
     /// What the activation is bound to, of a keyed actor that is placed.
     fence: Option<Fence>,
+    /// Whether a panic restarts the actor.
+    restarts: bool,
     now: This,
 }
 
@@ -115,6 +120,7 @@ impl Turn {
             life,
             streams,
             fence: None,
+            restarts: true,
             now: This::default(),
         }
     }
@@ -122,6 +128,22 @@ impl Turn {
     /// Binds the turns to the ownership of a slot.
     pub(crate) fn bound_to(self, fence: Option<Fence>) -> Self {
         Self { fence, ..self }
+    }
+
+    /// Sets whether a panic restarts the actor.
+    pub(crate) fn restarting(self, restarts: bool) -> Self {
+        Self { restarts, ..self }
+    }
+
+    /// Returns what a panic of a handler brings about.
+    fn after_panic(&self) -> &'static str {
+        match self.actor {
+            None => "the service goes on",
+            Some(_) if self.restarts => {
+                "the actor starts anew, or is given up if it fails too often"
+            }
+            Some(_) => "the actor has ended, as its settings say not to restart it",
+        }
     }
 
     /// Returns whether what the turn makes may not leave any more.
@@ -256,6 +278,17 @@ pub(super) fn lost(spec: &MethodSpec) -> Option<CallError> {
         let node = format!("node {}", turn.hub.me().name);
         Some(spec.error_on(Code::LeaseLost, &node))
     })
+}
+
+/// Makes the error of a call whose turn, the current one, has panicked, with what comes of that.
+pub(super) fn panicked(spec: &MethodSpec, panic: &(dyn Any + Send)) -> CallError {
+    let text = panic_text(panic);
+    let after = with_current(|turn| turn.map(Turn::after_panic));
+    let detail = match after {
+        Some(after) => format!("{text}; {after}"),
+        None => text,
+    };
+    spec.error(Code::Panicked).with_detail(detail)
 }
 
 /// Makes the error of a call that would wait for its own chain; it names every actor on the way.

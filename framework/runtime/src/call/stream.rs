@@ -314,7 +314,10 @@ async fn next_piece<T: Send, S: Stream<Item = T> + Send>(
             Ok(Some(item)) => Next::Piece(Piece::Item(item)),
             Ok(None) => Next::Last(Piece::End),
             Err(panic) => {
-                let detail = panic_text(&*panic);
+                let detail = format!(
+                    "{}; the stream ends, and whose it is goes on",
+                    panic_text(&*panic)
+                );
                 Next::Last(Piece::Failed(
                     spec.error(Code::Panicked).with_detail(detail),
                 ))

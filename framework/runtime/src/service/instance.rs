@@ -271,7 +271,8 @@ impl<A: Handlers> Behaviour for Instance<A> {
             life.clone(),
             world.cell.streams().clone(),
         )
-        .bound_to(world.bound.fence.clone());
+        .bound_to(world.bound.fence.clone())
+        .restarting(world.cell.settings().restart);
         Box::new(Occupied {
             ctx: Ctx::resident(world.clone()),
             turn: Some(Box::new(turn)),
