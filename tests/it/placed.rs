@@ -26,7 +26,7 @@ use callboard_protocol::{
 use futures_util::future::{join_all, select_all};
 use tokio::sync::Notify;
 
-use crate::support::{DEADLINE, SOON, Town, code, eventually};
+use crate::support::{DEADLINE, Logged, SOON, Town, code, eventually};
 
 /// What the turns of all nodes of a test leave.
 #[derive(Debug, Default)]
@@ -663,6 +663,36 @@ async fn a_node_that_does_not_know_whether_keys_are_placed_activates_none() {
     let (home, _) = second.actor::<Till>("k").add().await.expect("answers");
     assert_eq!(home, "second");
     for node in [second, first, alone] {
+        node.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn nodes_that_each_activate_the_same_keys_are_warned_of_once() {
+    let (logged, _listening) = Logged::listen(tracing::Level::WARN);
+    let (town, traces) = (Town::new(), Arc::<Traces>::default());
+    let started = |name: &'static str, seed: Option<SocketAddr>| {
+        let traces = traces.clone();
+        let make = move |_: &Ctx<Till>| Till {
+            count: 0,
+            traces: traces.clone(),
+        };
+        town.node(name).seeds(seed).host_with::<Till>(make)
+    };
+    let other = town.node("other").start().await.expect("starts");
+    let seed = Some(other.local_addr());
+    let first = started("first", seed).start().await.expect("starts");
+    linked(&[&other, &first]).await;
+    let warned = || logged.count("bootstrap_expect");
+    assert_eq!(first.actor::<Till>("k").add().await.expect("runs").1, 1);
+    assert_eq!(warned(), 0, "only one hosts the type");
+    let second = started("second", seed).start().await.expect("starts");
+    linked(&[&other, &first, &second]).await;
+    eventually("both are warned of", || warned() == 2).await;
+    let third = started("third", seed).start().await.expect("starts");
+    linked(&[&other, &first, &second, &third]).await;
+    eventually("so is the next one", || warned() == 3).await;
+    for node in [third, second, first, other] {
         node.stop().await;
     }
 }

@@ -3,11 +3,11 @@
 use std::{
     fs,
     future::Future,
-    io::Write,
+    io::{self, Write},
     net::{Ipv4Addr, SocketAddr},
     os::unix::fs::OpenOptionsExt,
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -16,6 +16,7 @@ use callboard::{
     net::{Authority, Config, Identity, PeerKind},
 };
 use tokio::{net::UdpSocket, sync::watch, task::JoinSet};
+use tracing::{Dispatch, subscriber::DefaultGuard};
 
 /// Issues identities of one cluster.
 #[derive(Debug)]
@@ -66,6 +67,50 @@ pub async fn connect(identity: Identity, seed: SocketAddr) -> Client {
         .seed(seed)
         .connect();
     connecting.await.expect("connects")
+}
+
+/// The lines that were logged on this thread, at a level or above it.
+#[derive(Clone, Default)]
+pub struct Logged(Arc<Mutex<Vec<u8>>>);
+
+impl Logged {
+    /// Listens for as long as the guards live.
+    ///
+    /// The second subscriber hears nothing. While there is one alone, a place in the code that another
+    /// thread reaches first is taken for one that nobody listens to.
+    pub fn listen(level: tracing::Level) -> (Self, (DefaultGuard, Dispatch)) {
+        let logged = Self::default();
+        let writer = logged.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(level)
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        let second = Dispatch::new(tracing_subscriber::registry());
+        (
+            logged,
+            (tracing::subscriber::set_default(subscriber), second),
+        )
+    }
+
+    /// Returns how many lines have this text.
+    pub fn count(&self, text: &str) -> usize {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = String::from_utf8_lossy(&bytes);
+        lines.lines().filter(|line| line.contains(text)).count()
+    }
+}
+
+impl Write for Logged {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        logged.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Writes a new file that nobody else may read.

@@ -68,6 +68,7 @@ pub(super) struct Driver {
     pub(super) own: VecDeque<Message>,
     pub(super) events: mpsc::Sender<Event>,
     pub(super) status: watch::Sender<Status>,
+    pub(super) is_warned_of_twins: bool,
     /// What the others know of this node.
     said: Option<Seen>,
     /// Until when the leader is not asked again for what was missed.
@@ -123,6 +124,7 @@ impl Driver {
             own: VecDeque::new(),
             events: ends.events,
             status: ends.status,
+            is_warned_of_twins: false,
             said: None,
             missed_until: Time::ZERO,
             words_at: Time::MAX,
@@ -251,6 +253,7 @@ impl Driver {
             self.alone_at = Time::MAX;
             self.unlinked_until = Time::MAX;
             self.ownership.set_alone();
+            self.warn_of_twins();
         }
         // A part may say something to another one of this node, whose answer is due at once.
         for _ in 0..ROUNDS_MAX {
@@ -357,6 +360,7 @@ impl Driver {
             }
         }
         self.joining.handle_leader(now);
+        self.warn_of_twins();
     }
 
     fn handle_event(&mut self, event: Event) {

@@ -23,6 +23,7 @@ mod placing;
 mod seat;
 mod tally;
 mod telling;
+mod twins;
 mod voting;
 
 pub use draining::{DrainError, DrainStage, Draining};

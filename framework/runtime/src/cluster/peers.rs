@@ -69,6 +69,11 @@ impl Peers {
         changes
     }
 
+    /// Returns the links, in the order of the nodes' ids.
+    pub(super) fn links(&self) -> impl Iterator<Item = &Link> {
+        self.nodes.values().map(|peer| &*peer.link)
+    }
+
     /// Takes in what a node says of itself.
     pub(super) fn handle_seen(&mut self, node: NodeId, seen: Seen) {
         if let Some(peer) = self.nodes.get_mut(&node) {
