@@ -9,13 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use callboard::{CallError, Client, Code, DrainError, Node, Profile};
+use callboard::{CallError, Client, Code, DrainError, Node, Profile, Service, handlers};
 use futures_util::future::join_all;
-use tokio::task::JoinHandle;
+use tokio::{sync::Notify, task::JoinHandle};
 
 use crate::{
     followed::{Bell, BellRef, Jar, JarRef, KEYS, Place, homes},
-    support::{DEADLINE, SOON, eventually},
+    support::{DEADLINE, SOON, Town, eventually},
 };
 
 /// Calls keys and a service without a pause, until it is told to end.
@@ -71,6 +71,47 @@ async fn balanced(client: &Client, name: &str) {
         assert!(Instant::now() < deadline, "{name} has got no slots");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// Lets nobody through before it is opened.
+#[derive(Service)]
+pub struct Turnpike {
+    entered: Arc<AtomicUsize>,
+    opens: Arc<Notify>,
+}
+
+#[handlers]
+impl Turnpike {
+    pub async fn pass(&self) -> u32 {
+        let opens = self.opens.notified();
+        self.entered.fetch_add(1, Ordering::Relaxed);
+        opens.await;
+        7
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_waits_until_the_calls_of_services_have_ended() {
+    let town = Town::new();
+    let (entered, opens) = (Arc::<AtomicUsize>::default(), Arc::<Notify>::default());
+    let parts = (entered.clone(), opens.clone());
+    let node = town.node("n1").host_with(move |_| Turnpike {
+        entered: parts.0.clone(),
+        opens: parts.1.clone(),
+    });
+    let node = node.start().await.expect("starts");
+    let client = town.client(node.local_addr()).await;
+    let pike = client.service::<Turnpike>();
+    let call = tokio::spawn(pike.pass().timeout(DEADLINE));
+    eventually("it runs", || entered.load(Ordering::Relaxed) == 1).await;
+    let mut drain = Box::pin(node.drain(DEADLINE));
+    let early = tokio::time::timeout(Duration::from_millis(400), &mut drain).await;
+    early.expect_err("the call still runs");
+    opens.notify_waiters();
+    drain.await.expect("drained");
+    assert_eq!(call.await.expect("no panic"), Ok(7));
+    client.close().await;
+    node.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

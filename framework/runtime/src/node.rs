@@ -254,9 +254,10 @@ impl Node {
 
     /// Drains the node, so that it can be stopped without a failed call: gives away the leadership of the
     /// control group and its seat in it, then its slots, one after the other, at the rate that
-    /// the cluster's settings say (200 a second); then has peers and clients call its services
-    /// elsewhere, and leaves the cluster. What is in flight ends in [`stop`](Self::stop), which is the next
-    /// thing to call. How far it is says [`draining`](Self::draining).
+    /// the cluster's settings say (200 a second); then tells peers and clients to call its services elsewhere,
+    /// waits until they have taken that in (a second at most) and until no call of a service waits or runs here (for
+    /// the node's grace at most), and leaves the cluster. Streams and calls of spawned actors that are in flight end
+    /// in [`stop`](Self::stop), which is the next thing to call. How far it is says [`draining`](Self::draining).
     ///
     /// The node may start again, also with the same data folder: it joins as the same node, under a
     /// higher incarnation, and gets slots again. A node that has no part in a cluster only has its
@@ -279,9 +280,19 @@ impl Node {
         }
         // AFTER the slots are gone: whoever is told takes no keyed call to another node for it.
         self.net.leave().await;
-        tokio::time::sleep(LINGER.min(left())).await;
+        if !self.net.heard_by_all(left().min(HEARD_MAX)).await {
+            tracing::warn!(
+                within = ?HEARD_MAX,
+                "not every peer has answered that this node leaves; calls that they still send here \
+                 are taken until it is stopped"
+            );
+        }
+        // AFTER the peers know: no call is added but those that are on their way.
+        if !self.hub.quiet(left().min(self.grace)).await {
+            tracing::warn!("calls of services still run; `stop` gives them the rest of its grace");
+        }
         match is_placed {
-            true => self.cluster.leave(left().max(LINGER)).await,
+            true => self.cluster.leave(left().max(LEAVE_MIN)).await,
             false => Ok(()),
         }
     }
@@ -351,9 +362,12 @@ impl fmt::Debug for Node {
     }
 }
 
-/// How long a node that drains takes calls that were on their way when its peers were told: many times
-/// what a message takes.
-const LINGER: Duration = Duration::from_millis(100);
+/// How long a node that drains waits for the answers of its peers: many times what a message takes, and less than
+/// it takes for a peer that does not answer to be lost.
+const HEARD_MAX: Duration = Duration::from_secs(1);
+
+/// What is left at least for leaving the cluster, whatever the rest of a drain has taken.
+const LEAVE_MIN: Duration = Duration::from_millis(100);
 
 /// How long a node that stops waits for an answer: as long as another leader takes at most, `wan`
 /// aside. Without one its lease has to end.

@@ -48,6 +48,7 @@ pub(crate) struct Cell<T> {
     idle: Option<Duration>,
     is_service: bool,
     has_begun: AtomicBool,
+    at_work: AtomicUsize,
     pub(crate) mailbox: Mailbox<T>,
     backlog: Backlog,
     /// Why it will not run again, once that is so.
@@ -85,6 +86,7 @@ impl<T> Cell<T> {
             idle,
             is_service: false,
             has_begun: AtomicBool::new(false),
+            at_work: AtomicUsize::new(0),
             mailbox: Mailbox::new(settings.mailbox),
             backlog: Backlog::default(),
             ended: OnceLock::new(),
@@ -116,6 +118,19 @@ impl<T> Cell<T> {
 
     pub(super) fn set_begun(&self) {
         self.has_begun.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns how many workers of a service have a call.
+    pub(super) fn at_work(&self) -> usize {
+        self.at_work.load(Ordering::Acquire)
+    }
+
+    pub(super) fn began_work(&self) {
+        self.at_work.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(super) fn ended_work(&self) {
+        self.at_work.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// Returns the address.

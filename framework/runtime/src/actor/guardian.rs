@@ -37,6 +37,8 @@ pub(crate) trait Child: Send + Sync + 'static {
     fn name(&self) -> &'static str;
     /// Returns whether it is a service, which other nodes may host too.
     fn is_service(&self) -> bool;
+    /// Returns how many calls of a service run; nothing is known of others.
+    fn running(&self) -> usize;
     /// Returns the settings.
     fn settings(&self) -> &Settings;
     /// Refuses further messages; what waits still runs.

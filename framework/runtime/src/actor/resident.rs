@@ -141,6 +141,10 @@ impl<B: Behaviour> Child for Job<B> {
         self.cell.is_service()
     }
 
+    fn running(&self) -> usize {
+        self.cell.at_work()
+    }
+
     fn settings(&self) -> &super::Settings {
         self.cell.settings()
     }

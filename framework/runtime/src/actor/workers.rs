@@ -53,6 +53,7 @@ pub(super) async fn run<B: Behaviour>(
         if next(cell, &mut item).await != Next::Message {
             break;
         }
+        cell.began_work();
         let worker = Worker {
             state: state.clone(),
             cell: cell.clone(),
@@ -83,6 +84,12 @@ struct Worker<B: Behaviour> {
     cell: Arc<Cell<B::Item>>,
     world: Arc<B::World>,
     life: Arc<Life>,
+}
+
+impl<B: Behaviour> Drop for Worker<B> {
+    fn drop(&mut self) {
+        self.cell.ended_work();
+    }
 }
 
 impl<B: Behaviour> Worker<B> {

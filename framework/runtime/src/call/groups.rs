@@ -1,12 +1,33 @@
-//! Groups of actors that a node stops with itself.
+//! What a node looks after when it drains and stops: its services, and groups of actors.
 
-use std::sync::{MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use crate::actor::Guardian;
 
-use super::hub::Hub;
+use super::{hub::Hub, server::Hosted};
 
 impl Hub {
+    /// Waits until no call waits in a hosted service or runs there; returns whether that was so `within` that
+    /// time. Calls may come meanwhile, and after.
+    pub(crate) async fn quiet(&self, within: Duration) -> bool {
+        let is_quiet = || {
+            let services = self.hosted_services();
+            services
+                .iter()
+                .all(|it| it.running() == 0 && it.depth() == 0)
+        };
+        let quiet = async {
+            // A look now and then costs the calls nothing, which a word from each that ends would.
+            while !is_quiet() {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        tokio::time::timeout(within, quiet).await.is_ok()
+    }
+
     /// Notes a group of actors that ends with the node.
     pub(crate) fn new_group(&self, group: Guardian) -> Guardian {
         self.groups().push(group.clone());
@@ -28,4 +49,13 @@ impl Hub {
     fn groups(&self) -> MutexGuard<'_, Vec<Guardian>> {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn hosted_services(&self) -> Vec<Arc<dyn Hosted>> {
+        let hosts = self.hosts.read().unwrap_or_else(PoisonError::into_inner);
+        let services = hosts.values().filter(|host| host.keys().is_none());
+        services.cloned().collect()
+    }
 }
+
+/// How often it is looked whether calls still run.
+const LOOK_EVERY: Duration = Duration::from_millis(5);

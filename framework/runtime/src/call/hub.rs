@@ -74,7 +74,7 @@ pub(crate) struct Hub {
     next_actor: AtomicU64,
     stopping: AtomicBool,
     faces: RwLock<BTreeMap<InterfaceId, (TypeId, Arc<Face>)>>,
-    hosts: RwLock<BTreeMap<InterfaceId, Arc<dyn Hosted>>>,
+    pub(super) hosts: RwLock<BTreeMap<InterfaceId, Arc<dyn Hosted>>>,
     actors: RwLock<BTreeMap<ActorId, Arc<dyn Hosted>>>,
     /// How often an actor or a service was taken out.
     removals: AtomicU64,

@@ -21,7 +21,7 @@
 //! | `envelope`, `port`, `stream` | arguments, the way back, streams |
 //! | `inflow`, `room` | what comes on streams of its own, and the room for it |
 //! | `hub`, `session`, `face` | what a node, a link and an interface keep for all calls |
-//! | `groups` | what a node stops with itself |
+//! | `groups` | what a node looks after when it drains and stops |
 //! | `withdrawal` | what a node hosts no more |
 //! | `names` | nodes that were met, as errors tell of them |
 //! | `pending`, `served`, `streams`, `hold`, `turnstile` | tables and queues of a session |

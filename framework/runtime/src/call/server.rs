@@ -71,6 +71,8 @@ pub(crate) trait Hosted: Send + Sync + fmt::Debug + 'static {
     fn supervised(&self) -> Option<Supervised>;
     /// Returns how many messages wait.
     fn depth(&self) -> usize;
+    /// Returns how many calls of a service run; nothing is known of others.
+    fn running(&self) -> usize;
     /// Returns whether it takes messages, and has no room for one now.
     fn is_full(&self) -> bool;
     /// Returns the definition's name.

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use callboard_protocol::wire::hello::{
     About, Accepted, FEATURE_CLUSTER, FEATURE_WITHDRAWS, HostedInterface, PeerKind,
 };
 use futures_util::future::BoxFuture;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::close;
@@ -127,6 +128,10 @@ pub(crate) struct Link {
     pub(super) traffic: Arc<Traffic>,
     stall: Duration,
     leaving: AtomicBool,
+    /// The last ping of this side.
+    pings: AtomicU64,
+    /// The latest ping that the peer has answered.
+    answered: watch::Sender<u64>,
     /// Whether there is anything in `withdrawn`: calls that choose a host ask each time.
     has_withdrawn: AtomicBool,
     /// What the peer has said that it hosts no more.
@@ -170,6 +175,8 @@ impl Link {
             stats: Stats::default(),
             stall: config.stall_timeout,
             leaving: AtomicBool::new(false),
+            pings: AtomicU64::new(0),
+            answered: watch::Sender::new(0),
             has_withdrawn: AtomicBool::new(false),
             withdrawn: RwLock::default(),
             closed_for: OnceLock::new(),
@@ -367,6 +374,35 @@ impl Link {
     pub(super) async fn flushed(&self) {
         for lane in self.lanes.iter().chain([&self.control]) {
             lane.flushed().await;
+        }
+    }
+
+    /// Returns the number of this side's next ping.
+    pub(super) fn next_ping(&self) -> u64 {
+        self.pings.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// The peer has answered a ping.
+    pub(super) fn set_answered(&self, number: u64) {
+        self.answered.send_if_modified(|latest| {
+            let is_later = number > *latest;
+            *latest = number.max(*latest);
+            is_later
+        });
+    }
+
+    /// Waits until the peer has answered a ping, and so has taken in what was said to it on the control lane
+    /// before, or the link is down.
+    ///
+    /// # Cancel safety
+    /// Dropping it loses nothing.
+    pub(super) async fn answered(&self, number: u64) {
+        let mut answered = self.answered.subscribe();
+        // All branches are cancel safe, and whichever is first is the end. The sender is this link's own.
+        tokio::select! {
+            biased;
+            _ = answered.wait_for(|latest| *latest >= number) => {}
+            () = self.down.cancelled() => {}
         }
     }
 

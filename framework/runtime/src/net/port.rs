@@ -241,6 +241,22 @@ impl Net {
         }
     }
 
+    /// Waits until every peer has taken in what was said to it so far, that this side leaves above all, or its
+    /// link is down. Returns whether that was so `within` that time.
+    ///
+    /// # Cancel safety
+    /// Dropping it loses nothing.
+    pub(crate) async fn heard_by_all(&self, within: Duration) -> bool {
+        let links = self.links();
+        let heard = links.iter().map(|link| {
+            // It is answered in the order of the lane, AFTER what was said before.
+            let number = link.next_ping();
+            self.mesh.say(link, &Control::Ping(number));
+            link.answered(number)
+        });
+        timeout(within, join_all(heard)).await.is_ok()
+    }
+
     /// Closes: [leaves](Self::leave), sends what is in the lanes, then closes the links.
     ///
     /// It takes up to `grace` for the lanes and a moment for the goodbyes. Links that are down

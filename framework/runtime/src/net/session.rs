@@ -168,7 +168,10 @@ impl Session {
                 self.mesh.say(&self.link, &Control::Pong(number));
                 Ok(())
             }
-            Control::Pong(_) => Ok(()),
+            Control::Pong(number) => {
+                self.link.set_answered(number);
+                Ok(())
+            }
             Control::Cluster(message) => {
                 self.mesh.frames.heard(&self.link, message);
                 Ok(())

@@ -344,6 +344,10 @@ impl<I: Interface> Hosted for CellHost<I> {
         self.door.cell.mailbox.len()
     }
 
+    fn running(&self) -> usize {
+        self.supervised.1.running()
+    }
+
     fn is_full(&self) -> bool {
         let mailbox = &self.door.cell.mailbox;
         !mailbox.has_room() && !mailbox.is_closed()

@@ -359,6 +359,10 @@ impl<T: Handlers> Hosted for Activations<T> {
         0
     }
 
+    fn running(&self) -> usize {
+        0
+    }
+
     fn is_full(&self) -> bool {
         false
     }

@@ -350,3 +350,31 @@ fn put(out: &mut Vec<u8>, body: &[u8]) -> Result<(), std::convert::Infallible> {
     out.extend_from_slice(body);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_node_that_leaves_hears_from_each_peer_that_it_has_taken_that_in() {
+    let shop = authority("shop");
+    let a = Start::new(node(&shop, "a")).go();
+    let b = Start::new(node(&shop, "b")).seeds(&[a.addr()]).go();
+    let silent = client(&shop, "silent");
+    let rogue = Rogue::dial(&silent, a.addr()).await.expect("TLS");
+    let mut control = rogue.say_hello(hello_of(&silent)).await;
+    a.seen.linked("b").await;
+    a.seen.linked("silent").await;
+    a.net.leave().await;
+    // It has read nothing, or says so.
+    let briefly = Duration::from_millis(50);
+    assert!(!a.net.heard_by_all(briefly).await);
+    let heard = a.net.heard_by_all(PATIENCE);
+    tokio::pin!(heard);
+    tokio::time::timeout(briefly, &mut heard)
+        .await
+        .expect_err("one has not answered");
+    assert!(b.net.links().iter().all(|link| link.is_leaving()));
+    let mut pong = Vec::new();
+    Control::Pong(2)
+        .encode(&mut pong, &quick().limits)
+        .expect("encodes");
+    control.write_all(&pong).await.expect("written");
+    assert!(heard.await);
+}
