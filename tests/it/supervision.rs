@@ -14,7 +14,7 @@ use futures_util::{StreamExt, future::join_all, stream};
 use tokio::sync::Semaphore;
 use tracing_subscriber::{Layer, layer::SubscriberExt};
 
-use crate::support::{Town, code, eventually};
+use crate::support::{Logged, Town, code, eventually};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -440,7 +440,7 @@ async fn a_service_that_cannot_be_made_is_withdrawn_and_its_calls_go_elsewhere()
     .await;
     // They are made while the service still tries to start, and wait in its mailbox.
     let (near, far) = (ill.service::<Larder>(), client.service::<Larder>());
-    let calls = (0..30).map(|call| [&near, &far][call % 2].count().into_future());
+    let calls = (0..30).map(|call| [&near, &far][call % 2].count());
     for call in join_all(calls).await {
         assert!(call.is_ok(), "{call:?}");
     }
@@ -478,6 +478,68 @@ async fn a_service_that_cannot_be_made_is_withdrawn_and_its_calls_go_elsewhere()
     assert!(log[0].contains("no database"), "{log:?}");
     client.close().await;
     ill.stop().await;
+}
+
+/// Blocks a thread, which no handler should.
+#[derive(Default, Service)]
+pub struct Mill(Arc<AtomicU32>);
+
+#[handlers]
+impl Mill {
+    pub fn grind(&self, millis: u64) {
+        self.0.fetch_add(1, SeqCst);
+        std::thread::sleep(Duration::from_millis(millis));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn handlers_that_hold_all_threads_are_told_of_in_the_nodes_own_log() {
+    let (logged, _listening) = Logged::listen(tracing::Level::WARN);
+    let town = Town::new();
+    let node = town
+        .node("n1")
+        .host::<Mill>()
+        .start()
+        .await
+        .expect("starts");
+    let told = || logged.count("spawn_blocking");
+    let mill = node.service::<Mill>();
+    let grind = |millis| mill.grind(millis).timeout(LONG);
+    assert_eq!(grind(10).await, Ok(()));
+    assert_eq!(told(), 0);
+    // The time of a look more than it takes, and less than until it is told again.
+    for ground in join_all([2400, 2400].map(grind)).await {
+        assert_eq!(ground, Ok(()));
+    }
+    assert_eq!(told(), 1);
+    assert_eq!(logged.count("Mill (2)"), 1);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handler_that_outlasts_the_grace_is_told_of_when_the_grace_ends() {
+    let (logged, _listening) = Logged::listen(tracing::Level::WARN);
+    let town = Town::new();
+    let grace = Duration::from_millis(50);
+    let begun = Arc::<AtomicU32>::default();
+    let given = begun.clone();
+    let node = town.node("n1").host_with(move |_| Mill(given.clone()));
+    let node = node.grace(grace);
+    let node = node.start().await.expect("starts");
+    let mill = node.service::<Mill>();
+    let call = tokio::spawn(mill.grind(3000).timeout(LONG));
+    eventually("it runs", || begun.load(SeqCst) == 1).await;
+    let from = Instant::now();
+    node.stop().await;
+    assert!(
+        from.elapsed() < Duration::from_millis(2900),
+        "{:?}",
+        from.elapsed()
+    );
+    assert_eq!(logged.count("the grace is over"), 1);
+    assert_eq!(logged.count("the process cannot end before it returns"), 1);
+    assert_eq!(logged.count("actor=\"Mill\""), 2);
+    drop(call);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

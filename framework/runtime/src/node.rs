@@ -4,6 +4,7 @@
 //! starts what it hosts and joins its seeds. A node is a value: several can live in one process.
 
 mod builder;
+mod pulse;
 
 pub use builder::Builder;
 
@@ -304,7 +305,9 @@ impl Node {
     }
 
     /// Stops the node: it tells its peers, takes no new calls, runs what waits in its mailboxes, and
-    /// closes its links. What is left after the grace period is dropped. Default 10 s.
+    /// closes its links. What is left after the grace period is dropped, and told of in the log. Default 10 s. A
+    /// handler that does not await cannot be dropped: this goes on without it, a second later, and the process ends
+    /// when the handler returns.
     ///
     /// A member of a cluster then says that this life of it is over, so that others get its slots without
     /// waiting until its lease has ended. It acts on nothing any more: its turns have ended, and one that

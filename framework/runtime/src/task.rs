@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
-use tracing::Instrument;
+use tracing::{Instrument, subscriber::NoSubscriber};
 
 /// A group of tasks. Clones are handles to the same group.
 #[derive(Clone)]
@@ -175,6 +175,25 @@ pub(crate) fn run_blocking(name: &'static str, job: Box<dyn FnOnce() + Send>) {
     let span = tracing::debug_span!("blocking", name);
     drop(tokio::task::spawn_blocking(move || span.in_scope(job)));
 }
+
+/// Runs work on a thread of its own, which nobody waits for; returns whether there is one. What it says goes
+/// where this thread's log goes.
+pub(crate) fn run_beside(name: &'static str, job: Box<dyn FnOnce() + Send>) -> bool {
+    let here = tracing::dispatcher::get_default(Clone::clone);
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    let spawned = thread.stack_size(BESIDE_STACK_BYTES).spawn(move || {
+        if here.is::<NoSubscriber>() {
+            // The one of the process, which may be set later.
+            job();
+        } else {
+            tracing::dispatcher::with_default(&here, job);
+        }
+    });
+    spawned.is_ok()
+}
+
+/// Enough for a look and a line in the log.
+const BESIDE_STACK_BYTES: usize = 256 << 10;
 
 /// Takes a task out of its group when it ends, in whatever way.
 struct Running {

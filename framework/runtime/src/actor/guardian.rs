@@ -39,6 +39,8 @@ pub(crate) trait Child: Send + Sync + 'static {
     fn is_service(&self) -> bool;
     /// Returns how many calls of a service run; nothing is known of others.
     fn running(&self) -> usize;
+    /// Returns how many messages wait.
+    fn waiting(&self) -> usize;
     /// Returns the settings.
     fn settings(&self) -> &Settings;
     /// Refuses further messages; what waits still runs.
@@ -207,6 +209,18 @@ impl Guardian {
         {
             return;
         }
+        let (actor, running, waiting) = (child.name(), child.running(), child.waiting());
+        // Those that come after one that took all of the grace may just not have had a moment to end.
+        if !grace.is_zero() || running + waiting > 0 {
+            tracing::warn!(
+                actor,
+                running,
+                waiting,
+                ?grace,
+                "the grace is over, and not all calls have ended: those that wait are refused, and those \
+                 that run are dropped where they next await; give it more grace, or the calls less to do"
+            );
+        }
         child.kill();
         // A killed turn that never awaits holds its task; the child is declared over all the same,
         // so that nobody waits for it.
@@ -214,6 +228,12 @@ impl Guardian {
             .await
             .is_err()
         {
+            tracing::error!(
+                actor = child.name(),
+                "a handler still runs and does not await, so nothing can end it: the stop goes on without \
+                 it, and the process cannot end before it returns; move work that computes or blocks to \
+                 `tokio::task::spawn_blocking`"
+            );
             self.over(child, Ended::Stopped);
         }
     }

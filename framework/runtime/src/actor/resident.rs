@@ -145,6 +145,10 @@ impl<B: Behaviour> Child for Job<B> {
         self.cell.at_work()
     }
 
+    fn waiting(&self) -> usize {
+        self.cell.mailbox.len()
+    }
+
     fn settings(&self) -> &super::Settings {
         self.cell.settings()
     }

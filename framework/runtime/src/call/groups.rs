@@ -1,6 +1,7 @@
 //! What a node looks after when it drains and stops: its services, and groups of actors.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -48,6 +49,13 @@ impl Hub {
 
     fn groups(&self) -> MutexGuard<'_, Vec<Guardian>> {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns how many calls run of each hosted service that has any.
+    pub(crate) fn running(&self) -> BTreeMap<&'static str, usize> {
+        let services = self.hosted_services();
+        let running = services.iter().map(|it| (it.name(), it.running()));
+        running.filter(|(_, calls)| *calls > 0).collect()
     }
 
     fn hosted_services(&self) -> Vec<Arc<dyn Hosted>> {

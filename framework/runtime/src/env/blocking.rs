@@ -12,4 +12,11 @@ pub trait Blocking: Debug + Send + Sync + 'static {
     /// `name` labels the work in traces. A caller must not rely on the job having run, or not
     /// having run, when this returns. A job that panics takes down only itself.
     fn run(&self, name: &'static str, job: Job);
+
+    /// Runs `job` on a thread of its own, beside those that handlers may hold, and returns whether it does. It
+    /// watches them, so it is not run where everything is on one thread. Default: it is dropped.
+    fn run_beside(&self, name: &'static str, job: Job) -> bool {
+        drop((name, job));
+        false
+    }
 }

@@ -21,7 +21,7 @@ use callboard_protocol::{
     wire::hello::PeerKind,
 };
 
-use super::Node;
+use super::{Node, pulse};
 use crate::{
     actor::Guardian,
     admin::{self, Desk},
@@ -275,15 +275,18 @@ impl Builder {
             Ok(desk)
         });
         match opened {
-            Ok(desk) => Ok(Node {
-                hub,
-                net: desk.net.clone(),
-                guardian,
-                grace,
-                cluster: desk.cluster.clone(),
-                _desk: desk,
-                _data_dir: data_dir,
-            }),
+            Ok(desk) => {
+                pulse::watch(&hub);
+                Ok(Node {
+                    hub,
+                    net: desk.net.clone(),
+                    guardian,
+                    grace,
+                    cluster: desk.cluster.clone(),
+                    _desk: desk,
+                    _data_dir: data_dir,
+                })
+            }
             Err(error) => {
                 guardian.stop(Duration::ZERO).await;
                 hub.shut().await;

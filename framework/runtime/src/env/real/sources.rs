@@ -90,6 +90,10 @@ impl env::Blocking for Blocking {
     fn run(&self, name: &'static str, job: env::Job) {
         task::run_blocking(name, job);
     }
+
+    fn run_beside(&self, name: &'static str, job: env::Job) -> bool {
+        task::run_beside(name, job)
+    }
 }
 
 const POOL_BYTES: usize = 256;

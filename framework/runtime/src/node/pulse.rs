@@ -1,0 +1,163 @@
+//! Warns when handlers hold all threads of the runtime: nothing else can say so then.
+//!
+//! A task beats a few times a second. A thread beside the runtime looks whether it does. It counts its looks and
+//! reads no clock, so that a machine that was suspended, or a process that was stopped, is not taken for one
+//! whose threads are held.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::call::Hub;
+
+/// Watches the runtime's threads for as long as the node lives, where there is a thread to do so.
+pub(super) fn watch(hub: &Arc<Hub>) {
+    let beats = Arc::new(AtomicU64::new(0));
+    let (seen, node) = (Arc::downgrade(&beats), Arc::downgrade(hub));
+    let job = Box::new(move || look(&seen, &node));
+    if !hub.env().blocking.run_beside("pulse", job) {
+        return;
+    }
+    let token = hub.tasks().token().clone();
+    hub.tasks().spawn("pulse", async move {
+        // Both are cancel safe.
+        while token
+            .run_until_cancelled(tokio::time::sleep(BEAT_EVERY))
+            .await
+            .is_some()
+        {
+            beats.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+}
+
+/// Looks after the beats until the task that makes them is gone.
+fn look(beats: &Weak<AtomicU64>, node: &Weak<Hub>) {
+    let mut held = Held::default();
+    while let Some(beats) = beats.upgrade() {
+        match held.handle_look(beats.load(Ordering::Relaxed)) {
+            Some(News::Held(time)) => warn(time, node),
+            Some(News::Free(time)) => {
+                tracing::info!(held = ?time, "handlers let go of a thread of the runtime");
+            }
+            None => {}
+        }
+        // It must not keep them alive.
+        drop(beats);
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+fn warn(time: Duration, node: &Weak<Hub>) {
+    let Some(hub) = node.upgrade() else { return };
+    let services = describe(&hub.running());
+    tracing::warn!(
+        held = ?time,
+        %services,
+        "no thread of the runtime has been free: handlers compute or block on all of them, so nothing else runs \
+         and other nodes take this one for lost; move such work to `tokio::task::spawn_blocking` and await it"
+    );
+}
+
+/// Names the services with calls that run.
+fn describe(running: &BTreeMap<&'static str, usize>) -> String {
+    let mut text = String::new();
+    for (name, calls) in running.iter().take(NAMES_MAX) {
+        let comma = if text.is_empty() { "" } else { ", " };
+        // A string takes what is written.
+        let _ = write!(text, "{comma}{name} ({calls})");
+    }
+    match text.is_empty() {
+        true => "none: an actor, or a task of the program".to_owned(),
+        false => text,
+    }
+}
+
+/// Counts looks without a beat.
+#[derive(Debug, Default)]
+struct Held {
+    last: u64,
+    looks: u32,
+    /// At how many looks it is told next; nothing before the first time.
+    tell_at: Option<u32>,
+}
+
+/// What there is to tell.
+#[derive(Debug, PartialEq, Eq)]
+enum News {
+    Held(Duration),
+    Free(Duration),
+}
+
+impl Held {
+    /// Takes in how often the task has beaten. What lasts is told after twice the time, up to once a minute.
+    fn handle_look(&mut self, beats: u64) -> Option<News> {
+        let looks = self.looks;
+        if beats != self.last {
+            let told = self.tell_at.is_some();
+            *self = Self {
+                last: beats,
+                ..Self::default()
+            };
+            return told.then(|| News::Free(LOOK_EVERY * looks));
+        }
+        self.looks = looks.saturating_add(1);
+        let tell_at = self.tell_at.unwrap_or(TOLD_AFTER);
+        if self.looks < tell_at {
+            return None;
+        }
+        self.tell_at = Some(tell_at.saturating_add(tell_at.min(TOLD_AGAIN_MAX)));
+        Some(News::Held(LOOK_EVERY * self.looks))
+    }
+}
+
+const BEAT_EVERY: Duration = Duration::from_millis(200);
+
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Looks until it is told first: a second and a half, half of what a peer bears by default.
+const TOLD_AFTER: u32 = 6;
+
+/// Looks between two times at most: a minute.
+const TOLD_AGAIN_MAX: u32 = 240;
+
+const NAMES_MAX: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lasts_is_told_again_after_twice_the_time_and_its_end_once() {
+        let mut held = Held::default();
+        let mut told = Vec::new();
+        for look in 1..=48 {
+            if let Some(News::Held(time)) = held.handle_look(0) {
+                told.push((look, time));
+            }
+        }
+        let seconds = Duration::from_millis;
+        let expected = [(6, 1500), (12, 3000), (24, 6000), (48, 12_000)];
+        assert_eq!(told, expected.map(|(look, time)| (look, seconds(time))));
+        assert_eq!(held.handle_look(1), Some(News::Free(seconds(12_000))));
+        assert_eq!(held.handle_look(2), None);
+        for _ in 0..5 {
+            assert_eq!(held.handle_look(2), None);
+        }
+        assert_eq!(held.handle_look(2), Some(News::Held(seconds(1500))));
+    }
+
+    #[test]
+    fn what_lasts_for_hours_is_told_once_a_minute() {
+        let mut held = Held::default();
+        let looks = 4 * 3600;
+        let told = (0..looks).filter(|_| held.handle_look(0).is_some()).count();
+        assert!((60..70).contains(&told), "{told}");
+    }
+}
