@@ -301,6 +301,14 @@ impl Link {
         close::close(&self.connection, why);
     }
 
+    /// Returns whether this side has closed the link because the peer is denied. What came from it
+    /// before and was not taken in yet counts no more.
+    pub(super) fn is_denied(&self) -> bool {
+        self.closed_for
+            .get()
+            .is_some_and(|why| why.code == Code::PeerDenied)
+    }
+
     /// Returns the number of this session. Later sessions of this node have higher ones.
     pub(crate) fn session(&self) -> u64 {
         self.session

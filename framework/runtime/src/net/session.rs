@@ -133,6 +133,7 @@ impl Session {
             };
             begun_before = false;
             match frame {
+                Ok(Some(_)) if self.link.is_denied() => return,
                 Ok(Some(frame)) => {
                     if let Err(why) = self.handle_control(frame) {
                         return self.link.close(why);
@@ -258,7 +259,7 @@ impl Session {
                 }
                 bytes += piece.len();
                 // QUIC may have put many packets together while the lane paused.
-                while !piece.is_empty() {
+                while !piece.is_empty() && !self.link.is_denied() {
                     let part = piece.split_to(piece.len().min(PART_BYTES_MAX));
                     let frame =
                         |frame: &[u8], memory: &Bytes| intake.frame(lane, frame, memory, now);
@@ -317,6 +318,7 @@ impl Session {
     /// while: a peer that resets a stream may open the next one in the same packet.
     async fn take_stream(self, send: SendStream, mut recv: RecvStream, strays: Arc<Strays>) {
         match recv.read_preface(self.mesh.config.hello_timeout).await {
+            Ok(_) if self.link.is_denied() => {}
             Ok((call, purpose)) => {
                 self.mesh
                     .frames

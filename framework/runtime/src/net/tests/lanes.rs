@@ -225,3 +225,32 @@ async fn a_panic_while_a_frame_is_taken_closes_the_link() {
     let why = b.seen.down().await;
     assert!(why.detail.contains("panicked"), "{why}");
 }
+
+#[tokio::test]
+async fn what_a_peer_has_sent_counts_no_more_once_it_is_denied() {
+    let (a, _b, to_a) = pair(quick()).await;
+    let from_b = a.seen.linked("b").await;
+    // The lane pauses after its first piece; the rest waits in its stream.
+    a.seen.look(|seen| seen.heavy = true);
+    let sent = 32;
+    for _ in 0..sent {
+        let appended = to_a.append(0, |out| put(out, &[7; 30 << 10]));
+        appended.expect("room");
+    }
+    let frames = |seen: &Seen| {
+        let is_frame = |event: &&Event| matches!(event, Event::Frame { .. });
+        seen.events.iter().filter(is_frame).count()
+    };
+    let came = || from_b.connection.stats().udp_rx.bytes > sent * (30 << 10);
+    tokio::time::timeout(PATIENCE, async {
+        while !came() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("all of it comes");
+    a.net.deny(DenyList::of(["b"]).expect("a list"));
+    let before = a.seen.look(|seen| frames(seen));
+    assert_eq!(a.seen.down().await.code, Code::PeerDenied);
+    assert_eq!(a.seen.look(|seen| frames(seen)), before);
+}

@@ -31,6 +31,8 @@ struct Seen {
     streams: Vec<(CallId, StreamFor, SendStream, RecvStream)>,
     links: BTreeMap<u64, Arc<Link>>,
     poison: Option<&'static [u8]>,
+    /// Whether lanes are asked to pause.
+    heavy: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,11 +127,11 @@ impl Intake for Recording {
     }
 
     fn is_heavy(&self) -> bool {
-        false
+        self.recorder.look(|seen| seen.heavy)
     }
 
     fn light(&self) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
+        Box::pin(std::future::pending())
     }
 
     fn frame(&mut self, _: usize, frame: &[u8], memory: &Bytes, _: Time) -> Result<(), LinkDown> {
