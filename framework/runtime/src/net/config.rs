@@ -57,6 +57,11 @@ pub struct Config {
     /// Worst case, each costs the windows and the buffers below, and its list of the nodes that it
     /// is linked with, of up to `limits.members_max`.
     pub peers_max: usize,
+    /// The most links of clients that have one name, so one certificate or its successors; default
+    /// 256. One more is refused, so that who has a client's key cannot keep the other clients out.
+    ///
+    /// Processes that share a certificate share it too.
+    pub client_links_max: usize,
     /// The most connections between their first packet and their accepted hello; default 256.
     /// More are refused.
     pub pending_max: usize,
@@ -124,6 +129,7 @@ impl Default for Config {
             stall_timeout: Duration::from_secs(10),
             initial_rtt: Duration::from_millis(100),
             peers_max: 1024,
+            client_links_max: 256,
             pending_max: 256,
             retry_above: 0,
             lanes: 1,
@@ -204,6 +210,7 @@ impl Config {
 
     fn validate_counts(&self) -> Result<(), StartError> {
         at_least("peers_max", self.peers_max, 1)?;
+        at_least("client_links_max", self.client_links_max, 1)?;
         at_least("limits.members_max", self.limits.members_max, 1)?;
         at_least("pending_max", self.pending_max, 1)?;
         at_least("strays_max", self.strays_max, 1)?;

@@ -20,6 +20,7 @@
 mod dial;
 mod hearsay;
 mod notice;
+mod room;
 mod settling;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -123,6 +124,7 @@ type Key = (NodeId, Option<Incarnation>);
 #[derive(Debug)]
 struct Settings {
     peers_max: usize,
+    client_links_max: usize,
     members_max: usize,
     backoff: Backoff,
     member_forget: Duration,
@@ -162,6 +164,7 @@ impl<L: Clone + PartialEq> Peers<L> {
             me,
             settings: Settings {
                 peers_max: config.peers_max,
+                client_links_max: config.client_links_max,
                 members_max: config.limits.members_max,
                 backoff: Backoff::new(config),
                 member_forget: config.member_forget,
@@ -359,27 +362,8 @@ impl<L: Clone + PartialEq> Peers<L> {
                 (differs || candidate.incarnation < known.incarnation)
                     .then(|| LinkDown::new(Code::DuplicateNode, detail))
             }
-            None => self.no_room_for(candidate.kind),
+            None => self.no_room_for(candidate),
         }
-    }
-
-    /// A client may have as many links as it makes up incarnations, so clients do not get the
-    /// share of the nodes: one that restarts would not find its way back.
-    fn no_room_for(&self, kind: PeerKind) -> Option<LinkDown> {
-        let (linked, most) = (self.up.len(), self.settings.peers_max);
-        let too_many = |detail| Some(LinkDown::new(Code::TooManyPeers, detail));
-        if linked >= most {
-            return too_many(format!("{linked} peers are linked"));
-        }
-        if kind == PeerKind::Node {
-            return None;
-        }
-        let clients = self.up.values().map(|up| up.candidate.kind);
-        let clients = clients.filter(|kind| *kind == PeerKind::Client).count();
-        if clients >= most - most / NODES_SHARE {
-            return too_many(format!("{clients} clients are linked"));
-        }
-        None
     }
 
     /// Returns whether this side decides about the link to a peer.
@@ -591,9 +575,6 @@ fn key(candidate: &Candidate) -> Key {
 
 /// Dials under way at once: joining a large cluster must not be a burst of handshakes.
 const DIALS_MAX: usize = 32;
-
-/// One of so many of the peers that may be linked is a node, whatever clients there are.
-const NODES_SHARE: usize = 4;
 
 #[cfg(test)]
 mod tests;

@@ -604,3 +604,39 @@ fn dials_under_way_at_once_are_bounded() {
     peers.handle_dialled(first, Dialled::Failed(lost().into()), now, 0);
     assert!(peers.poll_dial(now).is_some());
 }
+
+#[test]
+fn one_name_gets_some_of_the_places_of_clients_and_the_others_keep_theirs() {
+    let now = start();
+    let config = Config {
+        peers_max: 8,
+        client_links_max: 2,
+        ..Config::default()
+    };
+    let me = Me {
+        id: NodeId(10),
+        incarnation: Incarnation(1),
+        kind: PeerKind::Node,
+    };
+    let mut peers = Peers::new(me, &config, &[], now);
+    for life in [0, u64::MAX] {
+        assert_eq!(admit(&mut peers, client(life), life, now), Admission::Up);
+    }
+    let Admission::Refuse(why) = admit(&mut peers, client(7), 7, now) else {
+        panic!("a third one is let in");
+    };
+    assert_eq!(why.code, Code::TooManyPeers);
+    assert_eq!(why.detail, "2 of n5 are linked");
+    let other = Candidate {
+        kind: PeerKind::Client,
+        ..candidate(6, 1)
+    };
+    assert_eq!(admit(&mut peers, other, 61, now), Admission::Up);
+    assert_eq!(
+        admit(&mut peers, candidate(5, 1), 51, now),
+        Admission::Up,
+        "nodes have no share in this"
+    );
+    peers.handle_ended(&0, &lost(), now, 0);
+    assert_eq!(admit(&mut peers, client(7), 7, now), Admission::Up);
+}
