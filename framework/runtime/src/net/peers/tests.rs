@@ -100,6 +100,25 @@ fn refusal(admission: Admission<u64>) -> Code {
 }
 
 #[test]
+fn links_settle_when_every_known_node_is_linked_or_was_dialled_in_vain() {
+    let now = start();
+    assert!(!node(&[], now).is_settling(), "it knows nobody");
+    let mut peers = node(&[addr(30)], now);
+    assert!(peers.is_settling(), "its seed");
+    assert_eq!(dial_in_vain(&mut peers, now), Some(addr(30)));
+    assert!(!peers.is_settling(), "its seed does not answer");
+    admit(&mut peers, candidate(40, 1), 40, now);
+    tell(&mut peers, vec![member(40, 1), member(30, 1)], now);
+    assert!(!peers.is_settling(), "the address was dialled, as a seed");
+    tell(&mut peers, vec![member(40, 1), member(50, 1)], now);
+    assert!(peers.is_settling(), "one was heard of");
+    admit(&mut peers, candidate(50, 1), 50, now);
+    assert!(!peers.is_settling(), "it is linked");
+    peers.handle_ended(&50, &lost(), now, 0);
+    assert!(peers.is_settling(), "its link was lost and may come again");
+}
+
+#[test]
 fn a_member_that_only_the_control_group_knows_is_dialled_until_it_is_one_no_more() {
     let now = start();
     let mut peers = node_with_a_teller(now);
