@@ -488,6 +488,7 @@ impl Group {
                 let change = change.map_err(|error| unknown(error.to_string()))?;
                 let changed = self.node.apply_conf_change(&change.to_library());
                 changed.map_err(|error| Error::Contradiction(error.to_string()))?;
+                self.step_down_if_removed();
                 self.actions.push_back(Action::Changed { proposal, change });
             } else if !entry.data.is_empty() {
                 let command = Command::decode(&entry.data);
@@ -498,6 +499,16 @@ impl Group {
             }
         }
         Ok(())
+    }
+
+    /// Leads no more, if this member has just lost its vote: one that is elected between the question for
+    /// its removal and the commit of that finds it in its log. The library leaves that to whoever drives it,
+    /// and panics over the next entry of such a leader.
+    fn step_down_if_removed(&mut self) {
+        if self.is_leader() && !self.node.raft.promotable() {
+            let term = self.term();
+            self.node.raft.become_follower(term, 0);
+        }
     }
 
     fn send(&mut self, messages: Vec<Message>) {

@@ -1,5 +1,7 @@
 //! What one group does, and three do for each other.
 
+use std::collections::BTreeSet;
+
 use callboard_protocol::id::DiskId;
 use callboard_protocol::membership::ReadNumber;
 
@@ -115,6 +117,37 @@ fn a_learner_without_the_log_gets_the_snapshot_and_may_lead_later() {
     assert_eq!(second.state(), first.state());
     assert_eq!(second.state().settings().moves_per_second, 77);
     assert!(second.is_leader() && first.leader() == Some(second.id()));
+}
+
+/// A voter that is elected while its removal is in the log leads when that is committed.
+#[test]
+fn a_leader_that_commits_its_own_removal_leads_no_more() {
+    let (first_disk, second_disk) = (TestDisk::default(), TestDisk::default());
+    let mut first = open(&first_disk).expect("new");
+    let env = super::env(&second_disk, 8, None);
+    let config = crate::control::Config::default();
+    let mut second = Group::open(&env, &super::folder(), config).expect("new");
+    first.form(&form()).expect("empty");
+    elect(&mut first);
+    first.change(Change::Learner(second.id())).expect("first");
+    while !first.voters().contains(&second.id()) {
+        exchange(&mut first, &mut second);
+        if first.has_caught_up(second.id()) {
+            first.change(Change::Voter(second.id())).ok();
+        }
+    }
+    first.change(Change::Removed(first.id())).expect("it leads");
+    pass(&mut first, &mut second);
+    pass(&mut second, &mut first);
+    // It is written along with what is committed by then.
+    first.propose(&set(77)).expect("it still leads");
+    first.flush().expect("a sound disk");
+    assert!(!first.is_leader() && !first.voters().contains(&first.id()));
+    for _ in 0..100 {
+        exchange(&mut first, &mut second);
+    }
+    assert!(second.is_leader());
+    assert_eq!(second.voters(), BTreeSet::from([second.id()]));
 }
 
 fn exchange(a: &mut Group, b: &mut Group) {
