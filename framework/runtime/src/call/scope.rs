@@ -276,7 +276,11 @@ pub(super) fn lost(spec: &MethodSpec) -> Option<CallError> {
     with_current(|turn| {
         let turn = turn.filter(|turn| turn.is_lost())?;
         let node = format!("node {}", turn.hub.me().name);
-        Some(spec.error_on(Code::LeaseLost, &node))
+        let code = match turn.hub.env().plant.strikes(Bug::RanAndMoved) {
+            false => Code::LeaseLost,
+            true => Code::Moved,
+        };
+        Some(spec.error_on(code, &node))
     })
 }
 

@@ -48,11 +48,13 @@ pub enum Bug {
     MovedFails,
     /// A node starts turns on a slot that is still on its way to it.
     EarlyStart,
+    /// A call whose turn has run, and may not answer, is answered `Moved`, so that it is made again.
+    RanAndMoved,
 }
 
 impl Bug {
     /// Every bug that can be planted, in the order of the declaration.
-    pub const ALL: [Bug; 11] = [
+    pub const ALL: [Bug; 12] = [
         Bug::WrongReply,
         Bug::LostCancel,
         Bug::UnsafeRetry,
@@ -64,6 +66,7 @@ impl Bug {
         Bug::SkippedFence,
         Bug::MovedFails,
         Bug::EarlyStart,
+        Bug::RanAndMoved,
     ];
 
     /// The name the simulator's command line uses, in kebab case.
@@ -80,6 +83,7 @@ impl Bug {
             Bug::SkippedFence => "skipped-fence",
             Bug::MovedFails => "moved-fails",
             Bug::EarlyStart => "early-start",
+            Bug::RanAndMoved => "ran-and-moved",
         }
     }
 }

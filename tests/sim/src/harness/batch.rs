@@ -14,12 +14,12 @@ use std::time::Instant;
 
 /// What a batch has come to so far.
 #[derive(Debug, Default)]
-struct Tally {
-    seeds: u64,
+pub(super) struct Tally {
+    pub(super) seeds: u64,
     twice: u64,
-    failed: Vec<u64>,
-    cpu_ms: Vec<u64>,
-    virtual_ms: u64,
+    pub(super) failed: Vec<u64>,
+    pub(super) cpu_ms: Vec<u64>,
+    pub(super) virtual_ms: u64,
     reached: BTreeMap<String, u64>,
     totals: BTreeMap<String, u64>,
 }
@@ -28,6 +28,22 @@ struct Tally {
 /// a seed found it.
 pub(super) fn run(plan: &Plan) -> ExitCode {
     let started = Instant::now();
+    let tally = gather(plan);
+    let covered = tally.print(plan, started.elapsed().as_secs_f64());
+    let passed = match plan.bug {
+        Some(_) => !tally.failed.is_empty(),
+        None => tally.failed.is_empty() && covered,
+    };
+    if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// Runs all seeds of a plan, or, with a planted bug, those up to the one that finds it. Prints failures
+/// as they come.
+pub(super) fn gather(plan: &Plan) -> Tally {
     let next = AtomicU64::new(plan.seeds.start);
     let stop = AtomicBool::new(false);
     let tally = Mutex::new(Tally::default());
@@ -52,17 +68,7 @@ pub(super) fn run(plan: &Plan) -> ExitCode {
         }
     });
     // A worker that panicked has already ended the scope with its panic.
-    let tally = tally.into_inner().unwrap_or_default();
-    let covered = tally.print(plan, started.elapsed().as_secs_f64());
-    let passed = match plan.bug {
-        Some(_) => !tally.failed.is_empty(),
-        None => tally.failed.is_empty() && covered,
-    };
-    if passed {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    tally.into_inner().unwrap_or_default()
 }
 
 /// One seed after all its runs.
@@ -81,6 +87,7 @@ fn judge(plan: &Plan, seed: u64) -> Judged {
         world: plan.world,
         bug: plan.bug,
         trace: plan.trace,
+        is_long: plan.is_long,
     };
     let twice = plan.check_all
         || (plan.bug.is_none() && (seed - plan.seeds.start).is_multiple_of(TWICE_EVERY));
@@ -194,7 +201,7 @@ impl Tally {
             return;
         };
         self.failed.push(judged.seed);
-        let command = replay(judged.seed, plan.world, plan.bug).join(" ");
+        let command = replay(judged.seed, plan.world, plan.bug, plan.is_long).join(" ");
         println!("seed {}: {failure}", judged.seed);
         println!("  replay: cargo run -q -p callboard-sim -- {command} --trace");
         for line in judged.output.lines().take(OUTPUT_LINES_MAX) {

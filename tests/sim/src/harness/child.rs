@@ -21,6 +21,8 @@ pub(crate) struct Run {
     pub(crate) seed: Seed,
     /// The bug to plant, if any.
     pub(crate) bug: Option<Bug>,
+    /// The world is to be larger, and to last longer.
+    pub(crate) is_long: bool,
     set_elapsed: fn(Duration),
 }
 
@@ -55,6 +57,7 @@ pub(super) fn run(symbols: Symbols, order: &Order) -> ExitCode {
     let run = Run {
         seed: order.seed,
         bug: order.bug,
+        is_long: order.is_long,
         set_elapsed: symbols.set_elapsed,
     };
     run.set_now(Duration::ZERO);

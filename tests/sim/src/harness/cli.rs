@@ -7,6 +7,7 @@ use clap::Parser;
 use clap::builder::PossibleValue;
 use std::num::NonZeroUsize;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::thread::available_parallelism;
 
 /// Runs whole clusters from a seed, under faults, reproducibly.
@@ -33,6 +34,19 @@ struct Args {
     #[arg(long)]
     check: bool,
 
+    /// Run larger worlds, for longer: of owners, those of five nodes and 30 s.
+    #[arg(long)]
+    long: bool,
+
+    /// Run seeds that were not run before, in long worlds, until it is stopped or `--rounds` are over,
+    /// and add each round of 50 to this file. Exits with 1 if any seed in the file has failed.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "target/soak.txt")]
+    soak: Option<PathBuf>,
+
+    /// How many rounds of a soak to run [default: no end].
+    #[arg(long, value_name = "N", requires = "soak")]
+    rounds: Option<u64>,
+
     /// Plant this bug: the batch then succeeds if a seed FINDS it, and stops there.
     #[arg(long, value_name = "NAME", value_parser = parse_bug)]
     bug: Option<Bug>,
@@ -58,6 +72,8 @@ pub(crate) struct Order {
     pub(crate) world: Scenario,
     pub(crate) bug: Option<Bug>,
     pub(crate) trace: bool,
+    /// The world is larger, and lasts longer.
+    pub(crate) is_long: bool,
 }
 
 /// A batch of seeds, each in a process of its own.
@@ -67,6 +83,7 @@ pub(super) struct Plan {
     pub(super) world: Scenario,
     pub(super) bug: Option<Bug>,
     pub(super) trace: bool,
+    pub(super) is_long: bool,
     pub(super) check_all: bool,
     pub(super) coverage: bool,
     pub(super) jobs: usize,
@@ -76,6 +93,7 @@ pub(super) struct Plan {
 pub(super) enum Task {
     OneSeed(Order),
     Batch(Plan),
+    Soak(Plan, PathBuf, Option<u64>),
 }
 
 /// Reads the command line; on a mistake prints it and ends the process with 2.
@@ -87,13 +105,14 @@ pub(super) fn parse() -> Task {
             world: args.world,
             bug: args.bug,
             trace: args.trace,
+            is_long: args.long,
         };
         return Task::OneSeed(order);
     }
     let seeds = args
         .seed
         .map_or(args.seeds, |seed| seed..seed.saturating_add(1));
-    Task::Batch(Plan {
+    let plan = Plan {
         coverage: !args.no_coverage
             && args.bug.is_none()
             && seeds.end - seeds.start >= COVERAGE_SEEDS_MIN,
@@ -101,19 +120,24 @@ pub(super) fn parse() -> Task {
         world: args.world,
         bug: args.bug,
         trace: args.trace,
+        is_long: args.long || args.soak.is_some(),
         check_all: args.check,
         jobs: args
             .jobs
             .or_else(|| available_parallelism().ok())
             .map_or(1, NonZeroUsize::get),
-    })
+    };
+    match args.soak {
+        Some(file) => Task::Soak(plan, file, args.rounds),
+        None => Task::Batch(plan),
+    }
 }
 
 impl Order {
     /// Returns the arguments that make a process run exactly this.
     pub(super) fn arguments(&self) -> Vec<String> {
         let mut arguments = vec!["--child".to_owned()];
-        arguments.extend(replay(self.seed.0, self.world, self.bug));
+        arguments.extend(replay(self.seed.0, self.world, self.bug, self.is_long));
         if self.trace {
             arguments.push("--trace".to_owned());
         }
@@ -122,11 +146,14 @@ impl Order {
 }
 
 /// Returns the arguments that run a seed again.
-pub(super) fn replay(seed: u64, world: Scenario, bug: Option<Bug>) -> Vec<String> {
+pub(super) fn replay(seed: u64, world: Scenario, bug: Option<Bug>, is_long: bool) -> Vec<String> {
     let mut arguments = vec!["--world".to_owned(), world.name().to_owned()];
     arguments.extend(["--seed".to_owned(), seed.to_string()]);
     if let Some(bug) = bug {
         arguments.extend(["--bug".to_owned(), bug.name().to_owned()]);
+    }
+    if is_long {
+        arguments.push("--long".to_owned());
     }
     arguments
 }

@@ -8,6 +8,7 @@ mod child;
 mod cli;
 mod outcome;
 mod seed;
+mod soak;
 pub(crate) mod sometimes;
 pub(crate) mod trace;
 
@@ -23,5 +24,6 @@ pub(crate) fn main(symbols: Symbols) -> ExitCode {
     match cli::parse() {
         cli::Task::OneSeed(order) => child::run(symbols, &order),
         cli::Task::Batch(plan) => batch::run(&plan),
+        cli::Task::Soak(plan, file, rounds) => soak::run(&plan, &file, rounds),
     }
 }

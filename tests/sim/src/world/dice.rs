@@ -48,6 +48,8 @@ impl Dice for SeededDice {
             Bug::RenewalWithoutRead => 1,
             // It does harm only where the power goes before the next sync.
             Bug::UnsyncedAck => 1,
+            // They are visited only by turns that outlive their leases.
+            Bug::RanAndMoved | Bug::SkippedFence => 1,
             _ => STRIKES_ONE_IN,
         };
         self.bug == Some(bug) && self.roll(one_in)

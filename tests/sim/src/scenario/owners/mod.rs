@@ -21,7 +21,7 @@ use super::cluster::{Judge, power_cuts, suspensions};
 use crate::harness::{Failure, Run, Verdict};
 use crate::invariants::Court;
 use crate::ledger::{Event, Ledger, MachineNumber};
-use crate::nemesis::{Nemesis, Targets, draw};
+use crate::nemesis::{Fault, Nemesis, Planned, Targets, draw};
 use crate::world::{Machine, World};
 use board::{Board, Phase};
 use callboard_protocol::slots::Entry;
@@ -34,7 +34,7 @@ use std::time::Duration;
 /// Runs the world of a seed.
 pub(super) fn run(run: Run) -> Verdict {
     let mut rng = run.seed.stream("owners");
-    let setup = match Setup::draw(&mut rng) {
+    let setup = match Setup::draw(&mut rng, run.is_long) {
         Ok(setup) => setup,
         Err(error) => {
             let failure = Failure::now("setup", error.to_string());
@@ -53,7 +53,7 @@ pub(super) fn run(run: Run) -> Verdict {
     let targets = Targets {
         machines: setup.machines(),
         start: Duration::from_millis(100),
-        end: STORM,
+        end: setup.storm,
     };
     let mut plan = draw(&mut rng, &targets);
     if rng.random_bool(0.3) {
@@ -61,6 +61,11 @@ pub(super) fn run(run: Run) -> Verdict {
     }
     if rng.random_bool(0.5) {
         plan.extend(suspensions(&mut rng, setup.nodes));
+    }
+    // A stream of its own: the rest of a world stays as it was before.
+    let mut stalls = run.seed.stream("stalls");
+    if stalls.random_bool(0.3) {
+        plan.extend(stalled_sides(&mut stalls, setup.nodes));
     }
     let mut story = Story {
         run,
@@ -95,6 +100,29 @@ fn add_machine(world: &mut World, board: &Arc<Board>, number: MachineNumber) {
     );
 }
 
+/// Draws some splits that cut one or two nodes off, one of which stands still at the beginning: if it leads,
+/// it goes on when another one has been elected, and does not know.
+fn stalled_sides(rng: &mut impl Rng, nodes: usize) -> Vec<Planned> {
+    let mut plan = Vec::new();
+    for _ in 0..rng.random_range(1..=2) {
+        let at = Duration::from_millis(rng.random_range(2000..9000));
+        let host = rng.random_range(0..nodes);
+        let mut side = BTreeSet::from([host]);
+        if nodes > 3 {
+            side.insert(rng.random_range(0..nodes));
+        }
+        let split = Fault::Partition {
+            side,
+            one_way: false,
+        };
+        for (fault, least, most) in [(split, 3000, 5500), (Fault::Pause { host }, 200, 1200)] {
+            let span = Duration::from_millis(rng.random_range(least..most));
+            plan.push(Planned { at, span, fault });
+        }
+    }
+    plan
+}
+
 /// What comes after the faults.
 #[derive(Debug, Clone, Copy)]
 enum Ending {
@@ -121,7 +149,7 @@ impl Story {
     /// # Errors
     /// The first promise that is broken.
     fn tell(&mut self, ending: Ending) -> Result<(), Failure> {
-        while self.world.now() < STORM {
+        while self.world.now() < self.board.setup.storm {
             self.step()?;
         }
         let events = self.nemesis.calm(&mut self.world);
@@ -315,9 +343,6 @@ impl Story {
         totals
     }
 }
-
-/// How long there are faults.
-const STORM: Duration = Duration::from_secs(15);
 
 /// How long it takes until all hold a lease again and get answers: links that are dialled anew, an
 /// election, the end of the leases of lives that were lost, and the seat of a log that was torn.

@@ -14,6 +14,8 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub(super) struct Setup {
     pub(super) nodes: usize,
+    /// How long there are faults.
+    pub(super) storm: Duration,
     pub(super) profile: Profile,
     pub(super) slots: SlotCount,
     pub(super) keys: usize,
@@ -29,8 +31,11 @@ pub(super) struct Setup {
 impl Setup {
     /// # Errors
     /// What issuing certificates says.
-    pub(super) fn draw(rng: &mut SmallRng) -> Result<Self, StartError> {
-        let nodes = *pick(rng, &[3, 3, 4, 5]);
+    pub(super) fn draw(rng: &mut SmallRng, is_long: bool) -> Result<Self, StartError> {
+        let nodes = match (*pick(rng, &[3, 3, 4, 5]), is_long) {
+            (_, true) => 5,
+            (nodes, false) => nodes,
+        };
         let machines = nodes + 1;
         let has_drift = rng.random_bool(0.5);
         let rate = |rng: &mut SmallRng| match has_drift {
@@ -39,6 +44,7 @@ impl Setup {
         };
         Ok(Self {
             nodes,
+            storm: if is_long { STORM_LONG } else { STORM },
             profile: *pick(rng, &[Profile::lan(), Profile::fast()]),
             slots: SlotCount::new(*pick(rng, &[8, 16, 64])).unwrap_or_default(),
             keys: rng.random_range(3..=12),
@@ -95,3 +101,8 @@ fn issue(nodes: usize) -> Result<Vec<Identity>, StartError> {
         })
         .collect()
 }
+
+const STORM: Duration = Duration::from_secs(15);
+
+/// With all that follows it, a world of this lasts for half a minute.
+const STORM_LONG: Duration = Duration::from_secs(26);
