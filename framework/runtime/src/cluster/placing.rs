@@ -125,7 +125,11 @@ impl Placing {
         let moves_max = usize::try_from(state.settings().moves_per_second).unwrap_or(usize::MAX);
         let plan = plan(state, moves_max);
         let groups = missing_groups(state);
-        let is_done = plan.assign.is_empty() && plan.moves.is_empty() && groups.is_empty();
+        // What is on its way counts as arrived in a plan, and may yet come back.
+        let is_done = plan.assign.is_empty()
+            && plan.moves.is_empty()
+            && groups.is_empty()
+            && self.mover.under_way() == 0;
         self.assign = groups.into_iter().chain(plan.assign).collect();
         self.mover.handle_plan(plan.moves);
         self.plan_at = (!is_done).then_some(now + PLAN_AGAIN);
@@ -242,6 +246,35 @@ mod tests {
             );
             assert_eq!(placing.under_way(), 0);
         }
+    }
+
+    #[test]
+    fn a_slot_that_has_come_back_is_moved_again() {
+        let mut control = Control::formed();
+        control.join("a", 1, CART);
+        control.join("b", 1, CART);
+        let mut placing = leading(&control.0);
+        run(&mut placing, &mut control.0, at(5000));
+        let drain = Command::Drain(owner("a", 1));
+        apply(&mut placing, &mut control.0, &drain, at(6000));
+        let mut stuck = None;
+        for now in (6000..30_000).step_by(10).map(at) {
+            while let Some(command) = placing.poll_command(&control.0, now) {
+                let moved = match command {
+                    Command::Move { id, .. } => Some(id),
+                    _ => None,
+                };
+                // The owner says nothing of the first one for as long as it is waited for.
+                if moved.is_some() && *stuck.get_or_insert(moved) == moved && now < at(7000) {
+                    for event in control.0.apply(&command).unwrap_or_default() {
+                        placing.handle_event(&event, &control.0, now);
+                    }
+                } else {
+                    apply(&mut placing, &mut control.0, &command, now);
+                }
+            }
+        }
+        assert_eq!(control.0.slots_of(owner("b", 1)), SLOTS as usize);
     }
 
     #[test]
