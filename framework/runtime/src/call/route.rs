@@ -176,7 +176,7 @@ enum Placed {
 /// Finds the owner of a key's slot.
 ///
 /// # Errors
-/// `SlotUnowned`, `PeerUnreachable`, `PeerDenied`; `NodeStopping` if its node has said so; `Moved` if it is
+/// `SlotUnowned`, also if it is an earlier life's; `PeerUnreachable`, `PeerDenied`; `NodeStopping` if its node has said so; `Moved` if it is
 /// here, and no turn may start.
 fn placed<I: Interface>(
     raw: &Ref<I>,
@@ -196,6 +196,14 @@ fn placed<I: Interface>(
         Some(session) if session.link.is_leaving() => {
             let node = format!("node {}", hub.node_name(owner.node));
             Err(spec.error_on(Code::NodeStopping, &node))
+        }
+        // Its process is gone, and another one of that name is here: that one does not own the slot, and
+        // the call would end with the life that it was sent to.
+        Some(session) if session.link.peer().incarnation > owner.incarnation => {
+            let node = hub.node_name(owner.node);
+            Err(spec.error(Code::SlotUnowned).with_detail(format!(
+                "node {node} has started anew, and nobody is known here yet to have what it owned before"
+            )))
         }
         Some(session) => Ok(Placed::At(session, owner.incarnation)),
         None => {
