@@ -98,7 +98,9 @@ async fn route_when_linked<I: Interface>(
     method: usize,
     mut error: CallError,
 ) -> Result<Route<I>, CallError> {
-    let until = Instant::now() + SETTLING_MAX;
+    // Of the whole call, however often it is tried.
+    let waited = plan.hub.now().saturating_since(plan.meta.queued_at);
+    let until = Instant::now() + SETTLING_MAX.saturating_sub(waited);
     let Some(mut changes) = plan.hub.net().map(|net| net.link_changes()) else {
         return Err(error);
     };
@@ -328,6 +330,6 @@ fn no_host(hub: &Hub, spec: &'static MethodSpec) -> CallError {
     }
 }
 
-/// How long a call waits for links to known nodes before it is said that nobody can take it: many times what
+/// How long a call waits in all for links to known nodes before it is said that nobody can take it: many times what
 /// a handshake takes.
 const SETTLING_MAX: Duration = Duration::from_secs(1);

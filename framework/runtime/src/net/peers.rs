@@ -314,8 +314,7 @@ impl<L: Clone + PartialEq> Peers<L> {
             Some(why) if why.code.retry() == Retry::Never => ATTEMPT_MAX,
             _ => dial.attempt.saturating_add(1).min(ATTEMPT_MAX),
         };
-        dial.at = Some(now + backoff.wait(dial.attempt, random));
-        dial.failed = failed;
+        dial.ended(now + backoff.wait(dial.attempt, random), failed);
     }
 
     /// Returns the next address to dial now.
@@ -441,9 +440,10 @@ impl<L: Clone + PartialEq> Peers<L> {
             Some(member) => {
                 member.info = info;
                 member.heard = now;
+                member.dial.is_tried = true;
             }
             None => {
-                let dial = Dial::due(now);
+                let dial = Dial::linked(now);
                 self.members.insert(
                     candidate.id,
                     Member {

@@ -173,8 +173,8 @@ impl Net {
         self.mesh.changed.subscribe()
     }
 
-    /// Returns whether a node is known that is not linked, and that has not been dialled in vain since it was
-    /// heard of or lost.
+    /// Returns whether a node is known that is not linked, that was not linked before, and that has not been
+    /// dialled in vain.
     pub(crate) fn is_settling(&self) -> bool {
         self.mesh.peers().is_settling()
     }

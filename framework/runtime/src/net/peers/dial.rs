@@ -14,6 +14,8 @@ pub(super) struct Dial {
     pub(super) at: Option<Instant>,
     pub(super) attempt: u32,
     pub(super) failed: Option<LinkDown>,
+    /// Whether a dial has ended, or a link was up.
+    pub(super) is_tried: bool,
 }
 
 impl Dial {
@@ -22,7 +24,23 @@ impl Dial {
             at: Some(at),
             attempt: 0,
             failed: None,
+            is_tried: false,
         }
+    }
+
+    /// That of a node whose link is up.
+    pub(super) fn linked(at: Instant) -> Self {
+        Self {
+            is_tried: true,
+            ..Self::due(at)
+        }
+    }
+
+    /// A dial has ended, and the next one is due at that time.
+    pub(super) fn ended(&mut self, at: Instant, failed: Option<LinkDown>) {
+        self.at = Some(at);
+        self.failed = failed;
+        self.is_tried = true;
     }
 
     /// Starts a new wait, unless a dial is under way and will start one itself.

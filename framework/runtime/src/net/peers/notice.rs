@@ -123,10 +123,11 @@ impl<L: Clone + PartialEq> Peers<L> {
     }
 
     pub(super) fn note_seed_linked(&mut self, addr: SocketAddr) {
-        if let Some(seed) = self.seeds.get_mut(&addr)
-            && seed.trouble.end()
-        {
-            self.notices.push_back(Notice::SeedLinked { addr });
+        if let Some(seed) = self.seeds.get_mut(&addr) {
+            seed.dial.is_tried = true;
+            if seed.trouble.end() {
+                self.notices.push_back(Notice::SeedLinked { addr });
+            }
         }
     }
 }

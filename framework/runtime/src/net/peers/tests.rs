@@ -115,7 +115,7 @@ fn links_settle_when_every_known_node_is_linked_or_was_dialled_in_vain() {
     admit(&mut peers, candidate(50, 1), 50, now);
     assert!(!peers.is_settling(), "it is linked");
     peers.handle_ended(&50, &lost(), now, 0);
-    assert!(peers.is_settling(), "its link was lost and may come again");
+    assert!(!peers.is_settling(), "it was linked, and is lost");
 }
 
 #[test]
