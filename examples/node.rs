@@ -6,10 +6,13 @@
 //! terminal 3   cargo run --example node -- --call Ada --join 127.0.0.1:4001
 //! ```
 //!
+//! With `--data` and, on the first three, `--expect 3`, nodes form a cluster that places the guests of
+//! `--visit`. See the tutorial about it in the book.
+//!
 //! The certificates come from the development authority, which is made in your state folder on first
 //! use; it works on loopback addresses only. With `--ca`, `--cert` and `--key` they are your own, and
-//! the certificate says the name. Ctrl-C stops a node in order; SIGTERM drains it before, so that no
-//! call fails.
+//! the certificate says the name. Ctrl-C stops a node in order. One of a cluster is drained before, so
+//! that no call fails, unless Ctrl-C is pressed once more; SIGTERM does the same.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -57,6 +60,9 @@ struct Args {
     /// Host nothing: connect to the nodes given by --join, say hello to this name, and end
     #[arg(long, value_name = "NAME", requires = "join", conflicts_with_all = ["data", "expect"])]
     call: Option<String>,
+    /// Host nothing: let these guests visit, and say at which node each of them is looked after
+    #[arg(long, value_name = "NAME", num_args = 1.., requires = "join", conflicts_with_all = ["data", "expect", "call"])]
+    visit: Vec<String>,
     /// How many calls to make with --call
     #[arg(long, default_value_t = 5, requires = "call")]
     times: u32,
@@ -78,13 +84,33 @@ impl Greeter {
 }
 // ANCHOR_END: service
 
+// ANCHOR: guest
+/// Counts the visits of a guest. The guest's name is the key: the first visit makes the actor, at the
+/// node that the cluster has given the key to, and the count goes along when the key moves.
+#[derive(Default, Wire, Actor)]
+#[actor(key = String, handover)]
+struct Guest {
+    visits: u32,
+}
+
+#[handlers]
+impl Guest {
+    /// Counts a visit, and says where that was.
+    pub fn visit(&mut self, ctx: &Ctx<Self>) -> String {
+        self.visits += 1;
+        format!("visit {} at {}", self.visits, ctx.node_name())
+    }
+}
+// ANCHOR_END: guest
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     show_log();
     let args = Args::parse();
     match &args.call {
         Some(name) => call(&args, name).await,
-        None => serve(&args).await,
+        None if args.visit.is_empty() => serve(&args).await,
+        None => visit(&args).await,
     }
 }
 
@@ -102,12 +128,13 @@ fn show_log() {
 // ANCHOR_END: logs
 
 // ANCHOR: serve
-/// Hosts the Greeter until Ctrl-C or SIGTERM.
+/// Hosts the Greeter and the guests until Ctrl-C or SIGTERM.
 async fn serve(args: &Args) -> Result<(), Box<dyn Error>> {
     let mut builder = Node::builder()
         .listen(args.listen)
         .seeds(args.join.iter().copied())
-        .host::<Greeter>();
+        .host::<Greeter>()
+        .host::<Guest>();
     builder = match (&args.name, identity(args)?) {
         (Some(name), Some(identity)) => builder.name(name).identity(identity),
         (None, Some(identity)) => builder.identity(identity),
@@ -122,14 +149,18 @@ async fn serve(args: &Args) -> Result<(), Box<dyn Error>> {
     }
     let node = builder.start().await?;
     println!("{} listens on {}", node.name(), node.local_addr());
-    let drains = tokio::select! {
+    let terminated = tokio::select! {
         () = tell_members(&node) => false,
         asked = asked_to_end() => asked?,
     };
-    if drains {
+    if terminated || node.cluster_id().is_some() {
         println!("draining");
-        if let Err(why) = node.drain(Duration::from_secs(20)).await {
-            println!("not drained: {why}");
+        tokio::select! {
+            drained = node.drain(Duration::from_secs(20)) => match drained {
+                Ok(()) => println!("drained"),
+                Err(why) => println!("not drained: {why}"),
+            },
+            again = asked_to_end() => drop(again?),
         }
     }
     println!("stopping");
@@ -201,3 +232,22 @@ async fn call(args: &Args, name: &str) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 // ANCHOR_END: call
+
+// ANCHOR: visit
+/// Calls the actor of each guest, wherever that is.
+async fn visit(args: &Args) -> Result<(), Box<dyn Error>> {
+    let mut builder = Client::builder().seeds(args.join.iter().copied());
+    if let Some(identity) = identity(args)? {
+        builder = builder.identity(identity);
+    }
+    let client = builder.connect().await?;
+    for name in &args.visit {
+        match client.actor::<Guest>(name.as_str()).visit().await {
+            Ok(visit) => println!("{name}: {visit}"),
+            Err(error) => println!("{name}: {error}"),
+        }
+    }
+    client.close().await;
+    Ok(())
+}
+// ANCHOR_END: visit

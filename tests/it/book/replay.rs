@@ -3,7 +3,7 @@
 //! | fence | what happens |
 //! | --- | --- |
 //! | `console` | each command runs to its end |
-//! | `console,terminal-1` | a process that goes on until `^C`; a later block of the same terminal shows more of its output |
+//! | `console,terminal-1` | a process that goes on until `^C` or `^\`; a later block of the same terminal shows more of its output |
 //! | `console,outside` | commands beside the repository, such as `cargo new`, with or without a terminal; an ignored test, as it builds all crates once more |
 //! | `console,openssl` | as without the word, also with a terminal; left out where there is no OpenSSL 3 |
 //! | `console,by-hand` | nothing: commands for a person, from a short list |
@@ -209,6 +209,12 @@ impl Stage {
             match line {
                 "^C" => {
                     interrupt(&running.child)?;
+                    interrupted = true;
+                }
+                "^\\" => {
+                    // Not by SIGQUIT: a test that a script has started beside others ignores it, as
+                    // POSIX has it for such jobs, and so would what the test starts.
+                    running.child.kill().map_err(|error| error.to_string())?;
                     interrupted = true;
                 }
                 "…" => skip = true,
