@@ -995,11 +995,13 @@ async fn a_watch_fires_when_the_node_is_lost() {
             .find(|held| held.what == what)
             .map(|held| held.now)
     };
-    let watch = tokio::spawn(async move { callboard::watch(&mortal).await.reason });
+    // It keeps a ref of its own.
+    let watch = tokio::spawn(callboard::watch(&mortal));
+    drop(mortal);
     eventually("it is watched", || held("watches on a peer") == Some(1)).await;
     lose.send(()).expect("told");
     thread.join().expect("joins");
-    assert_eq!(watch.await.expect("joins"), DownReason::NodeLost);
+    assert_eq!(watch.await.expect("joins").reason, DownReason::NodeLost);
     watcher.stop().await;
 }
 

@@ -104,12 +104,10 @@ impl Mesh {
         let stop = self.intake.token().clone();
         loop {
             let is_linked = self.has_link_to(&self.names.addresses(&name));
-            attempt = if is_linked {
-                0
+            if is_linked {
+                attempt = 0;
             } else {
-                attempt.saturating_add(1)
-            };
-            if !is_linked {
+                attempt = attempt.saturating_add(1);
                 // Dropping a lookup loses nothing: its answer was to be asked for again anyway.
                 match stop.run_until_cancelled(self.look_up(&name)).await {
                     None => return,
@@ -126,7 +124,9 @@ impl Mesh {
                     }
                 }
             }
-            let wait = backoff.wait(attempt, self.env.entropy.next_u64());
+            // A link that is up is looked at at the slowest pace.
+            let pace = if is_linked { u32::MAX } else { attempt };
+            let wait = backoff.wait(pace, self.env.entropy.next_u64());
             if stop
                 .run_until_cancelled(tokio::time::sleep(wait))
                 .await
