@@ -190,14 +190,20 @@ fn identity(args: &Args) -> Result<Option<Identity>, Box<dyn Error>> {
 // ANCHOR_END: identity
 
 // ANCHOR: members
-/// Prints when this node is a member of the cluster, and who joins and who leaves.
+/// Prints when this node is a member of the cluster and when it votes in it, and who joins and who
+/// leaves.
 async fn tell_members(node: &Node) {
     let mut known = BTreeSet::new();
-    let mut is_member = false;
+    let (mut is_member, mut votes) = (false, false);
     loop {
         if !is_member && node.joined(Duration::ZERO).await.is_ok() {
             is_member = true;
             println!("{} is a member of the cluster", node.name());
+        }
+        if is_member && votes != node.votes() {
+            votes = !votes;
+            let how = if votes { "votes" } else { "votes no more" };
+            println!("{} {how} in the cluster", node.name());
         }
         let members: BTreeSet<String> = node
             .members()

@@ -175,6 +175,14 @@ impl Node {
         self.cluster.status().leader
     }
 
+    /// Returns whether this node votes in the control group of the cluster, as far as it knows. A cluster
+    /// that was formed a moment ago has one voter, and gives the others their seats as soon as they have
+    /// its log; until then it does not survive the loss of that one.
+    #[must_use]
+    pub fn votes(&self) -> bool {
+        self.cluster.status().votes
+    }
+
     /// Waits until this node is a member of the cluster and holds a lease. A node that neither forms
     /// a cluster nor meets one that was formed never is.
     ///
