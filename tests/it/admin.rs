@@ -4,12 +4,16 @@ use std::{fmt::Debug, time::Duration};
 
 use callboard::{
     CallError, Client, Code, HandlerError, Member, Node, Policy,
-    admin::{Admin, AdminError, AdminRef, ClusterReport, MemberState, Placement},
+    admin::{
+        ActorName, ActorState, Admin, AdminError, AdminRef, ClusterReport, DrainOutcome, KeyName,
+        MemberState, PlaceReason, PlaceReport, Placement,
+    },
     net::PeerKind,
 };
 
 use crate::{
-    followed::{Place, homes},
+    draining::Load,
+    followed::{Bell, Jar, KEYS, Place, homes},
     support::{DEADLINE, Town, connect, eventually, soon},
 };
 
@@ -134,6 +138,108 @@ async fn a_node_without_a_control_group_says_so_and_whom_it_is_linked_with() {
     let names: Vec<&str> = report.members.iter().map(|it| &*it.name).collect();
     assert_eq!(names, ["n1", "n2"]);
     assert!(report.types.is_empty());
+    client.close().await;
+}
+
+/// Which actor.
+fn jar(key: &str) -> ActorName {
+    ActorName {
+        kind: "Jar".to_owned(),
+        key: KeyName::Text(key.to_owned()),
+    }
+}
+
+async fn place_of(client: &Client, asked: &str, key: &str) -> PlaceReport {
+    let admin = client.admin(&member(client, asked));
+    soon(admin.why(jar(key)).timeout(DEADLINE))
+        .await
+        .expect("it answers")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn why_names_the_owner_that_calls_find_before_and_after_a_drain_of_which_no_call_knows() {
+    let place = Place::new();
+    let nodes = place.three().await;
+    let client = operator(&place.town, &nodes).await;
+    let before = homes(&client).await;
+    for (key, home) in &before {
+        let told = place_of(&client, "n1", key).await;
+        assert_eq!(told.owner.as_ref(), Some(home), "{told:?}");
+        assert_eq!(told.moving_to, None);
+        let first = &told.candidates[0].node;
+        let expected = match first == home {
+            true => PlaceReason::FirstChoice,
+            false => PlaceReason::OthersFull,
+        };
+        assert_eq!(told.reason, expected, "{told:?}");
+    }
+
+    let mut load = Load::default();
+    let jars = (0..KEYS).map(|key| client.actor::<Jar>(format!("k{key}")));
+    load.add(jars.collect(), client.service::<Bell>());
+    eventually("calls are made", || load.calls() > 100).await;
+    let admin = client.admin(&member(&client, "n2"));
+    assert_eq!(
+        admin.draining().await.expect("answers").outcome,
+        DrainOutcome::NotAsked
+    );
+    let begun = admin.drain(DEADLINE.as_millis() as u64).await;
+    assert_eq!(begun.expect("begins").outcome, DrainOutcome::Running);
+    let drained = tokio::time::timeout(DEADLINE, async {
+        loop {
+            let report = admin.draining().await.expect("answers");
+            assert_eq!(report.node, "n2");
+            if report.outcome != DrainOutcome::Running {
+                return report;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let drained = drained.await.expect("it ends");
+    assert_eq!((drained.outcome, drained.slots), (DrainOutcome::Drained, 0));
+    let (then, calls) = (homes(&client).await, load.calls());
+    eventually("calls go on", || load.calls() > calls + 100).await;
+    load.end().await;
+    for (key, home) in &then {
+        assert_ne!(home, "n2");
+        let told = place_of(&client, "n1", key).await;
+        assert_eq!(told.owner.as_ref(), Some(home), "{told:?}");
+    }
+    let told = told_by(&client, "n1").await;
+    assert!(told.members.iter().all(|it| it.name != "n2"), "it has left");
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_in_memory_of_an_actor_is_told_by_the_node_that_has_it() {
+    let place = Place::new();
+    let nodes = place.three().await;
+    let client = operator(&place.town, &nodes).await;
+    let homes = homes(&client).await;
+    let (key, home) = homes.first_key_value().expect("some");
+    for node in &nodes {
+        let admin = client.admin(&member(&client, node.name()));
+        let told = admin.actor(jar(key)).await.expect("answers");
+        let expected = match node.name() == home {
+            true => ActorState::Active,
+            false => ActorState::Inactive,
+        };
+        assert_eq!((&*told.by, told.state), (node.name(), expected));
+        assert_eq!(told.epoch.is_some(), node.name() == home);
+        // To ask has not activated it.
+        let other = admin.actor(jar("nobody")).await.expect("answers");
+        assert_eq!(other.state, ActorState::Inactive);
+    }
+    let admin = client.admin(&member(&client, "n1"));
+    let cup = ActorName {
+        kind: "Cup".to_owned(),
+        key: KeyName::Bytes(Vec::new()),
+    };
+    let known = vec!["Jar".to_owned()];
+    let name = "Cup".to_owned();
+    let unknown = AdminError::UnknownType { name, known };
+    let error = admin.why(cup).await.expect_err("no such type");
+    assert_eq!(error, HandlerError::App(unknown));
     client.close().await;
 }
 

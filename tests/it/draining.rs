@@ -20,14 +20,14 @@ use crate::{
 
 /// Calls keys and a service without a pause, until it is told to end.
 #[derive(Default)]
-struct Load {
+pub struct Load {
     over: Arc<AtomicBool>,
     calls: Arc<AtomicUsize>,
     callers: Vec<JoinHandle<Result<(), CallError>>>,
 }
 
 impl Load {
-    fn add(&mut self, jars: Vec<JarRef>, bell: BellRef) {
+    pub fn add(&mut self, jars: Vec<JarRef>, bell: BellRef) {
         let (over, calls) = (self.over.clone(), self.calls.clone());
         self.callers.push(tokio::spawn(async move {
             while !over.load(Ordering::Relaxed) {
@@ -41,11 +41,11 @@ impl Load {
         }));
     }
 
-    fn calls(&self) -> usize {
+    pub fn calls(&self) -> usize {
         self.calls.load(Ordering::Relaxed)
     }
 
-    async fn end(self) {
+    pub async fn end(self) {
         self.over.store(true, Ordering::Relaxed);
         for ended in join_all(self.callers).await {
             ended.expect("no panic").expect("no call fails");

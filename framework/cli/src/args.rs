@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-use crate::failure::EXIT_CODES;
+use crate::{actor::Actor, drain::Leaver, failure::EXIT_CODES};
 
 /// Looks into a running Callboard cluster and runs it.
 #[derive(Debug, Parser)]
@@ -22,6 +22,43 @@ pub(crate) enum Command {
     /// Asks each node how it is: its part in the control group, its lease, its slots
     #[command(after_help = NODES_EXAMPLES)]
     Nodes(Common),
+    /// Says where a keyed actor is placed, and why
+    #[command(after_help = WHY_EXAMPLES)]
+    Why {
+        #[command(flatten)]
+        actor: Actor,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Looks at keyed actors in memory
+    #[command(after_help = ACTORS_EXAMPLES)]
+    Actors {
+        #[command(subcommand)]
+        command: Actors,
+    },
+    /// Has a node give away its seat and its slots, so that it can be stopped without a failed call
+    #[command(after_help = DRAIN_EXAMPLES)]
+    Drain {
+        #[command(flatten)]
+        node: Leaver,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Shows who votes in the control group
+    #[command(after_help = VOTERS_EXAMPLES)]
+    Voters(Common),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Actors {
+    /// Shows what its owner has of an actor: whether it is in memory, and what waits for it
+    #[command(after_help = ACTORS_EXAMPLES)]
+    Get {
+        #[command(flatten)]
+        actor: Actor,
+        #[command(flatten)]
+        common: Common,
+    },
 }
 
 /// What all commands have in common.
@@ -66,7 +103,7 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 }
 
 /// Reads a time of more than nothing, in seconds.
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: Option<f64> = text.parse().ok();
     let time = seconds.and_then(|it| Duration::try_from_secs_f64(it).ok());
     time.filter(|it| (SHORTEST..=LONGEST).contains(it))
@@ -86,6 +123,28 @@ const NODES_EXAMPLES: &str = "\
 Examples:
   callboard nodes --join 127.0.0.1:4001
   callboard nodes --join 127.0.0.1:4001 --timeout 1 -o json";
+
+const WHY_EXAMPLES: &str = "\
+Examples:
+  callboard why Cart/alice --join 127.0.0.1:4001
+  callboard why Cart --key-hex 05616c696365 --join 127.0.0.1:4001 -o json";
+
+const ACTORS_EXAMPLES: &str = "\
+Examples:
+  callboard actors get Cart/alice --join 127.0.0.1:4001
+  callboard actors get Order/42 --join 127.0.0.1:4001 -o json";
+
+const DRAIN_EXAMPLES: &str = "\
+Examples:
+  callboard drain n2 --join 127.0.0.1:4001
+  callboard drain n2 --within 300 --join 127.0.0.1:4001 -o json
+
+Ctrl-C stops watching, not the drain.";
+
+const VOTERS_EXAMPLES: &str = "\
+Examples:
+  callboard voters --join 127.0.0.1:4001
+  callboard voters --join 127.0.0.1:4001 -o json";
 
 #[cfg(test)]
 mod tests {

@@ -2,6 +2,7 @@
 
 use std::{fmt, process::ExitCode};
 
+use crate::actor::no_such_type;
 use callboard::{CallError, Code, HandlerError, admin::AdminError, net::StartError};
 
 /// Why a command did not do what it was asked to.
@@ -22,6 +23,12 @@ pub(crate) enum Kind {
     Unreachable = 3,
     /// The certificate does not give the right.
     Forbidden = 4,
+    /// There is no such node or type.
+    NotFound = 5,
+    /// A drain has not come to its end; it goes on.
+    NotInTime = 6,
+    /// Nobody places keys: there is no control group.
+    NotPlaced = 7,
 }
 
 impl Failure {
@@ -94,8 +101,20 @@ impl From<HandlerError<AdminError>> for Failure {
     fn from(error: HandlerError<AdminError>) -> Self {
         match error {
             HandlerError::Call(error) => error.into(),
+            HandlerError::App(AdminError::UnknownType { name, known }) => {
+                let known: Vec<&str> = known.iter().map(String::as_str).collect();
+                no_such_type(&name, &known)
+            }
             HandlerError::App(error) => {
-                Self::new(Kind::Unreachable, format!("{error}; ask another node"))
+                let (kind, advice) = match &error {
+                    AdminError::BadKey { .. } => (
+                        Kind::Usage,
+                        "correct it, or give its encoding with --key-hex",
+                    ),
+                    AdminError::NotPlaced => (Kind::NotPlaced, "see `callboard status`"),
+                    _ => (Kind::Unreachable, "ask another node with --join"),
+                };
+                Self::new(kind, format!("{error}; {advice}"))
             }
         }
     }
@@ -109,6 +128,9 @@ Exit codes:
   2  wrong usage: a flag, or a file that a flag names
   3  the cluster or the node does not answer
   4  the certificate does not give the right: it needs the role admin
+  5  there is no such node, or no such actor type
+  6  a drain has not come to its end; the node goes on with it
+  7  there is no control group: no node was started with bootstrap_expect
 
 `callboard COMMAND --help` shows examples. Each error has a page in the book under its code.";
 
@@ -134,6 +156,9 @@ mod tests {
             Kind::Usage,
             Kind::Unreachable,
             Kind::Forbidden,
+            Kind::NotFound,
+            Kind::NotInTime,
+            Kind::NotPlaced,
         ] {
             let line = format!("\n  {}  ", kind as u8);
             assert!(EXIT_CODES.contains(&line), "{kind:?}");

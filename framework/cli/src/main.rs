@@ -6,24 +6,30 @@
 //! | --- | --- |
 //! | `args` | the command line |
 //! | `connect` | the way into the cluster |
-//! | `status`, `nodes` | the commands, one a file |
+//! | `status`, `nodes`, `why`, `actors`, `drain`, `voters` | the commands, one a file |
+//! | `actor` | which actor a command is about, and who can say where it is |
 //! | `failure` | what went wrong, what to do, and the exit codes |
 //! | `output`, `table` | text in columns, or JSON |
 
+mod actor;
+mod actors;
 mod args;
 mod connect;
+mod drain;
 mod failure;
 mod nodes;
 mod output;
 mod status;
 mod table;
+mod voters;
+mod why;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use self::{
-    args::{Args, Command},
+    args::{Actors, Args, Command},
     failure::Failure,
 };
 
@@ -42,5 +48,11 @@ async fn run(args: Args) -> Result<(), Failure> {
     match args.command {
         Command::Status(common) => status::run(&common).await,
         Command::Nodes(common) => nodes::run(&common).await,
+        Command::Why { actor, common } => why::run(&actor, &common).await,
+        Command::Actors { command } => match command {
+            Actors::Get { actor, common } => actors::get(&actor, &common).await,
+        },
+        Command::Drain { node, common } => drain::run(&node, &common).await,
+        Command::Voters(common) => voters::run(&common).await,
     }
 }

@@ -42,6 +42,15 @@ pub(crate) fn time(millis: u64) -> String {
     }
 }
 
+/// Returns how new what a node says is: `which is at version 42, and holds its lease for 2.4 s`.
+pub(crate) fn knowledge(version: u64, lease_left_ms: Option<u64>) -> String {
+    let lease = match lease_left_ms {
+        Some(left) => format!("and holds its lease for {}", time(left)),
+        None => "and HOLDS NO LEASE: what it says may be old".to_owned(),
+    };
+    format!("which is at version {version}, {lease}")
+}
+
 /// Returns `-` for what there is not.
 pub(crate) fn or_dash(text: Option<String>) -> String {
     text.unwrap_or_else(|| "-".to_owned())

@@ -9,7 +9,7 @@ use crate::{
     args::Common,
     connect::Connected,
     failure::Failure,
-    output::{or_dash, print, time},
+    output::{knowledge, or_dash, print},
     table::{Column, Table},
 };
 
@@ -120,17 +120,11 @@ impl fmt::Display for Status {
             _ => "not known yet: the node is linked with nobody who knows".to_owned(),
         };
         writeln!(f, "keys     {keys}")?;
-        let lease = match (self.lease_left_ms, self.placement) {
-            (Some(left), _) => format!(", and holds its lease for {}", time(left)),
-            (None, "group") => ", and HOLDS NO LEASE: what it says may be old".to_owned(),
-            (None, _) => String::new(),
+        let known = match self.placement {
+            "group" => format!(", {}", knowledge(self.version, self.lease_left_ms)),
+            _ => String::new(),
         };
-        let asked = &self.asked;
-        writeln!(
-            f,
-            "asked    {asked}, which is at version {}{lease}",
-            self.version
-        )?;
+        writeln!(f, "asked    {}{known}", self.asked)?;
         writeln!(f, "\n{}", self.member_table())?;
         let mut types = Table::new(&[
             Column::Left("TYPE"),

@@ -9,10 +9,55 @@ use std::{
 };
 
 use callboard::{
-    ClusterName, Node, NodeName, Profile, RoleName,
+    Actor, ClusterName, Ctx, Node, NodeName, Profile, RoleName, Wire, handlers,
     net::{Authority, PeerKind},
 };
 use tempfile::TempDir;
+
+/// Counts, in memory that goes along with its slot.
+#[derive(Default, Wire, Actor)]
+#[actor(key = String, handover)]
+pub struct Cart {
+    count: u32,
+}
+
+#[handlers]
+impl Cart {
+    /// Counts, and says where.
+    pub fn add(&mut self, ctx: &Ctx<Self>) -> (String, u32) {
+        self.count += 1;
+        (ctx.node_name().to_owned(), self.count)
+    }
+}
+
+/// Has a number as its key.
+#[derive(Default, Actor)]
+#[actor(key = u64)]
+pub struct Order;
+
+#[handlers]
+impl Order {
+    /// Does nothing.
+    pub fn look(&self) {}
+}
+
+/// A place in a shelf.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Wire)]
+pub struct Place {
+    row: u8,
+    column: u8,
+}
+
+/// Has a key that cannot be written as text.
+#[derive(Default, Actor)]
+#[actor(key = Place)]
+pub struct Box;
+
+#[handlers]
+impl Box {
+    /// Does nothing.
+    pub fn look(&self) {}
+}
 
 /// A cluster, and the files of those who may look into it.
 struct Cluster {
@@ -55,11 +100,35 @@ impl Cluster {
             .identity(identity.expect("an identity"))
             .data_dir(self.folder.path().join(name))
             .profile(Profile::fast())
-            .seeds(self.addrs());
+            .seeds(self.addrs())
+            .host::<Cart>();
         if let Some(expect) = expect {
             builder = builder.bootstrap_expect(expect);
         }
+        if expect != Some(3) {
+            // Where none is drained: the slots of each type take seconds.
+            builder = builder.host::<Order>().host::<Box>();
+        }
         builder.start().await.expect("starts")
+    }
+
+    /// Waits until every slot has an owner, and none is on its way.
+    async fn settled(&self) {
+        let settled = tokio::time::timeout(PATIENCE, async {
+            loop {
+                let status = self.json(&["status"]);
+                let types = status["types"].as_array().expect("a list").clone();
+                let is_settled = |it: &serde_json::Value| it["moving"] == 0 && it["unowned"] == 0;
+                let live = status["members"].as_array().expect("a list").clone();
+                let have_slots = live.iter().all(|it| it["slots"] != 0);
+                let hosted = live[0]["hosts"].as_array().expect("a list").len();
+                if types.len() == hosted && types.iter().all(is_settled) && have_slots {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        });
+        settled.await.expect("the cluster settles");
     }
 
     fn addrs(&self) -> Vec<SocketAddr> {
@@ -72,7 +141,9 @@ impl Cluster {
         let files = write_identity(&self.authority, self.folder.path(), &who, roles);
         let mut command = callboard();
         command.args(arguments);
-        command.args(["--join", &self.addrs()[0].to_string()]);
+        for addr in self.addrs() {
+            command.args(["--join", &addr.to_string()]);
+        }
         for (flag, file) in ["--ca", "--cert", "--key"].iter().zip(files) {
             command.arg(flag).arg(file);
         }
@@ -179,6 +250,165 @@ async fn nodes_asks_each_node_and_says_who_does_not_answer() {
         "{ran:?}"
     );
     assert!(ran.out.contains("\nn3: "), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn why_names_the_owner_and_a_drained_node_has_none_of_its_actors_left() {
+    let cluster = Cluster::of(3).await;
+    cluster.settled().await;
+    let cart = cluster.nodes[0].actor::<Cart>("alice");
+    let (home, _) = cart.add().await.expect("answers");
+    let stays = cluster.nodes.iter().find(|it| it.name() != home);
+    let cart = stays.expect("two others").actor::<Cart>("alice");
+    let why = cluster.json(&["why", "Cart/alice"]);
+    assert_eq!(why["owner"], home);
+    assert_eq!(
+        (&why["key_hex"], &why["slots"]),
+        (&"05616c696365".into(), &4096.into())
+    );
+    let candidates = why["candidates"].as_array().expect("a list");
+    assert_eq!(candidates.len(), 3);
+    assert!(candidates.iter().all(|it| it["eligible"] == true), "{why}");
+    let is_first = candidates[0]["node"] == home;
+    let reason = if is_first {
+        "first-choice"
+    } else {
+        "others-full"
+    };
+    assert_eq!(why["reason"], reason, "{why}");
+    let text = cluster.run(&["why", "Cart/alice"]).out;
+    assert!(
+        text.starts_with(&format!("Cart/alice is on {home}\n")),
+        "{text}"
+    );
+
+    let found = cluster.json(&["actors", "get", "Cart/alice"]);
+    assert_eq!(found["owner"], home);
+    let on = &found["nodes"][0];
+    assert_eq!(
+        (&on["node"], &on["state"]),
+        (&home.clone().into(), &"active".into())
+    );
+    assert_eq!(on["epoch"], why["epoch"]);
+    let found = cluster.json(&["actors", "get", "Cart/nobody"]);
+    assert_eq!(found["nodes"][0]["state"], "inactive");
+
+    let drained = cluster.run(&["drain", &home]);
+    assert_eq!(drained.code, Some(0), "{drained:?}");
+    let last = format!("{home} is drained, after ");
+    assert!(
+        drained
+            .out
+            .lines()
+            .last()
+            .is_some_and(|it| it.starts_with(&last)),
+        "{drained:?}"
+    );
+    let (after, count) = cart.add().timeout(PATIENCE).await.expect("answers");
+    assert_ne!(after, home);
+    assert_eq!(count, 2, "its state has gone along");
+    let why = cluster.json(&["why", "Cart", "--key-hex", "05616C696365"]);
+    assert_eq!(why["owner"], after);
+    // It is no member any more, and takes no new links: there is nothing left to ask of it.
+    let again = cluster.run(&["drain", &home]);
+    assert_eq!(again.code, Some(5), "{again:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_types_and_nodes_that_there_are_not_are_told_with_those_that_there_are() {
+    let cluster = Cluster::of(1).await;
+    cluster.settled().await;
+    assert_eq!(cluster.json(&["why", "Order/42"])["key_hex"], "2a");
+    let wrong = |arguments: &[&str], code, said: &str| {
+        let ran = cluster.run(arguments);
+        assert_eq!(ran.code, Some(code), "{ran:?}");
+        assert!(ran.err.contains(said), "{ran:?}");
+        assert_eq!(ran.out, "");
+    };
+    wrong(
+        &["why", "Order/x"],
+        2,
+        "`x` is not a whole number of 64 bits",
+    );
+    wrong(&["why", "Box/1"], 2, "--key-hex");
+    wrong(&["why", "Order", "--key-hex", "ffff"], 2, "the key");
+    wrong(&["why", "Order"], 2, "write Order/KEY");
+    wrong(&["why", "Order", "--key-hex", "f"], 2, "hexadecimal");
+    wrong(&["why", "Cort/alice"], 5, "there are: Box, Cart, Order");
+    wrong(
+        &["actors", "get", "Cort/alice"],
+        5,
+        "there are: Box, Cart, Order",
+    );
+    wrong(&["drain", "n9"], 5, "there is no node `n9`; there are: n1");
+    let ran = cluster.run(&["drain", "n1"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.err.contains("nothing was changed"), "{ran:?}");
+    // It was not changed: it goes on.
+    let cart = cluster.nodes[0].actor::<Cart>("alice");
+    assert_eq!(cart.add().await, Ok(("n1".to_owned(), 1)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_control_group_it_says_so_and_looks_on_each_node() {
+    let mut cluster = Cluster::of(0).await;
+    for name in ["n1", "n2"] {
+        let node = cluster.start(name, None).await;
+        cluster.nodes.push(node);
+    }
+    let knows = async {
+        while cluster.nodes[1].members().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, knows).await.expect("linked");
+    let status = cluster.json(&["status"]);
+    assert_eq!(status["placement"], "who-asks");
+    let ran = cluster.run(&["why", "Cart/alice"]);
+    assert_eq!(ran.code, Some(7), "{ran:?}");
+    assert!(ran.err.contains("bootstrap_expect"), "{ran:?}");
+    assert_eq!(cluster.run(&["voters"]).code, Some(7));
+    let ran = cluster.run(&["actors", "get", "Cort/alice"]);
+    assert_eq!(ran.code, Some(5), "{ran:?}");
+    assert!(ran.err.contains("there are: Box, Cart, Order"), "{ran:?}");
+
+    let cart = cluster.nodes[1].actor::<Cart>("alice");
+    cart.add().timeout(PATIENCE).await.expect("answers");
+    let found = cluster.json(&["actors", "get", "Cart/alice"]);
+    let nodes = found["nodes"].as_array().expect("a list");
+    let states: Vec<_> = nodes.iter().map(|it| (&it["node"], &it["state"])).collect();
+    let expected = [("n1", "inactive"), ("n2", "active")];
+    assert_eq!(states.len(), 2, "{found}");
+    for (node, state) in expected {
+        let is_one = states.contains(&(&node.into(), &state.into()));
+        assert!(is_one, "{found}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn voters_shows_the_seats_of_the_control_group() {
+    let cluster = Cluster::of(3).await;
+    let voters = tokio::time::timeout(PATIENCE, async {
+        loop {
+            let voters = cluster.json(&["voters"]);
+            let seats = voters["seats"].as_array().expect("a list").clone();
+            if seats.len() == 3 && seats.iter().all(|it| it["votes"] == true) {
+                return voters;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    let voters = voters.await.expect("three vote");
+    let seats = voters["seats"].as_array().expect("a list");
+    let names: Vec<_> = seats.iter().map(|it| &it["node"]).collect();
+    assert_eq!(names, ["n1", "n2", "n3"]);
+    assert_eq!(seats.iter().filter(|it| it["leads"] == true).count(), 1);
+    assert!(seats.iter().all(|it| it["live"] == true), "{voters}");
+    let text = cluster.run(&["voters"]).out;
+    assert!(
+        text.starts_with("3 of 3 voters are live, 2 are needed; term "),
+        "{text}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

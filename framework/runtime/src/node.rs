@@ -47,7 +47,7 @@ pub struct Node {
     grace: Duration,
     cluster: Arc<Cluster>,
     /// What the admin is answered from.
-    _desk: Arc<Desk>,
+    desk: Arc<Desk>,
     _data_dir: Option<Arc<Mutex<DataDir>>>,
 }
 
@@ -224,7 +224,7 @@ impl Node {
             term: status.term,
             is_leader: status.is_leader,
             applied: status.applied,
-            voters: status.voters as u64,
+            voters: status.voters.len() as u64,
             sync: status.sync,
             lease_left: status
                 .lease_until
@@ -281,29 +281,7 @@ impl Node {
     /// # Cancel safety
     /// Dropping it only ends the wait: the node goes on giving away. Call it again to wait on.
     pub async fn drain(&self, within: Duration) -> Result<(), DrainError> {
-        let deadline = Instant::now() + within;
-        let left = || deadline.saturating_duration_since(Instant::now());
-        let is_placed = self.hub.ownership().is_some();
-        if is_placed {
-            self.cluster.drain(within).await?;
-        }
-        // AFTER the slots are gone: whoever is told takes no keyed call to another node for it.
-        self.net.leave().await;
-        if !self.net.heard_by_all(left().min(HEARD_MAX)).await {
-            tracing::warn!(
-                within = ?HEARD_MAX,
-                "not every peer has answered that this node leaves; calls that they still send here \
-                 are taken until it is stopped"
-            );
-        }
-        // AFTER the peers know: no call is added but those that are on their way.
-        if !self.hub.quiet(left().min(self.grace)).await {
-            tracing::warn!("calls of services still run; `stop` gives them the rest of its grace");
-        }
-        match is_placed {
-            true => self.cluster.leave(left().max(LEAVE_MIN)).await,
-            false => Ok(()),
-        }
+        self.desk.drain(within).await
     }
 
     /// Returns how far the node is drained; nothing if it is not to be.
@@ -372,13 +350,6 @@ impl fmt::Debug for Node {
             .finish_non_exhaustive()
     }
 }
-
-/// How long a node that drains waits for the answers of its peers: many times what a message takes, and less than
-/// it takes for a peer that does not answer to be lost.
-const HEARD_MAX: Duration = Duration::from_secs(1);
-
-/// What is left at least for leaving the cluster, whatever the rest of a drain has taken.
-const LEAVE_MIN: Duration = Duration::from_millis(100);
 
 /// How long a node that stops waits for an answer: as long as another leader takes at most, `wan`
 /// aside. Without one its lease has to end.

@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::score::score;
 use crate::id::NodeId;
 use crate::slots::{
-    BATCH_MAX, Command, Epoch, Group, Owner, PlannedMove, Slot, SlotId, State, Table,
+    BATCH_MAX, Command, Epoch, Group, Member, Owner, PlannedMove, Slot, SlotCount, SlotId,
+    Standing, State, Table,
 };
 
 /// What to do so that every slot is where it should be.
@@ -25,15 +26,6 @@ pub struct Plan {
     pub unplaceable: BTreeMap<crate::slots::GroupId, usize>,
 }
 
-/// Why a slot is where it is, for whoever asks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Placed {
-    /// How many members the slot would rather be with; 0 when it is with its first choice.
-    pub rank: usize,
-    /// How many members may own it.
-    pub eligible: usize,
-}
-
 /// Plans all groups of a state.
 ///
 /// At most `moves_max` moves are planned, over all groups. Slots that are on their way count as
@@ -41,64 +33,55 @@ pub struct Placed {
 #[must_use]
 pub fn plan(state: &State, moves_max: usize) -> Plan {
     let mut plan = Plan::default();
+    let members: Vec<_> = state.members().collect();
     for (group, table) in state.groups() {
-        Shares::of(state, group, table).plan(&mut plan, moves_max);
+        Shares::of(&members, state.slots(), group, table).plan(&mut plan, moves_max);
     }
     plan.moves.truncate(moves_max);
     plan
 }
 
-impl Placed {
-    /// Returns how a slot of a state came to be where it is; nothing when nobody may have it or
-    /// nobody has it.
-    #[must_use]
-    pub fn of(state: &State, id: SlotId) -> Option<Self> {
-        let owner = state.entry(id).ok()?.owner?;
-        let (group, table) = state.groups().find(|(group, _)| group.id == id.group)?;
-        let shares = Shares::of(state, group, table);
-        let own = shares.members.get(&owner.node)?;
-        let own = score(id, owner.node, own.weight);
-        let better = shares.members.iter();
-        let better = better.filter(|(node, it)| score(id, **node, it.weight) > own);
-        Some(Self {
-            rank: better.count(),
-            eligible: shares.members.len(),
-        })
-    }
-}
-
 /// A group's slots beside what each member should own of them.
-struct Shares<'a> {
+pub(super) struct Shares<'a> {
     group: &'a Group,
     /// The members that may own slots.
-    members: BTreeMap<NodeId, Share>,
+    pub(super) members: BTreeMap<NodeId, Share>,
     /// Slots that nobody has, with their epochs.
     orphans: Vec<(Slot, Epoch)>,
     /// Slots of members that live and must not own them.
     evicted: Vec<(Slot, Epoch)>,
 }
 
-struct Share {
-    owner: Owner,
-    weight: u32,
+pub(super) struct Share {
+    pub(super) owner: Owner,
+    pub(super) weight: u32,
     /// Whether what it has of the group's types outlives a move: what does not is moved only if it has to.
-    movable: bool,
+    pub(super) movable: bool,
     /// How many it should own at least, and at most.
-    least: usize,
-    most: usize,
+    pub(super) least: usize,
+    pub(super) most: usize,
     /// How many it owns, or will when what is on its way has arrived.
-    load: usize,
+    pub(super) load: usize,
     /// Those that it owns and that stay, with their epochs.
     own: BTreeSet<(Slot, Epoch)>,
 }
 
 impl<'a> Shares<'a> {
-    fn of(state: &State, group: &'a Group, table: &Table) -> Self {
-        let members = state.members();
-        let eligible = members.filter(|(member, _)| state.why_not(group, member.id()).is_none());
-        let eligible: Vec<_> = eligible.map(|(member, _)| member).collect();
+    /// Looks at a group's table, with all members of the cluster.
+    pub(super) fn of(
+        members: &[(&Member, Standing)],
+        slots: SlotCount,
+        group: &'a Group,
+        table: &Table,
+    ) -> Self {
+        let may = |(member, standing): &&(&Member, Standing)| {
+            group.why_not_now(member, *standing).is_none()
+        };
+        let live = members.iter().filter(|(_, it)| *it != Standing::Lapsed);
+        let live: BTreeSet<Owner> = live.map(|(member, _)| member.owner()).collect();
+        let eligible: Vec<_> = members.iter().filter(may).map(|(it, _)| *it).collect();
         let weights: u64 = eligible.iter().map(|it| u64::from(it.weight)).sum();
-        let slots = u64::from(state.slots().get());
+        let slots = u64::from(slots.get());
         let share = |weight: u32| {
             let exact = slots * u64::from(weight);
             let least = usize::try_from(exact / weights).unwrap_or(usize::MAX);
@@ -124,14 +107,14 @@ impl<'a> Shares<'a> {
             orphans: Vec::new(),
             evicted: Vec::new(),
         };
-        shares.count(state, table);
+        shares.count(&live, table);
         shares
     }
 
-    fn count(&mut self, state: &State, table: &Table) {
+    fn count(&mut self, live: &BTreeSet<Owner>, table: &Table) {
         for (slot, entry) in table.iter() {
             let known = (slot, entry.epoch);
-            let owner = entry.owner.filter(|owner| state.is_live(*owner));
+            let owner = entry.owner.filter(|owner| live.contains(owner));
             let place = entry.moving.or(owner);
             let share = place.and_then(|it| self.members.get_mut(&it.node));
             match (share, owner) {

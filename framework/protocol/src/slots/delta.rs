@@ -457,6 +457,12 @@ impl View {
         self.groups.values().map(|it| (&it.group, &it.table))
     }
 
+    /// Returns how many slots every group has.
+    #[must_use]
+    pub const fn slots(&self) -> SlotCount {
+        self.slots
+    }
+
     /// Returns the version that the view has.
     #[must_use]
     pub const fn version(&self) -> Version {

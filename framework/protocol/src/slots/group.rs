@@ -9,6 +9,7 @@ use std::fmt;
 
 use super::member::{LABELS_MAX, Member, ROLES_MAX, TEXT_BYTES_MAX, read_label, read_name};
 use super::record::{Fields, RecordError, Writer};
+use super::state::Standing;
 use crate::id::{InterfaceId, RoleName};
 
 /// Identifies a placement group within its cluster.
@@ -76,6 +77,16 @@ impl Group {
             return Some(Ineligible::TooOld { speaks, needs });
         }
         None
+    }
+
+    /// Returns why a member that stands so must not get slots of the group, or nothing when it may.
+    #[must_use]
+    pub fn why_not_now(&self, member: &Member, standing: Standing) -> Option<Ineligible> {
+        match standing {
+            Standing::Live => self.why_not(member),
+            Standing::Draining => Some(Ineligible::Draining),
+            Standing::Lapsed => Some(Ineligible::Lapsed),
+        }
     }
 
     /// Returns what is out of range, if anything is.

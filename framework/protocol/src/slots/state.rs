@@ -455,11 +455,7 @@ impl State {
         let Some(entry) = self.members.get(&node) else {
             return Some(Ineligible::Lapsed);
         };
-        match entry.standing {
-            Standing::Live => group.why_not(&entry.member),
-            Standing::Draining => Some(Ineligible::Draining),
-            Standing::Lapsed => Some(Ineligible::Lapsed),
-        }
+        group.why_not_now(&entry.member, entry.standing)
     }
 
     /// Returns the cluster's id, once it is formed.

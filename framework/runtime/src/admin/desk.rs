@@ -5,7 +5,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -17,7 +17,9 @@ use callboard_protocol::{
 
 use super::{
     cluster_report::{ClusterReport, MemberReport, MemberState, Placement, TypeReport},
+    drain::Asked,
     node_report::NodeReport,
+    seats_report::{SeatReport, SeatsReport},
 };
 use crate::{
     call::Hub,
@@ -32,6 +34,10 @@ pub(crate) struct Desk {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) ownership: Arc<Ownership>,
     pub(crate) cluster_name: ClusterName,
+    /// How long the node waits for what is in flight.
+    pub(crate) grace: Duration,
+    /// What has become of a drain that somebody has asked for.
+    pub(crate) asked: Mutex<Asked>,
 }
 
 impl Desk {
@@ -85,6 +91,31 @@ impl Desk {
             lease_left_ms: self.lease_left_ms(),
             slots: self.ownership.slots() as u64,
             trouble: trouble.map(|it| format!("{}: {}", it.code, it.detail)),
+        }
+    }
+
+    pub(super) fn seats(&self) -> SeatsReport {
+        let status = self.cluster.status();
+        let members = self.ownership.members();
+        let seats = status.voters.iter().chain(&status.learners).map(|disk| {
+            let mut of_disk = members.iter().filter(|(it, _)| it.disk == Some(*disk));
+            let member = of_disk.next();
+            SeatReport {
+                node: member.map(|(it, _)| it.name.to_string()),
+                disk: disk.to_string(),
+                votes: status.voters.contains(disk),
+                leads: member.is_some_and(|(it, _)| status.leader == Some(it.id())),
+                live: member.is_some_and(|(_, standing)| *standing != Standing::Lapsed),
+            }
+        });
+        let mut seats: Vec<_> = seats.collect();
+        seats.sort_by(|a, b| a.node.cmp(&b.node));
+        SeatsReport {
+            by: self.hub.me().name.clone(),
+            seated: !status.voters.is_empty(),
+            term: status.term,
+            applied: status.applied,
+            seats,
         }
     }
 
@@ -153,14 +184,14 @@ impl Desk {
         names
     }
 
-    fn lease_left_ms(&self) -> Option<u64> {
+    pub(super) fn lease_left_ms(&self) -> Option<u64> {
         let until = self.cluster.status().lease_until?;
         let now = self.hub.lease_now();
         (until > now).then(|| millis(until - now))
     }
 
     /// Returns the name of a node, or its id where the name is not known.
-    fn name_of(&self, node: NodeId) -> String {
+    pub(super) fn name_of(&self, node: NodeId) -> String {
         if node == self.hub.me().id {
             return self.hub.me().name.clone();
         }

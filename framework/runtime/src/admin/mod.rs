@@ -9,18 +9,30 @@
 //! | --- | --- |
 //! | `service` | the handlers |
 //! | `desk` | what they are answered from: the parts of one node |
-//! | `cluster_report`, `node_report` | what is told |
+//! | `places` | answers about one key |
+//! | `drain` | draining this node |
+//! | the reports | what is told |
 //!
 //! It reads, and hands on what it is asked to do; it decides nothing. It may depend on `call`,
 //! `cluster`, `service`, `net` and `actor`.
 
 mod cluster_report;
 mod desk;
+mod drain;
+mod drain_report;
 mod node_report;
+mod place_report;
+mod places;
+mod seats_report;
 mod service;
 
 pub use cluster_report::{ClusterReport, MemberReport, MemberState, Placement, TypeReport};
+pub use drain_report::{DrainOutcome, DrainReport, DrainStep};
 pub use node_report::NodeReport;
+pub use place_report::{
+    ActorName, ActorReport, ActorState, CandidateReport, KeyName, PlaceReason, PlaceReport,
+};
+pub use seats_report::{SeatReport, SeatsReport};
 pub use service::{Admin, AdminError, AdminRef, ROLE};
 
 pub(crate) use desk::Desk;

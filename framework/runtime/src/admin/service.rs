@@ -5,6 +5,7 @@
 use std::{
     fmt,
     sync::{Arc, Weak},
+    time::Duration,
 };
 
 use callboard_macros::{Service, Wire, handlers};
@@ -15,7 +16,14 @@ use callboard_protocol::{
 };
 use tokio::sync::SetOnce;
 
-use super::{cluster_report::ClusterReport, desk::Desk, node_report::NodeReport};
+use super::{
+    cluster_report::ClusterReport,
+    desk::Desk,
+    drain_report::DrainReport,
+    node_report::NodeReport,
+    place_report::{ActorName, ActorReport, PlaceReport},
+    seats_report::SeatsReport,
+};
 use crate::{
     actor::Guardian,
     call::Hub,
@@ -35,6 +43,25 @@ pub struct Admin {
 pub enum AdminError {
     /// The node is stopping. Nothing was changed.
     Stopping,
+    /// No live member hosts this type of keyed actors, as far as the node knows.
+    UnknownType {
+        /// The name.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// The node does not host the type, and so does not know what its keys look like as text.
+    NotHostedHere {
+        /// The name of the type.
+        name: String,
+    },
+    /// There is no such key of the type.
+    BadKey {
+        /// What is wrong, in words.
+        why: String,
+    },
+    /// Nobody places keys: there is no control group.
+    NotPlaced,
 }
 
 /// Where the desk of a node is found, once the node has opened.
@@ -47,6 +74,39 @@ impl Admin {
     #[handler(allow = "admin", idempotent)]
     pub async fn cluster(&self) -> Result<ClusterReport, AdminError> {
         Ok(self.reception.desk().await?.cluster())
+    }
+
+    /// Tells where a keyed actor is placed, and why.
+    #[handler(allow = "admin", idempotent)]
+    pub async fn why(&self, actor: ActorName) -> Result<PlaceReport, AdminError> {
+        self.reception.desk().await?.why(&actor)
+    }
+
+    /// Tells what this node has in memory of a keyed actor. Asking does not activate it.
+    #[handler(allow = "admin", idempotent)]
+    pub async fn actor(&self, actor: ActorName) -> Result<ActorReport, AdminError> {
+        self.reception.desk().await?.actor(&actor)
+    }
+
+    /// Tells who has a part in the control group, if this node has one.
+    #[handler(allow = "admin", idempotent)]
+    pub async fn seats(&self) -> Result<SeatsReport, AdminError> {
+        Ok(self.reception.desk().await?.seats())
+    }
+
+    /// Begins to [drain](crate::Node::drain) this node, which may take so many milliseconds, and does
+    /// not wait for it; [`draining`](AdminRef::draining) says how far it is. To ask again while it
+    /// goes on, or when it is done, changes nothing.
+    #[handler(allow = "admin", idempotent)]
+    pub async fn drain(&self, within_ms: u64) -> Result<DrainReport, AdminError> {
+        let desk = self.reception.desk().await?;
+        Ok(desk.begin_drain(Duration::from_millis(within_ms)))
+    }
+
+    /// Tells how far this node is drained.
+    #[handler(allow = "admin", idempotent)]
+    pub async fn draining(&self) -> Result<DrainReport, AdminError> {
+        Ok(self.reception.desk().await?.draining())
     }
 
     /// Tells how this node is.
@@ -110,6 +170,17 @@ impl fmt::Display for AdminError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stopping => f.write_str("the node is stopping"),
+            Self::UnknownType { name, .. } => {
+                write!(f, "no live member hosts a keyed actor type `{name}`")
+            }
+            Self::NotHostedHere { name } => {
+                write!(
+                    f,
+                    "the node does not host `{name}` and cannot read its keys from text"
+                )
+            }
+            Self::BadKey { why } => write!(f, "the key cannot be read: {why}"),
+            Self::NotPlaced => f.write_str("nobody places keys: there is no control group"),
         }
     }
 }

@@ -23,6 +23,7 @@
 //! | `hub`, `session`, `face` | what a node, a link and an interface keep for all calls |
 //! | `groups` | what a node looks after when it drains and stops |
 //! | `withdrawal` | what a node hosts no more |
+//! | `key_text`, `in_memory` | keys from text; what is in memory for a key |
 //! | `names` | nodes that were met, as errors tell of them |
 //! | `pending`, `served`, `streams`, `hold`, `turnstile` | tables and queues of a session |
 //! | `scope` | what a turn hands on to the calls it makes |
@@ -45,8 +46,10 @@ mod groups;
 mod handover;
 mod hold;
 mod hub;
+mod in_memory;
 mod inflow;
 mod interface;
+mod key_text;
 pub mod kind;
 mod limits;
 mod local;
@@ -82,11 +85,13 @@ pub(crate) use face::Face;
 pub use handover::Handover;
 pub(crate) use handover::{Departing, Departure};
 pub(crate) use hub::{Hub, Me};
+pub(crate) use in_memory::InMemory;
 pub(crate) use interface::interface_id;
 pub use interface::{
     Answer, Declares, Definition, Fallible, Interface, Key, Method, MethodSignature, MethodSpec,
     NoKey, Options, Reference, Streamed, Unary, flatten, shapes_of,
 };
+pub(crate) use key_text::key_of_text;
 pub use kind::Kind;
 pub use limits::CallLimits;
 pub(crate) use local::{quarantined, refused};

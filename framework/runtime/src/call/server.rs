@@ -39,6 +39,7 @@ use super::{
     handover::Departing,
     hold::{Held, Ordered},
     hub::Hub,
+    in_memory::InMemory,
     interface::Interface,
     meta::{Caller, Meta, Queued},
     pending::Returned,
@@ -112,6 +113,16 @@ pub(crate) trait Keys: Send + Sync {
         sequence: SequenceNumber,
         parcel: Parcel,
     ) -> Option<SequenceNumber>;
+    /// Returns the encoding of a key that somebody has written.
+    ///
+    /// # Errors
+    /// What is wrong with the text, in words.
+    fn key_of_text(&self, text: &str) -> Result<Vec<u8>, String>;
+    /// Returns what is in memory for a key in the encoding of the wire.
+    ///
+    /// # Errors
+    /// What decoding says.
+    fn in_memory(&self, key: &[u8]) -> Result<Option<InMemory>, CallError>;
     /// Forgets an activation that has ended.
     fn forget(&self, key: &dyn Any, actor: ActorId);
 }

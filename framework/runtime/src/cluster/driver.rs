@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     forming::{Forming, Stored},
-    handle::{Status, Trouble},
+    handle::{Seats, Status, Trouble},
     holding::Holding,
     inbox::{Heard, Queue},
     joining::Joining,
@@ -316,7 +316,11 @@ impl Driver {
                 Ok(()) => {
                     self.handle_actions(&mut group, now);
                     let (term, voters) = (group.term(), group.voters());
-                    let seats = (voters.len(), voters.contains(&group.id()));
+                    let seats = Seats {
+                        votes: voters.contains(&group.id()),
+                        voters,
+                        learners: group.learners(),
+                    };
                     let (is_leader, applied) = (group.is_leader(), group.applied());
                     self.status
                         .send_if_modified(|it| it.control((term, applied), is_leader, seats, took));

@@ -2,11 +2,11 @@
 //!
 //! Depends on the driver, which it starts.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use callboard_protocol::{
     code::Code,
-    id::{ClusterId, NodeId},
+    id::{ClusterId, DiskId, NodeId},
     membership::{Former, FormingMemory},
     slots::{Entry, Owner, SlotId, Standing, Version},
     time::Time,
@@ -67,7 +67,9 @@ pub(crate) struct Status {
     pub(crate) term: u64,
     pub(crate) is_leader: bool,
     pub(crate) applied: u64,
-    pub(crate) voters: usize,
+    /// The disks of those who vote, and of those who do not yet.
+    pub(crate) voters: BTreeSet<DiskId>,
+    pub(crate) learners: BTreeSet<DiskId>,
     pub(crate) votes: bool,
     /// Whether it has a seat in the control group, as the leader says of a node that is to go.
     pub(crate) is_seated: Option<bool>,
@@ -75,6 +77,15 @@ pub(crate) struct Status {
     pub(crate) has_ended: bool,
     /// How long the disk has taken last.
     pub(crate) sync: Duration,
+}
+
+/// The seats of the control group.
+#[derive(Debug)]
+pub(super) struct Seats {
+    pub(super) voters: BTreeSet<DiskId>,
+    pub(super) learners: BTreeSet<DiskId>,
+    /// Whether this node votes.
+    pub(super) votes: bool,
 }
 
 /// Why a node is no member.
@@ -240,12 +251,12 @@ impl Status {
         &mut self,
         (term, applied): (u64, u64),
         is_leader: bool,
-        seats: (usize, bool),
+        seats: Seats,
         sync: Duration,
     ) -> bool {
         let differs = self.is_leader != is_leader;
         (self.term, self.applied) = (term, applied);
-        (self.voters, self.votes) = seats;
+        (self.voters, self.learners, self.votes) = (seats.voters, seats.learners, seats.votes);
         (self.is_leader, self.sync) = (is_leader, sync);
         differs
     }

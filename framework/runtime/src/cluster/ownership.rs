@@ -17,6 +17,7 @@ use std::{
 use callboard_protocol::{
     cluster::Word,
     id::{Incarnation, NodeId},
+    placement::Why,
     slots::{
         Delta, DeltaError, Entry, Epoch, GroupId, Member, Owner, SlotId, Standing, Table, Version,
         View,
@@ -319,6 +320,14 @@ impl Ownership {
         members
             .map(|(member, standing)| (member.clone(), standing))
             .collect()
+    }
+
+    /// Returns the slot of a key, and why it is where it is, as far as it is known here.
+    pub(crate) fn why(&self, group: GroupId, key: &[u8]) -> Option<(SlotId, Why)> {
+        let seen = self.read();
+        let (slot, _) = seen.view.locate(group, key)?;
+        let id = SlotId { group, slot };
+        Some((id, Why::of(&seen.view, id)?))
     }
 
     /// Returns how the slots of each group are shared out, as far as it is known here.

@@ -256,6 +256,7 @@ impl Builder {
         let folder = settings.data_dir.take();
         let data = data_dir.as_ref().zip(folder.as_deref());
         let membership = Membership {
+            grace,
             expect,
             profile,
             gone_max,
@@ -283,7 +284,7 @@ impl Builder {
                     guardian,
                     grace,
                     cluster: desk.cluster.clone(),
-                    _desk: desk,
+                    desk,
                     _data_dir: data_dir,
                 })
             }
@@ -298,6 +299,8 @@ impl Builder {
 
 /// How a node takes part in a cluster.
 struct Membership {
+    /// How long the node waits for what is in flight.
+    grace: Duration,
     expect: Option<u32>,
     profile: Profile,
     gone_max: Duration,
@@ -364,6 +367,8 @@ impl Membership {
             cluster: Arc::new(cluster),
             ownership,
             cluster_name: identity.cluster().clone(),
+            grace: self.grace,
+            asked: Mutex::default(),
         }))
     }
 }

@@ -18,8 +18,9 @@ use futures_util::future::BoxFuture;
 use crate::{
     actor::{Cell, Ended, Guardian, MessageKey, Refusal},
     call::{
-        Address, Arrival, Departing, Departure, Directory, Face, Hosted, Hub, Incoming, Interface,
-        Keys, Meta, Queued, Ref, Reference, Supervised, decode_key, fence, interface_id, key_bytes,
+        Address, Arrival, Departing, Departure, Directory, Face, Hosted, Hub, InMemory, Incoming,
+        Interface, Keys, Meta, Queued, Ref, Reference, Supervised, decode_key, fence, interface_id,
+        key_bytes, key_of_text,
     },
     cluster::{Fence, group_of},
     env::Bug,
@@ -408,6 +409,17 @@ impl<T: Handlers> Keys for Activations<T> {
         }
     }
 
+    fn key_of_text(&self, text: &str) -> Result<Vec<u8>, String> {
+        key_of_text::<T::Key>(text)
+    }
+
+    fn in_memory(&self, key: &[u8]) -> Result<Option<InMemory>, CallError> {
+        let key = decode_key::<T::Key>(key, &self.0.hub, T::NAME)?;
+        let slot = self.0.slot_of(&key);
+        let cells = self.0.cells();
+        Ok(cells.find(&key, slot).map(|(_, it)| it.in_memory()))
+    }
+
     fn is_movable(&self) -> bool {
         T::SETTINGS.persist || T::handover().is_some()
     }
@@ -469,6 +481,18 @@ impl<T: Handlers> Keys for Activations<T> {
 }
 
 impl<T: Handlers> Activation<T> {
+    fn in_memory(&self) -> InMemory {
+        let cell = &self.cell;
+        let failure = cell.ended().filter(|it| it.is_failure());
+        InMemory {
+            failure: failure.map(|_| cell.given_up().to_owned()),
+            is_stopping: cell.is_stopping(),
+            waiting: cell.mailbox.len(),
+            waiting_max: cell.settings().mailbox,
+            epoch: self.fence.as_ref().map(Fence::epoch),
+        }
+    }
+
     fn departs(&self, key: &T::Key) -> Departing {
         Departing {
             actor: self.cell.addr().actor,

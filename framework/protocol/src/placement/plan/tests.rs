@@ -1,6 +1,6 @@
 use super::*;
 use crate::garbage::Random;
-use crate::slots::samples::{self, GROUP, assign, cluster, join, member, owner, slot};
+use crate::slots::samples::{self, GROUP, assign, cluster, join, member, owner};
 
 /// Carries out a plan at once, as if all owners stopped; returns how many slots moved.
 fn carry_out(state: &mut State, plan: &Plan) -> usize {
@@ -233,17 +233,4 @@ fn what_is_on_its_way_is_left_alone_and_counts_as_arrived() {
         state.apply(&Command::Move { id, epoch, to }).expect("fits");
     }
     assert_eq!(plan(&state, usize::MAX), Plan::default());
-}
-
-#[test]
-fn a_slot_says_how_it_came_to_be_where_it_is() {
-    let mut state = cluster(3, 64);
-    assert_eq!(Placed::of(&state, slot(0)), None);
-    settle(&mut state);
-    let placed: Vec<Placed> = (0..64)
-        .filter_map(|it| Placed::of(&state, slot(it)))
-        .collect();
-    assert!(placed.iter().all(|it| it.eligible == 3 && it.rank < 3));
-    let first = placed.iter().filter(|it| it.rank == 0).count();
-    assert!(first > 48, "most are with their first choice: {first}");
 }

@@ -1,0 +1,133 @@
+//! `callboard voters`: who has a part in the control group.
+
+use std::fmt;
+
+use callboard::{
+    Member,
+    admin::{ClusterReport, Placement, SeatsReport},
+};
+use serde::Serialize;
+
+use crate::{
+    args::Common,
+    connect::Connected,
+    failure::{Failure, Kind},
+    output::{or_dash, print},
+    table::{Column, Table},
+};
+
+pub(crate) async fn run(common: &Common) -> Result<(), Failure> {
+    let connected = Connected::new(common).await?;
+    let voters = ask(&connected, common).await;
+    connected.close().await;
+    print(&voters?, common.output)
+}
+
+/// What is printed. The names are promised.
+#[derive(Debug, Serialize)]
+struct Voters {
+    asked: String,
+    term: u64,
+    applied: u64,
+    seats: Vec<Seat>,
+}
+
+#[derive(Debug, Serialize)]
+struct Seat {
+    node: Option<String>,
+    disk: String,
+    votes: bool,
+    leads: bool,
+    live: bool,
+}
+
+/// Asks the leader, or else a node that has a part in the control group.
+async fn ask(connected: &Connected, common: &Common) -> Result<Voters, Failure> {
+    let report = connected.any().cluster().timeout(common.timeout).await?;
+    if report.placement == Placement::WhoAsks {
+        let text = "there is no control group: no node was started with bootstrap_expect";
+        return Err(Failure::new(Kind::NotPlaced, text));
+    }
+    let mut failure = None;
+    for member in leader_first(connected, common, &report).await {
+        let said = connected.of(&member).seats().timeout(common.timeout).await;
+        match said {
+            Ok(seats) if seats.seated => return Ok(seats.into()),
+            Ok(_) => {}
+            Err(error) => failure = Some(Failure::from(error)),
+        }
+    }
+    let nobody = || {
+        let text =
+            "no node that votes answers; start the voters, or see what keeps their links down";
+        Failure::new(Kind::Unreachable, text)
+    };
+    Err(failure.unwrap_or_else(nobody))
+}
+
+async fn leader_first(
+    connected: &Connected,
+    common: &Common,
+    report: &ClusterReport,
+) -> Vec<Member> {
+    let mut linked = connected.linked(report, common.timeout).await;
+    linked.sort_by_key(|it| Some(&it.name) != report.leader.as_ref());
+    linked
+}
+
+impl From<SeatsReport> for Voters {
+    fn from(report: SeatsReport) -> Self {
+        let seats = report.seats.into_iter().map(|it| Seat {
+            node: it.node,
+            disk: it.disk,
+            votes: it.votes,
+            leads: it.leads,
+            live: it.live,
+        });
+        Self {
+            asked: report.by,
+            term: report.term,
+            applied: report.applied,
+            seats: seats.collect(),
+        }
+    }
+}
+
+impl Seat {
+    fn part(&self) -> &'static str {
+        match (self.leads, self.votes) {
+            (true, _) => "leader",
+            (false, true) => "voter",
+            (false, false) => "learner",
+        }
+    }
+}
+
+impl fmt::Display for Voters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new(&[
+            Column::Left("NODE"),
+            Column::Left("PART"),
+            Column::Left("LIVE"),
+            Column::Left("DISK"),
+        ]);
+        for it in &self.seats {
+            let live = if it.live { "yes" } else { "no" };
+            table.row([
+                or_dash(it.node.clone()),
+                it.part().to_owned(),
+                live.to_owned(),
+                it.disk.clone(),
+            ]);
+        }
+        let votes = self.seats.iter().filter(|it| it.votes);
+        let live = votes.clone().filter(|it| it.live).count();
+        let (all, needed) = (votes.clone().count(), votes.count() / 2 + 1);
+        writeln!(
+            f,
+            "{live} of {all} voters are live, {needed} are needed; term {}\n",
+            self.term
+        )?;
+        write!(f, "{table}")
+    }
+}
