@@ -5,11 +5,16 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use callboard::Member;
+use callboard::{
+    Member, NodeName, Profile,
+    env::Env,
+    net::{Authority, PeerKind},
+    prelude::*,
+};
 use tracing::{Level, subscriber::DefaultGuard};
 use tracing_subscriber::{Layer, layer::SubscriberExt};
 
-use crate::support::{Town, eventually, quick};
+use crate::support::{DEADLINE, Town, eventually, quick};
 
 /// Collects the messages of the log, without their fields.
 #[derive(Clone, Default)]
@@ -143,4 +148,120 @@ async fn a_seed_that_does_not_answer_is_told_once_and_so_is_that_it_does_at_last
     .await;
     late.stop().await;
     n1.stop().await;
+}
+
+#[derive(Default, Actor)]
+#[actor(restart = "never")]
+struct Fuse;
+
+#[handlers]
+impl Fuse {
+    pub fn blow(&mut self) {
+        panic!("too much current");
+    }
+}
+
+#[derive(Default, Actor)]
+#[actor(key = String)]
+struct Tab;
+
+#[handlers]
+impl Tab {
+    pub fn sum(&self) -> u32 {
+        0
+    }
+}
+
+#[tokio::test]
+async fn an_actor_that_is_given_up_is_told_with_what_to_do() {
+    let (log, _guard) = Log::begin();
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    let fuse = node.spawn::<Fuse>();
+    assert!(fuse.blow().await.is_err());
+    eventually("it is told", || {
+        let told = log.with(
+            Level::ERROR,
+            "is given up, as its settings say not to restart it",
+        );
+        told.len() == 1 && told[0].contains("mend what it fails with")
+    })
+    .await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_member_that_stops_is_told_by_its_name_and_not_as_a_lost_one() {
+    let (log, _guard) = Log::begin();
+    let (town, disk) = (Town::new(), tempfile::tempdir().expect("a folder"));
+    let first = town.node("first").profile(Profile::fast());
+    let first = first.data_dir(disk.path()).bootstrap_expect(1);
+    let first = first.start().await.expect("starts");
+    first.joined(DEADLINE).await.expect("formed");
+    let other = || town.node("other").seed(first.local_addr());
+    let stops = other().start().await.expect("starts");
+    stops.joined(DEADLINE).await.expect("let in");
+    stops.stop().await;
+    let stopped = "member other has stopped, and has given its lease up";
+    eventually("it is told", || log.with(Level::INFO, stopped).len() == 1).await;
+    let lost = "the lease of member other has ended";
+    assert_eq!(log.with(Level::WARN, lost), [""; 0]);
+
+    let dies = other().start().await.expect("starts");
+    dies.joined(DEADLINE).await.expect("let in again");
+    drop(dies);
+    eventually("it is told as lost", || {
+        log.with(Level::WARN, lost).len() == 1
+    })
+    .await;
+    assert_eq!(log.with(Level::INFO, stopped).len(), 1);
+    first.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_that_goes_alone_says_why_and_only_where_it_matters() {
+    let (log, _guard) = Log::begin();
+    let development = Authority::development(&Env::real()).expect("an authority");
+    let node = |name: &str| {
+        let name = NodeName::new(name).expect("a name");
+        let identity = development.issue(name, PeerKind::Node).expect("issued");
+        Node::builder().identity(identity).config(quick())
+    };
+    let silent = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let nobody = silent.local_addr().expect("bound");
+    let bare = node("bare").seed(nobody).start().await.expect("starts");
+
+    let free = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let own = free.local_addr().expect("bound");
+    drop(free);
+    let itself = node("itself").listen(own).seed(own).host::<Tab>();
+    let itself = itself.start().await.expect("starts");
+    let town = Town::new();
+    let foreign = town.node("foreign").start().await.expect("starts");
+    let seed = foreign.local_addr();
+    let refused = node("refused").seed(seed).host::<Tab>();
+    let refused = refused.start().await.expect("starts");
+    let unheard = node("unheard").seed(nobody).host::<Tab>();
+    let unheard = unheard.start().await.expect("starts");
+
+    let alone = ", so this node activates keyed actors by itself";
+    let whys = [
+        format!("the only seed, {own}, is this node itself{alone}"),
+        format!("seed {seed} gives no link (CB2002"),
+        format!("none of the seeds has answered{alone}"),
+    ];
+    for why in &whys {
+        eventually(why, || {
+            let told = log.with(Level::WARN, alone);
+            told.iter().filter(|it| it.starts_with(why)).count() == 1
+        })
+        .await;
+    }
+    // The one that hosts no keyed type has started before them.
+    assert_eq!(log.with(Level::WARN, alone).len(), whys.len());
+    let own = format!("seed {own} is this node itself");
+    assert_eq!(log.with(Level::INFO, &own).len(), 1);
+    for node in [bare, itself, refused, unheard, foreign] {
+        node.stop().await;
+    }
 }

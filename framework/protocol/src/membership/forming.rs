@@ -183,7 +183,7 @@ pub enum FormingRefusal {
 
 /// Why forming cannot begin.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("bootstrap_expect is {expect}: allowed are 1 to {EXPECT_MAX}")]
+#[error("it is {expect}: allowed are 1 to {EXPECT_MAX}")]
 pub struct FormingError {
     /// The setting.
     pub expect: u32,

@@ -14,6 +14,8 @@ use std::{
 };
 
 use callboard_protocol::{
+    code::Code,
+    id::ActorAddr,
     supervision::{Backoff, Decision, Intensity, Strategy, Supervisor},
     time::Time,
 };
@@ -35,6 +37,8 @@ pub(crate) trait Child: Send + Sync + 'static {
     fn begin(&self, resident: ActorCell);
     /// Returns the definition's name.
     fn name(&self) -> &'static str;
+    /// Returns the address.
+    fn addr(&self) -> ActorAddr;
     /// Returns whether it is a service, which other nodes may host too.
     fn is_service(&self) -> bool;
     /// Returns how many calls of a service run; nothing is known of others.
@@ -317,11 +321,7 @@ impl Guardian {
             return self.ended(key, Ended::Stopped);
         }
         if !child.settings().restart {
-            tracing::error!(
-                actor = name,
-                failure,
-                "actor failed; its settings say not to restart"
-            );
+            log_given_up(&*child, failure, "its settings say not to restart it");
             child.given_up(format!(
                 "it failed, and its settings say not to restart it: {failure}"
             ));
@@ -338,7 +338,7 @@ impl Guardian {
                 if child.is_service() {
                     log_service(name, failure);
                 } else {
-                    tracing::error!(actor = name, failure, "actor failed too often; giving up");
+                    log_given_up(&*child, failure, "it failed too often");
                 }
                 let Settings {
                     intensity_restarts: restarts,
@@ -513,6 +513,20 @@ fn log_service(service: &str, failure: &str) {
         failure,
         "a service could not be started and is given up: this node withdraws it, and calls go to \
          other nodes that host it; mend what its constructor fails with, and start the node again"
+    );
+}
+
+/// Says that an actor is not restarted any more, and what to do.
+fn log_given_up(actor: &dyn Child, failure: &str, why: &str) {
+    let code = Code::Quarantined.text();
+    let (name, address) = (actor.name(), actor.addr());
+    tracing::error!(
+        code,
+        actor = name,
+        %address,
+        failure,
+        "an actor failed and is given up, as {why}: calls of it fail until its quarantine ends; mend what \
+         it fails with, then stop the actor to release it, or spawn a new one"
     );
 }
 

@@ -6,8 +6,9 @@
 
 use std::{marker::PhantomData, sync::Arc, time::Duration};
 
+use callboard_protocol::id::ActorAddr;
 use futures_util::future::BoxFuture;
-use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr};
 use tokio::sync::Semaphore;
 
 use crate::task::Tasks;
@@ -122,7 +123,11 @@ impl<B: Behaviour> Child for Job<B> {
         Box::pin(async move {
             let resident = Resident::<B>(PhantomData);
             let started = Actor::spawn_linked(None, resident, self.clone(), guardian).await;
-            let (actor, _) = started.map_err(|error| error.to_string())?;
+            let (actor, _) = started.map_err(|error| match error {
+                // Its own text calls a service an actor.
+                SpawnErr::StartupFailed(why) => why.to_string(),
+                other => other.to_string(),
+            })?;
             Ok(actor.get_cell())
         })
     }
@@ -135,6 +140,10 @@ impl<B: Behaviour> Child for Job<B> {
 
     fn name(&self) -> &'static str {
         self.cell.name()
+    }
+
+    fn addr(&self) -> ActorAddr {
+        self.cell.addr()
     }
 
     fn is_service(&self) -> bool {

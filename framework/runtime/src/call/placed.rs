@@ -110,7 +110,10 @@ pub(super) fn owner(
             (PlacedBy::Unknown, _) => {
                 "this node has reached none that knows whether there is a control group"
             }
-            (_, 0) => "no table of slots has come from the control group yet",
+            (_, 0) => {
+                "no table of slots has come from the control group: it is not formed yet, or too few of its \
+                 voters run"
+            },
             _ => "nobody owns it: no member that hosts the type holds a lease",
         };
         spec.error(Code::SlotUnowned).with_detail(detail)

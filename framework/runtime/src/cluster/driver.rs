@@ -243,10 +243,7 @@ impl Driver {
         self.step_words(now);
         self.step_parting(now);
         if now >= self.unlinked_until && self.ownership.placed_by() == PlacedBy::Unknown {
-            tracing::warn!(
-                "none of the seeds has answered, so this node activates keyed actors by itself, as \
-                 development mode does; start a seed, and it joins it"
-            );
+            self.parts.log_alone();
             self.alone_at = now;
         }
         if now >= self.alone_at {

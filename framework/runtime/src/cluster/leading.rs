@@ -42,6 +42,8 @@ pub(super) struct Leading {
     /// Who has asked to go.
     pub(super) goers: Goers,
     pub(super) telling: Telling,
+    /// The ends of leases that the log has told and that are not committed yet.
+    told: BTreeMap<NodeId, Incarnation>,
 }
 
 /// A node asks to be let in.
@@ -63,6 +65,7 @@ impl Leading {
             asked: BTreeMap::new(),
             goers: Goers::new(),
             telling: Telling::new(profile.renew),
+            told: BTreeMap::new(),
         }
     }
 
@@ -75,6 +78,7 @@ impl Leading {
         self.asked.clear();
         self.goers.clear();
         self.telling.clear();
+        self.told.clear();
     }
 
     pub(super) fn handle_ask(&mut self, ask: Ask) {
@@ -98,6 +102,32 @@ impl Leading {
         }
     }
 
+    /// A member has said that it acts no more.
+    pub(super) fn handle_over(&mut self, owner: Owner, state: &State, now: Time) {
+        if self.is_news(owner) {
+            let (node, incarnation) = (name(state, owner.node), owner.incarnation);
+            tracing::info!(%incarnation, "member {node} has stopped, and has given its lease up");
+        }
+        self.leases.handle_over(owner.node, owner.incarnation, now);
+    }
+
+    /// The lease of a member has run out.
+    fn handle_lapse(&mut self, owner: Owner, state: &State) {
+        if self.is_news(owner) {
+            let (node, incarnation) = (name(state, owner.node), owner.incarnation);
+            tracing::warn!(
+                %incarnation,
+                "the lease of member {node} has ended, as it was not renewed: its keyed actors go to other \
+                 members; look whether its process runs and is reached, and start it again if it does not"
+            );
+        }
+    }
+
+    /// Returns whether the end of this lease has not been told; it is asked for until it is committed.
+    fn is_news(&mut self, owner: Owner) -> bool {
+        self.told.insert(owner.node, owner.incarnation) != Some(owner.incarnation)
+    }
+
     fn handle_event(&mut self, event: &Event, state: &State, now: Time) {
         match event {
             Event::Joined(owner) => self
@@ -105,6 +135,7 @@ impl Leading {
                 .handle_member(owner.node, owner.incarnation, now),
             Event::Lapsed(owner) | Event::Left(owner) => {
                 self.leases.handle_member_gone(owner.node);
+                self.told.remove(&owner.node);
                 self.telling.handle_gone(owner.node);
             }
             // Its seat goes before its slots.
@@ -332,9 +363,9 @@ impl Driver {
                     );
                 }
                 LeaseAction::Lapse { node, incarnation } => {
-                    tracing::warn!(%node, %incarnation, "the lease of a member has ended");
-                    let lapse = Command::Lapse(Owner { node, incarnation });
-                    was_told |= group.propose(&lapse).is_ok();
+                    let owner = Owner { node, incarnation };
+                    self.leading.handle_lapse(owner, group.state());
+                    was_told |= group.propose(&Command::Lapse(owner)).is_ok();
                 }
                 _ => {}
             }
@@ -363,6 +394,15 @@ impl Driver {
                 }
             }
         }
+    }
+}
+
+/// Returns the name of a member, or the id of one that is none any more.
+fn name(state: &State, node: NodeId) -> String {
+    let mut members = state.members();
+    match members.find(|(member, _)| member.id() == node) {
+        Some((member, _)) => member.name.to_string(),
+        None => node.to_string(),
     }
 }
 

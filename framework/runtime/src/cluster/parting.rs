@@ -222,7 +222,7 @@ impl Driver {
                     was_told |= group.propose(&Command::Leave(owner)).is_ok();
                 }
                 Asked::Leave | Asked::End => {
-                    self.leading.leases.handle_over(node, incarnation, now)
+                    self.leading.handle_over(owner, group.state(), now);
                 }
             }
         }

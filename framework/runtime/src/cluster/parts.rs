@@ -21,7 +21,11 @@ use callboard_protocol::{
     wire::hello::ProtocolRange,
 };
 
-use crate::{data_dir::DataDir, env::Env, net::StartError};
+use crate::{
+    data_dir::DataDir,
+    env::Env,
+    net::{SeedTrouble, StartError},
+};
 
 /// What a node brings into a cluster.
 pub(crate) struct Parts {
@@ -36,6 +40,8 @@ pub(crate) struct Parts {
     pub(crate) expect: Option<u32>,
     /// Whether it is to join others.
     pub(crate) has_seeds: bool,
+    /// Returns why no seed is linked, if more is known than that none has answered.
+    pub(crate) seed_trouble: Arc<dyn Fn() -> Option<SeedTrouble> + Send + Sync>,
     /// Whether it is in development mode, where a node that reaches none of its seeds goes alone.
     pub(crate) is_development: bool,
     pub(crate) profile: Profile,
@@ -71,6 +77,21 @@ pub(crate) struct Data {
 impl Parts {
     pub(super) fn now(&self) -> Time {
         (self.clock)()
+    }
+
+    /// Says that this node goes alone, if it makes a difference, and why.
+    pub(super) fn log_alone(&self) {
+        if self.about.hosts.is_empty() {
+            return tracing::debug!("no seed is linked, and there are no keyed actors here");
+        }
+        let trouble = (self.seed_trouble)();
+        let SeedTrouble { why, advice } = trouble.unwrap_or_else(|| SeedTrouble {
+            why: "none of the seeds has answered".to_owned(),
+            advice: "start a seed, and it joins it".to_owned(),
+        });
+        tracing::warn!(
+            "{why}, so this node activates keyed actors by itself, as development mode does; {advice}"
+        );
     }
 
     /// Returns what joins a cluster: this life of the node, with this disk.

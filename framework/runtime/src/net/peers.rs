@@ -38,6 +38,7 @@ use super::error::LinkDown;
 use dial::{ATTEMPT_AFTER_LEAVING, ATTEMPT_MAX, Dial};
 pub(super) use dial::{Backoff, Reminder};
 pub(super) use notice::Notice;
+pub(crate) use notice::SeedTrouble;
 
 /// The links, dials and members of one node or client. `L` is the handle of a link.
 #[derive(Debug)]
@@ -402,7 +403,7 @@ impl<L: Clone + PartialEq> Peers<L> {
     pub(super) fn seed_failures(&self) -> Vec<(SocketAddr, LinkDown)> {
         let others = self.seeds.iter().filter(|(_, seed)| !seed.is_own);
         others
-            .filter_map(|(addr, seed)| Some((*addr, seed.dial.failed.clone()?)))
+            .filter_map(|(addr, seed)| Some((*addr, seed.dial.failure()?)))
             .collect()
     }
 
@@ -461,6 +462,8 @@ impl<L: Clone + PartialEq> Peers<L> {
             None => {
                 if let Some(seed) = self.seeds.get_mut(&target.addr) {
                     seed.is_own = true;
+                    let addr = target.addr;
+                    self.notices.push_back(Notice::SeedOwn { addr });
                 }
             }
             // An old address of another node is now this one's.

@@ -22,6 +22,7 @@ use super::error::{LinkDown, StartError};
 use super::identity::Identity;
 use super::link::{Frames, Link};
 use super::mesh::{Mesh, Parts};
+use super::peers::SeedTrouble;
 use super::reach;
 use super::trust::Trust;
 use crate::env::Env;
@@ -177,6 +178,11 @@ impl Net {
     /// dialled in vain.
     pub(crate) fn is_settling(&self) -> bool {
         self.mesh.peers().is_settling()
+    }
+
+    /// Returns why no seed is linked, if more is known than that none has answered.
+    pub(crate) fn seed_trouble(&self) -> Option<SeedTrouble> {
+        self.mesh.peers().seed_trouble()
     }
 
     /// Waits until a first node is linked.

@@ -33,7 +33,7 @@ pub(crate) enum StreamFor {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum StreamError {
     /// The other side gave up writing.
-    #[error("the writer gave up: {0}")]
+    #[error("the writer gave up{}", of_reset(*.0))]
     Reset(Code),
     /// The other side gave up reading.
     #[error("the reader gave up: {0}")]
@@ -443,6 +443,18 @@ fn read_error(error: quinn::ReadError) -> StreamError {
         quinn::ReadError::ClosedStream
         | quinn::ReadError::IllegalOrderedRead
         | quinn::ReadError::ZeroRttRejected => StreamError::Truncated,
+    }
+}
+
+/// Says what a reset comes from, if its code says more than that there was one.
+fn of_reset(code: Code) -> String {
+    match code {
+        Code::StreamBroken => {
+            " before its end: its call was dropped, its actor was stopped, or its node \
+                               is stopping"
+                .to_owned()
+        }
+        code => format!(": {code}"),
     }
 }
 

@@ -337,12 +337,14 @@ impl Membership {
         let has_seeds = !settings.seeds.is_empty();
         let net = open(identity.clone(), settings, hub, inbox)?;
         let timed = Arc::clone(hub);
+        let port = Arc::downgrade(&net);
         let parts = Parts {
             owner,
             heir_of: self.heir_of,
             clock: Arc::new(move || timed.lease_now()),
             expect: self.expect,
             has_seeds,
+            seed_trouble: Arc::new(move || port.upgrade()?.seed_trouble()),
             is_development: identity.is_development(),
             profile: self.profile,
             gone_max: self.gone_max,

@@ -4,6 +4,8 @@
 
 use std::time::{Duration, Instant};
 
+use callboard_protocol::code::Code;
+
 use super::super::config::Config;
 use super::super::error::LinkDown;
 
@@ -13,7 +15,9 @@ pub(super) struct Dial {
     /// When to dial next; nothing while a dial is under way.
     pub(super) at: Option<Instant>,
     pub(super) attempt: u32,
-    pub(super) failed: Option<LinkDown>,
+    failed: Option<LinkDown>,
+    /// The last failure that says more than that nobody answered.
+    pub(super) said: Option<LinkDown>,
     /// Whether a dial has ended, or a link was up.
     pub(super) is_tried: bool,
 }
@@ -24,6 +28,7 @@ impl Dial {
             at: Some(at),
             attempt: 0,
             failed: None,
+            said: None,
             is_tried: false,
         }
     }
@@ -39,8 +44,26 @@ impl Dial {
     /// A dial has ended, and the next one is due at that time.
     pub(super) fn ended(&mut self, at: Instant, failed: Option<LinkDown>) {
         self.at = Some(at);
+        if failed
+            .as_ref()
+            .is_none_or(|it| it.code != Code::PeerTimeout)
+        {
+            self.said.clone_from(&failed);
+        }
         self.failed = failed;
         self.is_tried = true;
+    }
+
+    /// Returns why the last dial failed, and what was said before nobody answered.
+    pub(super) fn failure(&self) -> Option<LinkDown> {
+        let failed = self.failed.clone()?;
+        Some(match &self.said {
+            Some(said) if *said != failed => {
+                let detail = format!("{}; before that: {said}", failed.detail);
+                LinkDown::new(failed.code, detail)
+            }
+            _ => failed,
+        })
     }
 
     /// Starts a new wait, unless a dial is under way and will start one itself.

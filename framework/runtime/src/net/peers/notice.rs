@@ -17,6 +17,8 @@ use super::{Peers, Refused, Target};
 pub(in super::super) enum Notice {
     /// There is no link to a seed.
     SeedFails { addr: SocketAddr, why: LinkDown },
+    /// A seed is this node itself.
+    SeedOwn { addr: SocketAddr },
     /// There is a link to a seed of which the opposite was told.
     SeedLinked { addr: SocketAddr },
     /// A peer refuses this node: another process of its name is linked there.
@@ -48,8 +50,12 @@ impl Notice {
                 tracing::warn!("seed {addr} is not dialled: {why}; name it by another address");
             }
             Self::SeedFails { addr, why } => {
-                let advice = why.code.advice();
+                let advice = seed_advice(why);
                 tracing::warn!("seed {addr} gives no link ({why}; {advice}); trying on");
+            }
+            // A list of seeds that all nodes share is no mistake.
+            Self::SeedOwn { addr } => {
+                tracing::info!("seed {addr} is this node itself: it is not dialled again");
             }
             // As loud as the warning that it ends.
             Self::SeedLinked { addr } => tracing::warn!("seed {addr} is linked now"),
@@ -72,7 +78,44 @@ impl Notice {
     }
 }
 
+/// Why no seed is linked, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SeedTrouble {
+    pub(crate) why: String,
+    pub(crate) advice: String,
+}
+
+/// Returns what to do about a seed that gives no link.
+fn seed_advice(why: &LinkDown) -> &'static str {
+    match why.code {
+        // What is to be done for a call is nothing: here it may be the only one.
+        Code::NodeLeaving => "start it again, or name another seed",
+        code => code.advice(),
+    }
+}
+
 impl<L: Clone + PartialEq> Peers<L> {
+    /// Returns why no seed is linked, if more is known than that none has answered.
+    pub(in super::super) fn seed_trouble(&self) -> Option<SeedTrouble> {
+        let others = self.seeds.values().filter(|seed| !seed.is_own);
+        if others.count() == 0 {
+            let (own, _) = self.seeds.first_key_value()?;
+            return Some(SeedTrouble {
+                why: format!("the only seed, {own}, is this node itself"),
+                advice: "name the address of another node as a seed".to_owned(),
+            });
+        }
+        let (addr, why) = self.seeds.iter().find_map(|(addr, seed)| {
+            let said = seed.dial.said.as_ref().filter(|_| !seed.is_own)?;
+            // The other connection is on its way up.
+            (said.code != Code::LinkSuperseded).then_some((addr, said))
+        })?;
+        Some(SeedTrouble {
+            why: format!("seed {addr} gives no link ({why})"),
+            advice: seed_advice(why).to_owned(),
+        })
+    }
+
     /// Takes in that a connection of the other side's became no link.
     pub(in super::super) fn handle_refused(
         &mut self,

@@ -327,7 +327,13 @@ fn a_seed_that_is_the_node_itself_is_not_dialled_again() {
         by_peer: false,
         why: LinkDown::new(Code::DuplicateNode, ""),
     };
+    assert_eq!(peers.seed_trouble(), None);
     peers.handle_dialled(target, Dialled::Failed(refused(1)), now, 0);
+    let own = Notice::SeedOwn { addr: addr(1) };
+    assert_eq!(peers.poll_notice(), Some(own));
+    let trouble = peers.seed_trouble().expect("only its own address");
+    let why = format!("the only seed, {}, is this node itself", addr(1));
+    assert_eq!(trouble.why, why);
     assert_eq!(peers.poll_notice(), None);
     assert_eq!(peers.next_deadline(), None);
     assert_eq!(peers.refused_by_all(), None);
@@ -496,6 +502,38 @@ fn a_seed_that_does_not_answer_is_told_less_and_less_often_and_once_more_when_it
     let linked = Notice::SeedLinked { addr: addr(1) };
     assert_eq!(peers.poll_notice(), Some(linked));
     assert_eq!(peers.poll_notice(), None);
+}
+
+#[test]
+fn what_a_seed_has_said_is_told_though_it_says_nothing_any_more() {
+    let now = start();
+    let mut peers = node(&[addr(1)], now);
+    let silent = LinkDown::new(Code::PeerTimeout, "nothing answered");
+    let leaving = LinkDown::new(Code::NodeLeaving, "it is stopping");
+    let mut at = now;
+    let mut fail = |peers: &mut Peers<u64>, why: &LinkDown| {
+        at = at.max(peers.next_deadline().expect("due"));
+        let target = peers.poll_dial(at).expect("due");
+        peers.handle_dialled(target, Dialled::Failed(why.clone().into()), at, 0);
+    };
+    fail(&mut peers, &silent);
+    assert_eq!(peers.seed_trouble(), None);
+    assert_eq!(peers.seed_failures(), [(addr(1), silent.clone())]);
+    fail(&mut peers, &leaving);
+    assert_eq!(peers.seed_failures(), [(addr(1), leaving.clone())]);
+    for _ in 0..2 {
+        fail(&mut peers, &silent);
+        let (_, why) = peers.seed_failures().remove(0);
+        assert_eq!(why.code, Code::PeerTimeout);
+        let detail = format!("nothing answered; before that: {leaving}");
+        assert_eq!(why.detail, detail);
+    }
+    let trouble = peers.seed_trouble().expect("it was stopping");
+    assert_eq!(
+        trouble.why,
+        format!("seed {} gives no link ({leaving})", addr(1))
+    );
+    assert_eq!(trouble.advice, "start it again, or name another seed");
 }
 
 #[test]
