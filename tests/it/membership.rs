@@ -182,7 +182,7 @@ async fn an_actor_that_is_given_up_is_told_with_what_to_do() {
     eventually("it is told", || {
         let told = log.with(
             Level::ERROR,
-            "is given up, as its settings say not to restart it",
+            "giving up, as its settings say not to restart it",
         );
         told.len() == 1 && told[0].contains("mend what it fails with")
     })

@@ -525,7 +525,7 @@ fn log_given_up(actor: &dyn Child, failure: &str, why: &str) {
         actor = name,
         %address,
         failure,
-        "an actor failed and is given up, as {why}: calls of it fail until its quarantine ends; mend what \
+        "actor failed; giving up, as {why}: calls of it fail until its quarantine ends; mend what \
          it fails with, then stop the actor to release it, or spawn a new one"
     );
 }
