@@ -48,6 +48,13 @@ pub(super) fn one_kind(owner: &Ident, p: &TokenStream) -> TokenStream {
     }
 }
 
+/// Asserts that the type of the handlers has its derive. Without it there is no ref, and the compiler
+/// would ask for that alone.
+pub(super) fn defined(owner: &Path, p: &TokenStream) -> TokenStream {
+    let name = under(owner.span(), quote!(<#owner as #p::Definition>::NAME));
+    quote!(const _: &::core::primitive::str = #name;)
+}
+
 /// Asserts that an `&mut self` handler is not on a service.
 pub(super) fn stateful(owner: &Path, handler: &Handler<'_>, p: &TokenStream) -> TokenStream {
     let span = receiver_span(handler);

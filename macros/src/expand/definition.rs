@@ -71,6 +71,7 @@ pub(super) fn own(
     let handover = handover(settings, p);
     quote! {
         #[automatically_derived]
+        #[diagnostic::do_not_recommend]
         impl #p::Definition for #ident {
             const NAME: &'static str = #name;
             const SETTINGS: #p::Settings = #tuning;

@@ -23,9 +23,10 @@ pub(crate) fn handlers(
 ) -> TokenStream {
     let p = private(settings.callboard.as_ref());
     let only = only(target, &p);
+    let defined = assertion::defined(&target.path, &p);
     if let Some(contract) = &settings.contract {
         let implementation = implementation::implementation(target, &contract.value, offered, &p);
-        return hidden(&quote!(#only #implementation));
+        return hidden(&quote!(#only #defined #implementation));
     }
     let Offered { handlers, refused } = offered;
     let interface = interface::interface(target, handlers, &p);
@@ -41,7 +42,9 @@ pub(crate) fn handlers(
         .iter()
         .filter_map(|handler| handler.method.options.once.as_ref())
         .map(|once| assertion::persists(&target.path, once.span(), &p));
-    hidden(&quote!(#only #interface #ref_methods #refused #turns #(#stateful)* #(#persists)*))
+    hidden(
+        &quote!(#only #defined #interface #ref_methods #refused #turns #(#stateful)* #(#persists)*),
+    )
 }
 
 /// Emits what a second `impl` with `#[handlers]` is in conflict with. The conflict cannot be worded,
@@ -96,7 +99,7 @@ pub(super) fn handlers_impl(
     p: &TokenStream,
 ) -> TokenStream {
     let message = quote!(<#interface as #p::Interface>::Msg);
-    // A forgotten derive is told here alone, so the error belongs under the type's name.
+    // A forgotten derive is told once, under the type's name: see `assertion::defined`.
     let ctx = under(owner.span(), quote!(#p::Ctx<Self>));
     let function = |name: &str, receiver: TokenStream, body: &TokenStream| {
         let name = Ident::new(name, Span::call_site());

@@ -165,9 +165,10 @@ fn method(target: &Target, handler: &Handler<'_>, p: &TokenStream) -> TokenStrea
         ),
     };
     let with_ref = with_ref(target);
-    // That a type is more private than the handler is an error about this line.
+    // That a type is more private than the handler is an error about these lines.
     let span = args_span(handler);
     let args = quote_spanned!(span=> type Args = #args;);
+    let replied = quote_spanned!(reply.span()=> type Reply = #reply;);
     let checked = travel::under_type(handler, quote!(#p::Method));
     quote! {
         #(#cfgs)*
@@ -183,7 +184,7 @@ fn method(target: &Target, handler: &Handler<'_>, p: &TokenStream) -> TokenStrea
             type Interface = #path;
             #args
             type Inbound = #inbound;
-            type Reply = #reply;
+            #replied
             type Shape = #p::#shape;
             type Output = #output;
             const INDEX: usize = __Index::#ident as usize;

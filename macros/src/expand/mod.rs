@@ -39,6 +39,11 @@ pub(crate) fn private(stated: Option<&Path>) -> TokenStream {
     quote!(::#name::__private)
 }
 
+/// Returns whether this is the package of Callboard itself.
+fn is_own() -> bool {
+    matches!(crate_name("callboard"), Ok(FoundCrate::Itself))
+}
+
 /// Returns the name of a definition's ref.
 fn ref_ident(ident: &Ident) -> Ident {
     format_ident!("{}Ref", ident.unraw(), span = ident.span())

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Ident, Visibility};
 
-use super::{ref_ident, under};
+use super::{is_own, ref_ident, under};
 
 /// Emits `<Type>Ref`.
 pub(super) fn reference(vis: &Visibility, owner: &Ident, p: &TokenStream) -> TokenStream {
@@ -14,13 +14,17 @@ pub(super) fn reference(vis: &Visibility, owner: &Ident, p: &TokenStream) -> Tok
     );
     let values = values(&name, p);
     let travels = travels(&name, owner, p);
-    let named = named(&name, owner, p);
+    // The compiler would name the refs of our own services to each user whose type is no definition.
+    let named = (!is_own()).then(|| named(&name, owner, p));
+    // What is missing on the ref, or too private about it, is to be mended where the type is written.
+    let item = under(owner.span(), quote!(struct #name(#p::Ref<#owner>);));
     quote! {
         #[doc = #doc]
-        #[allow(unreachable_pub)]
-        #vis struct #name(#p::Ref<#owner>);
+        #[allow(unreachable_pub, clippy::module_name_repetitions)]
+        #vis #item
 
         #[automatically_derived]
+        #[diagnostic::do_not_recommend]
         impl #p::Reference for #name {
             type Interface = #owner;
             fn from_raw(raw: #p::Ref<#owner>) -> Self {

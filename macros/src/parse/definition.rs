@@ -51,18 +51,18 @@ fn settings(flavor: Flavor, attrs: &[Attribute], problems: &Problems) -> Definit
         Flavor::Service => ("service", "actor", SERVICE),
         Flavor::Actor => ("actor", "service", ACTOR),
     };
+    let (derived, instead) = match flavor {
+        Flavor::Service => ("Service", "Actor"),
+        Flavor::Actor => ("Actor", "Service"),
+    };
     let mut list = Vec::new();
     for attr in attrs {
         if attr.path().is_ident(own) {
             list.extend(attribute::of_attribute(attr, own, allowed, problems));
         } else if attr.path().is_ident(other) {
             let message = format!(
-                "`#[{other}]` belongs to the other derive; this type derives `{}`, so write \
-                 `#[{own}(…)]`",
-                match flavor {
-                    Flavor::Service => "Service",
-                    Flavor::Actor => "Actor",
-                },
+                "`#[{other}]` belongs to the other derive; this type derives `{derived}`, so write \
+                 `#[{own}(…)]`, or derive `{instead}` instead",
             );
             problems.under(attr.path(), Code::WrongAttribute, message);
         }

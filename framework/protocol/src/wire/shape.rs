@@ -31,8 +31,11 @@ pub use recursion::Recursion;
 #[diagnostic::on_unimplemented(
     message = "CB0062: `{Self}` cannot travel in a message",
     label = "is not `Wire`",
-    note = "add `#[derive(Wire)]` to it; for a foreign type with serde impls, write \
-            `#[wire(opaque = \"name/1\")]` on the field that holds it"
+    note = "if it is a type of your own, add `#[derive(Wire)]` to it",
+    note = "if it is a service or an actor, it is sent as its ref: write `{Self}Ref`",
+    note = "if it is a type of another package, send what it holds as text, a number, a `Duration` or \
+            an enum of your own; one with serde impls may be a field with \
+            `#[wire(opaque = \"name/1\")]`"
 )]
 pub trait Wire: Serialize + DeserializeOwned + Send + 'static {
     /// Describes the type by exactly one call of a method of `shape`.

@@ -42,7 +42,7 @@ impl<T: Wire + Clone + Eq + Hash + fmt::Debug + Sync> Key for T {}
 /// Implemented by `#[derive(Service)]`, `#[derive(Actor)]` and `#[contract]`.
 #[diagnostic::on_unimplemented(
     message = "CB0060: `{Self}` is neither a service nor an actor",
-    note = "add `#[derive(Service)]` or `#[derive(Actor)]` to it"
+    note = "add `#[derive(Service)]` or `#[derive(Actor)]` to it, which makes `{Self}Ref` too"
 )]
 pub trait Definition: Sized + 'static {
     /// The name on the wire, in logs and in metrics.
