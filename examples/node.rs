@@ -128,13 +128,12 @@ fn show_log() {
 // ANCHOR_END: logs
 
 // ANCHOR: serve
-/// Hosts the Greeter and the guests until Ctrl-C or SIGTERM.
+/// Hosts the Greeter, and in a cluster the guests, until Ctrl-C or SIGTERM.
 async fn serve(args: &Args) -> Result<(), Box<dyn Error>> {
     let mut builder = Node::builder()
         .listen(args.listen)
         .seeds(args.join.iter().copied())
-        .host::<Greeter>()
-        .host::<Guest>();
+        .host::<Greeter>();
     builder = match (&args.name, identity(args)?) {
         (Some(name), Some(identity)) => builder.name(name).identity(identity),
         (None, Some(identity)) => builder.identity(identity),
@@ -142,7 +141,7 @@ async fn serve(args: &Args) -> Result<(), Box<dyn Error>> {
         (None, None) => builder.name("n1"),
     };
     if let Some(data) = &args.data {
-        builder = builder.data_dir(data);
+        builder = builder.data_dir(data).host::<Guest>();
     }
     if let Some(expect) = args.expect {
         builder = builder.bootstrap_expect(expect);
