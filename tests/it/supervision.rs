@@ -967,10 +967,12 @@ async fn a_killed_incarnation_that_never_awaits_leaves_the_queue_to_the_next() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watch_fires_when_the_node_is_lost() {
     let town = Town::new();
-    let watcher = town.node("watcher").start().await.expect("starts");
+    // A link that is taken for lost in the busy first moments would end the watch too.
+    let node = |name| town.node(name).config(callboard::net::Config::default());
+    let watcher = node("watcher").start().await.expect("starts");
     let (give, given) = tokio::sync::oneshot::channel();
     let (lose, lost) = tokio::sync::oneshot::channel::<()>();
-    let builder = town.node("lost").seed(watcher.local_addr());
+    let builder = node("lost").seed(watcher.local_addr());
     let thread = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -196,15 +196,14 @@ fn placed<I: Interface>(
         // It has given its slots away, or gives them up, and this node has not heard who has them. What is
         // sent there now may come when the port is closed: nobody could say then whether it ran.
         Some(session) if session.link.is_leaving() => {
-            let node = format!("node {}", hub.node_name(owner.node));
-            Err(spec.error_on(Code::NodeStopping, &node))
+            Err(spec.error_on(Code::NodeStopping, &hub.node_name(owner.node)))
         }
         // Its process is gone, and another one of that name is here: that one does not own the slot, and
         // the call would end with the life that it was sent to.
         Some(session) if session.link.peer().incarnation > owner.incarnation => {
             let node = hub.node_name(owner.node);
             Err(spec.error(Code::SlotUnowned).with_detail(format!(
-                "node {node} has started anew, and nobody is known here yet to have what it owned before"
+                "{node} has started anew, and nobody is known here yet to have what it owned before"
             )))
         }
         Some(session) => Ok(Placed::At(session, owner.incarnation)),
