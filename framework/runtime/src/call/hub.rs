@@ -42,6 +42,7 @@ use super::{
     names::Names,
     server::Hosted,
     session::Session,
+    watch::Unlinked,
     withdrawal::Withdrawals,
 };
 
@@ -367,7 +368,7 @@ impl Hub {
             }
         }
         session.set_replaced();
-        session.end();
+        session.end(Unlinked::from(why));
     }
 
     pub(crate) fn session(&self, node: NodeId) -> Option<Arc<Session>> {
@@ -547,7 +548,7 @@ impl Hub {
         // BEFORE the actors are taken: what is cancelled leaves their queues.
         for session in sessions.values() {
             session.set_replaced();
-            session.end();
+            session.end(Unlinked::ForGood);
         }
         let actors =
             std::mem::take(&mut *self.actors.write().unwrap_or_else(PoisonError::into_inner));

@@ -36,7 +36,7 @@ use super::{
     server::Arrived,
     streams::Streams,
     turnstile::{Turn, Turnstile},
-    watch::Watches,
+    watch::{Unlinked, Watches},
 };
 
 /// A session. It ends with its link; the next link to the same peer makes a new one.
@@ -362,12 +362,12 @@ impl Session {
         });
     }
 
-    /// Ends everything that waits on this session.
-    pub(crate) fn end(&self) {
+    /// Ends everything that waits on this session; `unlinked` says what that means for its watches.
+    pub(super) fn end(&self, unlinked: Unlinked) {
         self.pending.end();
         self.streams.end();
         self.reply_streams.end();
-        self.watches.end();
+        self.watches.end(unlinked);
         self.holds.end();
         for arrival in self.served.take() {
             arrival.cancel();

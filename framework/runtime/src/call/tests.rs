@@ -3,27 +3,32 @@
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use callboard_macros::{Service, handlers};
+use callboard_macros::{Actor, Service, handlers};
 use callboard_protocol::{
     cluster::{Message, NotGranted, Seen, decode_message, encode_message},
     code::{CallError, Code, Ran},
     id::{
-        ActorId, CallId, ClusterId, ClusterName, Incarnation, InterfaceId, MethodId, NodeId,
-        NodeName,
+        ActorAddr, ActorId, CallId, ClusterId, ClusterName, Incarnation, InterfaceId, MethodId,
+        NodeId, NodeName,
     },
     membership::{Profile, RenewalNumber},
     rights::Policy,
     slots::{Command, Delta, Settings, SlotCount, State, Version, View},
     time::Time,
     wire::{
-        header::{Body, Call, Chain, Frame, Reply, Target, Watch},
+        header::{Body, Call, Chain, Down, DownReason, Frame, Reply, Target, Watch},
         hello::{FEATURE_CLUSTER, HostedInterface, PeerKind},
     },
 };
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
-use super::face::Face;
+use super::{
+    face::Face,
+    interface::Reference,
+    reference::{Address, Ref},
+    watch::watch,
+};
 use crate::{
     CallLimits, Client, Node,
     env::{Bug, Dice, Env, Plant},
@@ -44,6 +49,15 @@ impl Oracle {
     pub fn ask(&self, number: u32) -> u32 {
         number
     }
+}
+
+#[derive(Default, Actor)]
+#[actor(crate = crate)]
+pub(crate) struct Seer;
+
+#[handlers(crate = crate)]
+impl Seer {
+    pub fn look(&self) {}
 }
 
 /// What a link brings, in order.
@@ -113,6 +127,15 @@ struct Raw {
 
 impl Raw {
     fn start(identity: &Identity, seeds: Vec<SocketAddr>, hosts: Vec<HostedInterface>) -> Self {
+        Self::in_life(1, identity, seeds, hosts)
+    }
+
+    fn in_life(
+        number: u64,
+        identity: &Identity,
+        seeds: Vec<SocketAddr>,
+        hosts: Vec<HostedInterface>,
+    ) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let tasks = Tasks::new("raw");
         let local = Local {
@@ -120,7 +143,7 @@ impl Raw {
             advertise: None,
             seeds,
             names: Vec::new(),
-            incarnation: Incarnation(1),
+            incarnation: Incarnation(number),
             features: FEATURE_CLUSTER,
             hosts,
             denied: DenyList::default(),
@@ -149,6 +172,16 @@ impl Raw {
                 Event::Heard(_) => {}
                 Event::Up(_) => panic!("a second link"),
             }
+        }
+    }
+
+    /// Waits for a watch on its actor, over the next link.
+    async fn watched(&mut self) -> (Arc<Link>, CallId) {
+        let link = self.link().await;
+        let frame = self.frame().await;
+        match Frame::decode(&frame) {
+            Ok(Frame::Watch(watch)) => (link, watch.id),
+            other => panic!("{other:?} is no watch"),
         }
     }
 
@@ -533,6 +566,67 @@ async fn a_number_in_use_for_another_call_closes_the_link() {
         assert!(counted.await.is_ok(), "no {closed} in {}", node.metrics());
     }
     node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_follows_its_node_from_link_to_link_until_the_process_is_another() {
+    let town = Town::new();
+    let identity = town.issue("raw", PeerKind::Node);
+    let watcher = Node::builder()
+        .identity(town.issue("n1", PeerKind::Node))
+        .start()
+        .await
+        .expect("starts");
+    let seed = vec![watcher.local_addr()];
+    let oracle = watcher.service::<Oracle>();
+    let hub = OracleRef::as_raw(&oracle).try_hub().expect("attached");
+    let watch = || {
+        let addr = ActorAddr {
+            node: NodeId::of(identity.name()),
+            incarnation: Incarnation(1),
+            actor: ActorId(7),
+        };
+        let seer = Ref::<Seer>::new(Address::Spawned(addr), hub.clone(), None);
+        tokio::spawn(watch(&SeerRef::from_raw(seer)))
+    };
+    let superseded = || LinkDown::new(Code::LinkSuperseded, "by another");
+    let reason = async |watch: tokio::task::JoinHandle<super::watch::Down>| {
+        let down = tokio::time::timeout(PATIENCE, watch).await;
+        down.expect("in time").expect("joins").reason
+    };
+
+    // It begins before there is a link.
+    let watching = watch();
+    let mut raw = Raw::start(&identity, seed.clone(), Vec::new());
+    let (link, _) = raw.watched().await;
+    link.close(superseded());
+    let (link, id) = raw.watched().await;
+    assert!(!watching.is_finished(), "the process behind the link lives");
+    let down = Down {
+        id,
+        reason: DownReason::Stopped,
+    };
+    append(&link, |out| down.encode(out));
+    assert_eq!(reason(watching).await, DownReason::Stopped);
+
+    let watching = watch();
+    assert!(matches!(
+        Frame::decode(&raw.frame().await),
+        Ok(Frame::Watch(_))
+    ));
+    link.close(superseded());
+    drop(raw);
+    let mut raw = Raw::in_life(2, &identity, seed, Vec::new());
+    assert_eq!(reason(watching).await, DownReason::NodeLost);
+
+    // A node that leaves has said so.
+    let watching = watch();
+    raw.watched().await;
+    let before = std::time::Instant::now();
+    raw.stop().await;
+    assert_eq!(reason(watching).await, DownReason::NodeLost);
+    assert!(before.elapsed() < Config::default().peer_timeout);
+    watcher.stop().await;
 }
 
 /// Far longer than anything takes.

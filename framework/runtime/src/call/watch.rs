@@ -6,12 +6,19 @@ use std::{
 };
 
 use callboard_protocol::{
+    code::Code,
     id::{ActorAddr, CallId},
     wire::header::{DownReason, Watch as WatchFrame},
 };
-use tokio::sync::oneshot;
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
 
-use crate::{actor::Ended, net::AppendError};
+use crate::{
+    actor::Ended,
+    net::{AppendError, LinkDown},
+};
 
 use super::{hub::Hub, interface::Reference, reference::Address, session::Session};
 
@@ -28,6 +35,9 @@ pub struct Down {
 ///
 /// A service has no life of its own; watching one waits forever. A keyed actor's activations end
 /// and begin again; watching one waits forever too.
+///
+/// It follows the actor's node from one link to the next. The node is lost once it has said that it
+/// stops, has not been heard of for `peer_timeout`, or has no link for that long, 3 s by default.
 ///
 /// The future keeps a ref of its own, so it can be handed to a task: `tokio::spawn(watch(&room))`.
 ///
@@ -60,32 +70,61 @@ async fn local(hub: &Arc<Hub>, addr: ActorAddr) -> DownReason {
     }
 }
 
+/// Watches over the links with the actor's node, one after another: that a link ends says nothing of
+/// the process behind it.
 async fn remote(hub: &Arc<Hub>, addr: ActorAddr) -> DownReason {
-    let Some(session) = hub.session(addr.node) else {
-        return DownReason::NodeLost;
-    };
-    let (id, down) = session.watches.open();
-    let _open = Open {
-        session: &session,
-        id,
-    };
-    loop {
-        let frame = WatchFrame {
-            id,
-            incarnation: addr.incarnation,
-            actor: addr.actor,
-        };
-        let appended = session.link.append(LANE, |buffer| {
-            frame.encode(buffer);
-            Ok::<_, std::convert::Infallible>(())
-        });
-        match appended {
-            Ok(_) => break,
-            Err(AppendError::Full) => session.link.writable(LANE).await,
-            Err(_) => return DownReason::NodeLost,
+    let mut was_watched = false;
+    while let Some(session) = linked(hub, &addr).await {
+        let incarnation = session.link.peer().incarnation;
+        if was_watched && incarnation != addr.incarnation {
+            return DownReason::NodeLost;
+        }
+        match over(&session, &addr).await {
+            Ok(reason) => return reason,
+            Err(Unlinked::ForGood) => return DownReason::NodeLost,
+            Err(Unlinked::ForNow) => was_watched = true,
         }
     }
-    down.await.unwrap_or(DownReason::NodeLost)
+    DownReason::NodeLost
+}
+
+/// Returns the session with the actor's node, once there is one within the time after which a silent
+/// node is lost.
+async fn linked(hub: &Arc<Hub>, addr: &ActorAddr) -> Option<Arc<Session>> {
+    let until = Instant::now() + hub.peer_timeout();
+    let mut changes = hub.net()?.link_changes();
+    loop {
+        // BEFORE the look: a change in between wakes it.
+        changes.mark_unchanged();
+        // One that has ended is there until all that came over it was taken in.
+        let session = hub.session(addr.node);
+        if let Some(session) = session.filter(|session| session.link.is_up()) {
+            return Some(session);
+        }
+        timeout_at(until, changes.changed()).await.ok()?.ok()?;
+    }
+}
+
+/// Watches over one session.
+async fn over(session: &Arc<Session>, addr: &ActorAddr) -> Result<DownReason, Unlinked> {
+    let (id, down) = session.watches.open();
+    let _open = Open { session, id };
+    let frame = WatchFrame {
+        id,
+        incarnation: addr.incarnation,
+        actor: addr.actor,
+    };
+    let append = || {
+        session.link.append(LANE, |buffer| {
+            frame.encode(buffer);
+            Ok::<_, std::convert::Infallible>(())
+        })
+    };
+    while matches!(append(), Err(AppendError::Full)) {
+        session.link.writable(LANE).await;
+    }
+    // A link that takes no frame is down: the session is told, and ends what is open.
+    down.await.map_err(|_| session.watches.unlinked())
 }
 
 /// Returns the reason as it goes over the wire.
@@ -117,7 +156,28 @@ pub(crate) struct Watches(Mutex<Inner>);
 struct Inner {
     next: u64,
     waiting: BTreeMap<CallId, oneshot::Sender<DownReason>>,
-    over: bool,
+    over: Option<Unlinked>,
+}
+
+/// What the end of a session says of the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unlinked {
+    /// Its process may live, and another link may come up with it.
+    ForNow,
+    /// It has said that it ends, or has been silent for as long as a peer may be, or one side is
+    /// not to be linked with the other.
+    ForGood,
+}
+
+impl From<&LinkDown> for Unlinked {
+    fn from(why: &LinkDown) -> Self {
+        match why.code {
+            Code::NodeLeaving | Code::NodeStopping | Code::PeerTimeout | Code::PeerDenied => {
+                Self::ForGood
+            }
+            _ => Self::ForNow,
+        }
+    }
 }
 
 impl Watches {
@@ -127,7 +187,7 @@ impl Watches {
         inner.next += 1;
         // Watches and calls are cancelled by the same frame, so their numbers must differ.
         let id = CallId(inner.next | WATCH_BIT);
-        if !inner.over {
+        if inner.over.is_none() {
             inner.waiting.insert(id, sender);
         }
         (id, receiver)
@@ -144,13 +204,18 @@ impl Watches {
         }
     }
 
-    pub(super) fn end(&self) {
+    pub(super) fn end(&self, unlinked: Unlinked) {
         let waiting = {
             let mut inner = self.lock();
-            inner.over = true;
+            inner.over.get_or_insert(unlinked);
             std::mem::take(&mut inner.waiting)
         };
         drop(waiting);
+    }
+
+    /// Returns what the end of the session says of the peer.
+    fn unlinked(&self) -> Unlinked {
+        self.lock().over.unwrap_or(Unlinked::ForNow)
     }
 
     /// Returns how many watches are open.

@@ -1,6 +1,6 @@
 //! Who watches an actor hears of it when the actor's machine is lost.
 //!
-//! Whoever is told too early is not told wrong: a link that breaks ends the watch as well.
+//! Whoever is told too early is not told wrong: a path that is cut for long ends the watch as well.
 
 use super::{Broken, Invariant};
 use crate::harness::sometimes::sometimes;
