@@ -55,6 +55,20 @@ fn a_node_that_leaves_is_not_called_for_the_keys_that_it_had() {
     assert!(run.status.success(), "{}", text(&run));
 }
 
+/// In this world the first turn of a key ended while its lease had ended, and the same life got it back.
+#[test]
+fn a_state_that_was_left_without_a_lease_may_count_when_it_is_back() {
+    let run = sim(&["--seeds", "240..241"]);
+    assert!(run.status.success(), "{}", text(&run));
+}
+
+/// In this world a node is to leave while nobody can take over.
+#[test]
+fn a_node_that_is_not_drained_acts_on_until_its_power_fails() {
+    let run = sim(&["--seeds", "265..266"]);
+    assert!(run.status.success(), "{}", text(&run));
+}
+
 #[test]
 fn a_turn_that_starts_before_its_slot_has_come_is_found() {
     is_found("early-start", 2, &["one-activation-of-a-key-acts"]);

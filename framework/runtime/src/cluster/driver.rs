@@ -30,6 +30,7 @@ use super::{
     inbox::{Heard, Queue},
     joining::Joining,
     leading::Leading,
+    mending::Mending,
     ownership::{Ownership, PlacedBy},
     parting::{Parting, Wish},
     parts::Parts,
@@ -62,6 +63,7 @@ pub(super) struct Driver {
     pub(super) holding: Holding,
     pub(super) leading: Leading,
     pub(super) parting: Parting,
+    pub(super) mending: Mending,
     /// Who leads, as far as this node knows.
     pub(super) leader: Option<Leader>,
     /// What this node says to itself.
@@ -120,6 +122,7 @@ impl Driver {
             holding: Holding::default(),
             leading: Leading::new(parts.profile, parts.gone_max),
             parting: Parting::new(ends.wishes),
+            mending: Mending::default(),
             leader: None,
             own: VecDeque::new(),
             events: ends.events,
@@ -242,6 +245,7 @@ impl Driver {
         self.step_holding(now);
         self.step_words(now);
         self.step_parting(now);
+        self.step_mending(now);
         if now >= self.unlinked_until && self.ownership.placed_by() == PlacedBy::Unknown {
             self.parts.log_alone();
             self.alone_at = now;
@@ -330,12 +334,7 @@ impl Driver {
             },
             Err(lost) => lost,
         };
-        // It acts no more; the other voters replace it. The node's lease goes on by itself.
-        tracing::error!(%lost, "this node's part of the control group has stopped");
-        self.leading.handle_deposed();
-        self.seat = None;
-        self.disk = None;
-        self.set_trouble(lost.code(), lost.to_string());
+        self.handle_seat_lost(&lost, now);
     }
 
     fn handle_links(&mut self, queue: &Queue) {
@@ -370,7 +369,7 @@ impl Driver {
             Event::Probed(incarnation, number) => {
                 self.holding.handle_probed(incarnation, number, now);
             }
-            Event::Stored(stored) => self.handle_stored(stored),
+            Event::Stored(stored) => self.handle_stored(stored, now),
             Event::Opened(opened) => self.handle_opened(opened, now),
             Event::Life(life) => self.handle_life(life, now),
         }
@@ -514,6 +513,7 @@ impl Driver {
             self.seat.as_ref().and_then(Seat::next_deadline),
             self.leading_deadline(),
             self.parting_deadline(),
+            self.mending.next_deadline(),
             [self.words_at, self.alone_at, self.unlinked_until]
                 .into_iter()
                 .min()

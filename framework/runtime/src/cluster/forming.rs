@@ -26,8 +26,8 @@ pub(super) struct Forming {
     memory: FormingMemory,
     expects: Option<u32>,
     is_storing: bool,
-    /// The disk has failed: nothing is promised any more.
-    has_failed: bool,
+    /// The disk has failed over this: nothing is promised before it is written.
+    unstored: Option<FormingMemory>,
     /// What forms the control group, if it is this node that does.
     first: Option<Command>,
 }
@@ -46,7 +46,7 @@ impl Forming {
             memory,
             expects,
             is_storing: false,
-            has_failed: false,
+            unstored: None,
             first: None,
         }
     }
@@ -85,7 +85,7 @@ impl Forming {
     /// for others, however long.
     pub(super) fn next_deadline(&self) -> Option<Time> {
         let takes_part = self.expects.is_some() || self.memory.promise.is_some();
-        let acts = takes_part && !self.is_storing && !self.has_failed;
+        let acts = takes_part && !self.is_storing && self.unstored.is_none();
         self.former.next_deadline().filter(|_| acts)
     }
 }
@@ -98,7 +98,7 @@ impl Driver {
             self.forming.former.handle_time(random, now);
             self.say_why_not_formed();
         }
-        while !self.forming.is_storing && !self.forming.has_failed {
+        while !self.forming.is_storing && self.forming.unstored.is_none() {
             let Some(action) = self.forming.former.poll_action() else {
                 break;
             };
@@ -120,14 +120,21 @@ impl Driver {
         }
     }
 
-    pub(super) fn handle_stored(&mut self, stored: Stored) {
+    pub(super) fn handle_stored(&mut self, stored: Stored, now: Time) {
         self.forming.is_storing = false;
         match stored.outcome {
             Ok(()) => self.forming.memory = stored.memory,
             Err(error) => {
-                self.forming.has_failed = true;
-                self.set_trouble(Code::Io, format!("the data folder: {error}"));
+                self.forming.unstored = Some(stored.memory);
+                self.handle_memory_failed(&error, now);
             }
+        }
+    }
+
+    /// Writes once more what the disk has refused.
+    pub(super) fn store_again(&mut self) {
+        if let Some(memory) = self.forming.unstored.take() {
+            self.store(memory);
         }
     }
 
@@ -137,8 +144,17 @@ impl Driver {
         now: Time,
     ) {
         match opened {
-            Ok(group) => self.set_seat(Seat::new(*group, &self.parts.profile, now)),
-            Err(error) => self.set_trouble(error.code(), error.to_string()),
+            Ok(group) => {
+                self.set_seat(Seat::new(*group, &self.parts.profile, now));
+                self.handle_log_mended();
+                // It may have failed over the very first entry.
+                if let (Some(cluster), Some(_)) =
+                    (self.forming.cluster(), &self.forming.memory.decision)
+                {
+                    self.forming.first = Some(self.first_command(cluster));
+                }
+            }
+            Err(error) => self.handle_log_failed(&error.into(), now),
         }
     }
 
@@ -176,7 +192,14 @@ impl Driver {
     fn settle(&mut self, cluster: ClusterId) {
         tracing::info!(%cluster, "belongs to a cluster");
         self.joining.begin(cluster);
-        if let Some(data) = self.parts.data.clone().filter(|_| self.seat.is_none()) {
+        if self.seat.is_none() {
+            self.open_log();
+        }
+    }
+
+    /// Opens the log, if there is a data folder.
+    pub(super) fn open_log(&self) {
+        if let Some(data) = self.parts.data.clone() {
             let (env, events) = (self.env.clone(), self.events.clone());
             let job = move || {
                 let opened = seat::open(&env, &data.control());

@@ -45,6 +45,8 @@ pub struct Position {
     pub leads: Option<u64>,
     /// Whether it votes in the control group, as far as it knows.
     pub votes: bool,
+    /// Why it is no member, or does not vote.
+    pub trouble: Option<Code>,
     /// How long its lease lasts from now; nothing without one.
     pub lease_left: Option<Duration>,
     /// The version of the control group's state that it knows.
@@ -62,7 +64,7 @@ pub(crate) struct Status {
     pub(crate) leader: Option<NodeId>,
     /// Until when it holds its lease; nothing without one.
     pub(crate) lease_until: Option<Time>,
-    /// Why it is no member.
+    /// Why it is no member, or does not vote.
     pub(crate) trouble: Option<Trouble>,
     pub(crate) term: u64,
     pub(crate) is_leader: bool,
@@ -79,8 +81,8 @@ pub(crate) struct Status {
     pub(crate) sync: Duration,
 }
 
-/// The seats of the control group.
-#[derive(Debug)]
+/// The seats of the control group. None are known to a node without a log.
+#[derive(Debug, Default)]
 pub(super) struct Seats {
     pub(super) voters: BTreeSet<DiskId>,
     pub(super) learners: BTreeSet<DiskId>,
@@ -88,7 +90,7 @@ pub(super) struct Seats {
     pub(super) votes: bool,
 }
 
-/// Why a node is no member.
+/// Why a node is no member, or one that does not vote.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Trouble {
     pub(crate) code: Code,
@@ -207,6 +209,7 @@ impl Cluster {
             me: self.ownership.me(),
             leads: status.is_leader.then_some(status.term),
             votes: status.votes,
+            trouble: status.trouble.map(|it| it.code),
             lease_left: lease_until.map(|it| it - now),
             version: self.ownership.version(),
             members: members

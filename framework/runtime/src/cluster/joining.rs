@@ -167,6 +167,11 @@ impl Driver {
         self.joining.is_member = false;
         self.joining.is_reborn = true;
         self.joining.heir_of = None;
+        self.write_next_life();
+    }
+
+    /// Writes the number of the next life down.
+    pub(super) fn write_next_life(&mut self) {
         let Some(data) = self.parts.data.clone() else {
             let next = Incarnation(self.owner.incarnation.0.saturating_add(1));
             return self.handle_life(Ok(next), self.now());
@@ -190,7 +195,7 @@ impl Driver {
                 self.joining.first_number = self.joining.number + 1;
                 self.joining.try_at = now;
             }
-            Err(why) => self.set_trouble(Code::Io, why),
+            Err(why) => self.handle_life_failed(&why, now),
         }
     }
 }

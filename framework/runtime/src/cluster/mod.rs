@@ -14,6 +14,7 @@ mod holding;
 mod inbox;
 mod joining;
 mod leading;
+mod mending;
 mod ownership;
 mod parting;
 mod parts;

@@ -129,6 +129,13 @@ impl Peers {
         self.nodes.get(&node)?.seen?.disk
     }
 
+    /// Returns whether a node says that it has no log.
+    pub(super) fn has_no_log(&self, node: NodeId) -> bool {
+        let peer = self.nodes.get(&node);
+        peer.and_then(|it| it.seen)
+            .is_some_and(|it| it.disk.is_none())
+    }
+
     /// Returns the node with this disk, as it says.
     pub(super) fn node_with(&self, disk: DiskId) -> Option<NodeId> {
         let mut nodes = self.nodes.iter();

@@ -44,11 +44,16 @@ pub(super) enum Lost {
     #[error(transparent)]
     Stopped(#[from] Error),
     /// The work that it was away with panicked.
-    #[error("the control group was lost in a panic")]
+    #[error("the log of the control group was lost in a panic")]
     Panicked,
 }
 
 impl Lost {
+    /// Returns whether the disk is why, so that it may be back when that works again.
+    pub(super) fn is_of_disk(&self) -> bool {
+        matches!(self, Self::Stopped(Error::Io { .. }))
+    }
+
     /// Returns the stable code.
     pub(super) fn code(&self) -> Code {
         match self {
@@ -124,7 +129,10 @@ impl Seat {
     pub(super) fn form(&mut self, group: Group, first: Command, env: &Env) {
         self.send_away(group, env, move |group| match group.form(&first) {
             Ok(()) | Err(Refused::AlreadyFormed) => group.flush(),
-            Err(why) => Err(Error::Contradiction(why.to_string())),
+            // Of one that has stopped, a flush says why.
+            Err(why) => group
+                .flush()
+                .and(Err(Error::Contradiction(why.to_string()))),
         });
     }
 

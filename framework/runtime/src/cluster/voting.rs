@@ -84,11 +84,13 @@ impl Driver {
         known.or_else(|| self.peers.node_with(disk))
     }
 
+    /// Notes who is gone: without a lease, or of those who keep a log without that.
     fn note_gone(&mut self, state: &State, now: Time) {
         let leading = &mut self.leading;
         for (member, _) in state.members() {
             let node = member.id();
-            if leading.leases.is_alive(node, member.incarnation) {
+            let has_log = member.disk.is_none() || !self.peers.has_no_log(node);
+            if has_log && leading.leases.is_alive(node, member.incarnation) {
                 leading.voting.gone.remove(&node);
             } else {
                 leading.voting.gone.entry(node).or_insert(now);
@@ -114,7 +116,9 @@ impl Driver {
                 zone: member.zone.clone(),
                 seated,
                 gone_since: self.leading.voting.gone.get(&node).copied(),
-                eligible: disk.is_some() && standing != Standing::Draining,
+                eligible: disk.is_some()
+                    && standing != Standing::Draining
+                    && !self.peers.has_no_log(node),
             }
         });
         candidates.collect()

@@ -9,7 +9,9 @@
 //!
 //! The snapshot is on the disk BEFORE the log loses what it covers. Between the two, the log still
 //! has entries that the snapshot covers, or, after one that came from the leader, entries that it
-//! contradicts; opening leaves them out, and writes the log anew. Decides nothing about Raft. Depends on `env` and `frames`.
+//! contradicts; opening leaves them out. Opening writes the log anew: what a sync that failed was to write
+//! may be read as if it were on the disk, and later syncs leave it out (Rebello et al., "Can applications
+//! recover from fsync failures?", USENIX ATC 2020). Decides nothing about Raft. Depends on `env` and `frames`.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -58,7 +60,8 @@ impl Disk {
         let (log_path, snapshot_path) = (folder.join("log"), folder.join("snapshot"));
         let is_there = |path: &Path| files.exists(path).map_err(|error| Error::io(path, &error));
         let has_snapshot = is_there(&snapshot_path)?;
-        if !is_there(&log_path)? {
+        let is_new = !is_there(&log_path)?;
+        if is_new {
             if has_snapshot {
                 return Err(Error::unreadable(
                     log_path,
@@ -79,11 +82,6 @@ impl Disk {
         let log = files
             .open(&log_path, OpenMode::Write)
             .map_err(|error| Error::io(&log_path, &error))?;
-        let end = contents.end as u64;
-        if contents.end < bytes.len() {
-            let cut = log.set_len(end).and_then(|()| log.sync());
-            cut.map_err(|error| Error::io(&log_path, &error))?;
-        }
         let mut disk = Self {
             files,
             entropy: Arc::clone(&env.entropy),
@@ -91,16 +89,12 @@ impl Disk {
             log,
             head: contents.head,
             sequence: contents.sequence,
-            end,
+            end: contents.end as u64,
             _lock: lock,
         };
-        let covered = snapshot.get_metadata().index;
-        let is_behind = |entry: &Entry| entry.index <= covered;
-        let is_unfinished = contents.entries.first().is_some_and(is_behind);
         let (hard, entries) = join(contents.hard, contents.entries, &snapshot)
             .map_err(|why| Error::unreadable(&log_path, why))?;
-        if is_unfinished {
-            // What follows the snapshot does not follow what this log holds.
+        if !is_new {
             disk.replace_log(&hard, &entries)?;
         }
         let recovered = Recovered {

@@ -110,10 +110,18 @@ pub(crate) const CALLS: &[&str] = &[
 
 /// The rare states that worlds of clusters are expected to reach.
 pub(crate) const CLUSTER: &[&str] = &[
+    "a-disk-stood-still",
+    "a-disk-was-full",
+    "a-disk-was-slow",
     "a-lease-was-lost",
     "a-machine-crashed",
     "a-machine-was-paused",
     "a-machine-was-suspended",
+    "a-node-did-not-start-for-its-disk",
+    "a-sync-failed",
+    "a-voter-had-its-log-again",
+    "a-voter-lost-its-log",
+    "a-write-failed",
     "another-leader-was-elected",
 ];
 
@@ -121,15 +129,23 @@ pub(crate) const CLUSTER: &[&str] = &[
 pub(crate) const OWNERS: &[&str] = &[
     "a-call-found-no-owner",
     "a-call-outlived-its-lease",
+    "a-disk-stood-still",
+    "a-disk-was-full",
+    "a-disk-was-slow",
     "a-lease-was-lost",
     "a-machine-crashed",
     "a-machine-left-in-good-order",
     "a-machine-was-paused",
     "a-machine-was-suspended",
+    "a-node-did-not-start-for-its-disk",
     "a-state-was-lost-with-its-node",
     "a-state-went-along",
+    "a-sync-failed",
     "a-turn-ended-without-a-lease",
     "a-turn-outlived-its-lease",
+    "a-voter-had-its-log-again",
+    "a-voter-lost-its-log",
+    "a-write-failed",
     "an-idempotent-call-ran-twice",
     "another-leader-was-elected",
 ];

@@ -65,12 +65,16 @@ impl HandedOverWhole {
                 };
                 self.left.insert(acting.actor, left);
             }
-            // It counts for nobody, or was dropped before it left anything.
+            // It counts for nobody, or was dropped before it left anything; but if its lease is renewed in
+            // the end, it was the last one. The first turn of all has begun with nothing.
             (state, _) => {
-                if let Some(left) = self.left.get_mut(&acting.actor) {
-                    left.states.extend(state);
-                    left.states.insert(0);
-                }
+                let left = self.left.entry(acting.actor.clone()).or_insert(Left {
+                    by: acting,
+                    states: BTreeSet::new(),
+                    must_stay: false,
+                });
+                left.states.extend(state);
+                left.states.insert(0);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The kinds of faults.
 
-use crate::world::Conditions;
+use crate::world::{Conditions, DiskTrouble};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -62,9 +62,24 @@ pub(crate) enum Fault {
         /// The machine.
         host: usize,
     },
+    /// Something is wrong with a machine's disk.
+    Disk {
+        /// The machine.
+        host: usize,
+        /// What.
+        trouble: DiskTrouble,
+    },
 }
 
 impl Fault {
+    /// Returns what this fault does to a machine's disk.
+    pub(super) fn disk_trouble(&self, of: usize) -> Option<DiskTrouble> {
+        match self {
+            Fault::Disk { host, trouble } if *host == of => Some(*trouble),
+            _ => None,
+        }
+    }
+
     /// Changes the conditions from one machine to another by what this fault does to them.
     pub(super) fn apply(&self, link: &mut Conditions, from: usize, to: usize, end: Duration) {
         match self {
@@ -93,7 +108,8 @@ impl Fault {
             | Fault::Crash { .. }
             | Fault::Leave { .. }
             | Fault::Pause { .. }
-            | Fault::Suspend { .. } => {}
+            | Fault::Suspend { .. }
+            | Fault::Disk { .. } => {}
         }
     }
 }

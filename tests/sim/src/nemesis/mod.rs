@@ -25,7 +25,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct Nemesis {
     planned: VecDeque<Planned>,
-    /// Faults of links that are on, with their end.
+    /// Faults of links and disks that are on, with their end.
     active: Vec<(Duration, Fault)>,
     /// Machines that are down, with the time of their restart.
     down: Vec<(Duration, usize)>,
@@ -95,7 +95,7 @@ impl Nemesis {
         world.is_up(host) && self.down.iter().all(|&(_, down)| down != host)
     }
 
-    /// Begins a fault; returns whether conditions of links have to be set anew.
+    /// Begins a fault; returns whether the conditions have to be set anew.
     fn begin(
         &mut self,
         world: &mut World,
@@ -152,9 +152,12 @@ impl Nemesis {
         }
     }
 
-    /// Sets the conditions of every link from the faults that are on.
+    /// Sets the conditions of every link and disk from the faults that are on.
     fn apply(&self, world: &World) {
         for from in 0..self.machines {
+            let mut faults = self.active.iter();
+            let trouble = faults.find_map(|(_, fault)| fault.disk_trouble(from));
+            world.set_disk(from, trouble);
             for to in 0..self.machines {
                 let mut conditions = Conditions::healthy();
                 for (end, fault) in &self.active {

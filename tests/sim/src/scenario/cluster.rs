@@ -12,12 +12,14 @@ use crate::harness::sometimes::sometimes;
 use crate::harness::trace::{self, event};
 use crate::harness::{Failure, Run, Verdict};
 use crate::nemesis::{Fault, Nemesis, Planned, Targets, draw};
-use crate::world::{Boot, Machine, World};
+use crate::world::{Boot, DiskTrouble, Machine, World};
 use callboard::cluster::Position;
 use callboard::net::{Authority, Identity, PeerKind, StartError};
-use callboard::{ClusterId, ClusterName, Incarnation, Node, NodeId, NodeName, Profile};
+use callboard::{
+    Builder, ClusterId, ClusterName, Code, Incarnation, Node, NodeId, NodeName, Profile,
+};
 use rand::Rng;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -67,6 +69,11 @@ pub(super) fn run(run: Run) -> Verdict {
     if rng.random_bool(0.5) {
         plan.extend(suspensions(&mut rng, machines));
     }
+    // A stream of its own too.
+    let mut disks = run.seed.stream("disks");
+    if disks.random_bool(0.5) {
+        plan.extend(disk_troubles(&mut disks, machines, STORM));
+    }
     let mut story = Story {
         run,
         nemesis: Nemesis::new(plan, machines),
@@ -108,20 +115,20 @@ async fn program(
     boot: Boot,
 ) {
     let addr = |number| SocketAddr::new(Ipv4Addr::new(10, 0, 0, address(number)).into(), PORT);
-    let mut node = Node::builder()
-        .listen(addr(number))
-        .seed(addr(if number == 0 { 1 } else { 0 }))
-        .identity(identity)
-        .data_dir("/data")
-        .profile(profile)
-        .env(boot.env.clone());
-    if forms {
-        node = node.bootstrap_expect(u32::try_from(EXPECT).unwrap_or(u32::MAX));
-    }
-    let node = match node.start().await {
-        Ok(node) => node,
-        Err(error) => panic!("{} did not start: {error}", boot.name),
+    let make = || {
+        let node = Node::builder()
+            .listen(addr(number))
+            .seed(addr(if number == 0 { 1 } else { 0 }))
+            .identity(identity.clone())
+            .data_dir("/data")
+            .profile(profile)
+            .env(boot.env.clone());
+        match forms {
+            true => node.bootstrap_expect(u32::try_from(EXPECT).unwrap_or(u32::MAX)),
+            false => node,
+        }
     };
+    let node = start(&boot.name, make).await;
     event!("{} is up", boot.name);
     let mut before = None;
     loop {
@@ -145,6 +152,21 @@ async fn program(
             },
         );
         tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// Starts a node: again and again, while its disk fails, as whatever runs it in production does.
+pub(super) async fn start(name: &str, make: impl Fn() -> Builder) -> Node {
+    loop {
+        match make().start().await {
+            Ok(node) => return node,
+            Err(error) if error.code() == Code::Io => {
+                sometimes!("a-node-did-not-start-for-its-disk");
+                event!("{name} did not start: {error}");
+            }
+            Err(error) => panic!("{name} did not start: {error}"),
+        }
+        tokio::time::sleep(START_AGAIN).await;
     }
 }
 
@@ -209,6 +231,9 @@ pub(super) struct Judge {
     lives: BTreeMap<NodeId, Incarnation>,
     terms: BTreeMap<u64, NodeId>,
     versions: BTreeMap<u64, Vec<(NodeId, Incarnation, bool)>>,
+    /// Who votes, of the nodes, and who did before its log failed.
+    voting: BTreeSet<NodeId>,
+    without_log: BTreeSet<NodeId>,
     leaders: u64,
     leases: u64,
 }
@@ -224,6 +249,7 @@ impl Judge {
         for it in said.values().map(|it| &it.position) {
             self.judge_identity(it)?;
             self.judge_state(it)?;
+            self.note_log(it);
         }
         for holder in said.values() {
             let until = holder.lease_until.filter(|until| *until > now);
@@ -270,6 +296,20 @@ impl Judge {
             }
         }
         Ok(())
+    }
+
+    /// Counts the voters whose logs fail, and those that have theirs again.
+    fn note_log(&mut self, it: &Position) {
+        let node = it.me.node;
+        if it.votes {
+            self.voting.insert(node);
+            if self.without_log.remove(&node) {
+                sometimes!("a-voter-had-its-log-again");
+            }
+        } else if self.voting.remove(&node) && it.trouble == Some(Code::Io) {
+            sometimes!("a-voter-lost-its-log");
+            self.without_log.insert(node);
+        }
     }
 
     /// A version of the state is the same wherever it is known: nothing that was committed is lost.
@@ -349,6 +389,39 @@ pub(super) fn suspensions(rng: &mut impl Rng, machines: usize) -> Vec<Planned> {
     (0..count).map(draw).collect()
 }
 
+/// Draws some troubles of disks, for longer than a lease lasts or shorter. Some begin with a loss of power, so
+/// that the machine comes back while they last.
+pub(super) fn disk_troubles(rng: &mut impl Rng, machines: usize, storm: Duration) -> Vec<Planned> {
+    let end = u64::try_from(storm.as_millis()).unwrap_or(u64::MAX);
+    let mut plan = Vec::new();
+    for _ in 0..rng.random_range(2..=6) {
+        let at = rng.random_range(100..end);
+        let (trouble, longest) = match rng.random_range(0..8) {
+            0..2 => (DiskTrouble::WritesFail, 4000),
+            2..4 => (DiskTrouble::SyncsFail, 4000),
+            4..6 => (DiskTrouble::Full, 6000),
+            6 => {
+                let span = Duration::from_millis(rng.random_range(2..400));
+                (DiskTrouble::Slow(span), 8000)
+            }
+            _ => (DiskTrouble::Stalled, 6000),
+        };
+        let (host, span) = (
+            rng.random_range(0..machines),
+            rng.random_range(20..longest).min(end - at),
+        );
+        let mut push = |span, fault| {
+            let (at, span) = (Duration::from_millis(at), Duration::from_millis(span));
+            plan.push(Planned { at, span, fault });
+        };
+        push(span, Fault::Disk { host, trouble });
+        if rng.random_bool(0.3) {
+            push(span / 2, Fault::Crash { host });
+        }
+    }
+    plan
+}
+
 fn identities(machines: usize) -> Result<Vec<Identity>, StartError> {
     let authority = Authority::throw_away(ClusterName::new("sim").expect("the name is valid"))?;
     let names = (1..=machines).map(|number| format!("n{number}"));
@@ -367,6 +440,9 @@ pub(super) fn address(number: usize) -> u8 {
 pub(super) fn pick<'a, T>(rng: &mut impl Rng, values: &'a [T]) -> &'a T {
     &values[rng.random_range(0..values.len())]
 }
+
+/// How long whatever runs a node waits before it starts one again that has ended.
+const START_AGAIN: Duration = Duration::from_millis(500);
 
 /// How many nodes form the cluster. Those beyond join it.
 pub(super) const EXPECT: usize = 3;

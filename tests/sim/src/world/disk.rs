@@ -4,8 +4,13 @@
 //! A crash keeps of every file what was synced, or all of it, or what was synced under a torn piece
 //! of what was not: a program must be right with any of these.
 //!
-//! Permissions are not simulated, and nothing here blocks: a lock that is held is an error at once.
+//! What a sync that has failed was to write is in the cache as if it were on the disk, and later syncs
+//! leave it out, as Linux does (Rebello et al., "Can applications recover from fsync failures?", 2020).
+//!
+//! Permissions are not simulated, and nothing here blocks: a lock that is held is an error at once. What a
+//! disk that is slow or stands still delays is the work that is given away; see [`super::jobs`].
 
+use crate::harness::sometimes::sometimes;
 use callboard::env::{File, FileLock, Files, OpenMode};
 use rand::Rng;
 use rand::rngs::SmallRng;
@@ -13,6 +18,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+/// What is wrong with a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DiskTrouble {
+    /// What is written is refused.
+    WritesFail,
+    /// What is written is taken, and never gets to the disk.
+    SyncsFail,
+    /// There is no room: no file is made, and none gets longer.
+    Full,
+    /// All work with it takes so much longer.
+    Slow(Duration),
+    /// No work with it ends before the trouble does.
+    Stalled,
+}
 
 /// A cloneable handle to the disk of one machine. It survives the crashes of the machine.
 #[derive(Debug, Clone, Default)]
@@ -28,12 +49,15 @@ struct State {
     folders: BTreeSet<PathBuf>,
     locked: BTreeSet<PathBuf>,
     files_made: u64,
+    trouble: Option<DiskTrouble>,
 }
 
 #[derive(Debug, Default)]
 struct Contents {
     bytes: Vec<u8>,
     synced: Vec<u8>,
+    /// What the next sync writes: starts and ends of what was written since the last one.
+    dirty: Vec<(usize, usize)>,
 }
 
 #[derive(Debug)]
@@ -61,6 +85,52 @@ impl Disk {
         }
         for contents in state.contents.values_mut() {
             contents.crash(rng);
+        }
+    }
+
+    /// Begins a trouble, or ends it.
+    pub(super) fn set_trouble(&self, trouble: Option<DiskTrouble>) {
+        self.state().trouble = trouble;
+    }
+
+    /// Returns what is wrong at the moment.
+    pub(super) fn trouble(&self) -> Option<DiskTrouble> {
+        self.state().trouble
+    }
+
+    /// # Errors
+    /// What a write says now that makes a file longer, or makes one.
+    fn check_room(&self) -> io::Result<()> {
+        match self.trouble() {
+            Some(DiskTrouble::Full) => {
+                sometimes!("a-disk-was-full");
+                Err(ErrorKind::StorageFull.into())
+            }
+            _ => self.check_write(),
+        }
+    }
+
+    /// # Errors
+    /// What any write says now.
+    fn check_write(&self) -> io::Result<()> {
+        match self.trouble() {
+            Some(DiskTrouble::WritesFail) => {
+                sometimes!("a-write-failed");
+                Err(io::Error::other("the disk is broken"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// # Errors
+    /// What a sync says now.
+    fn check_sync(&self) -> io::Result<()> {
+        match self.trouble() {
+            Some(DiskTrouble::SyncsFail) => {
+                sometimes!("a-sync-failed");
+                Err(io::Error::other("the disk is broken"))
+            }
+            _ => self.check_write(),
         }
     }
 
@@ -93,6 +163,27 @@ impl Contents {
         };
         self.synced.clone_from(&kept);
         self.bytes = kept;
+        self.dirty.clear();
+    }
+
+    fn write(&mut self, start: usize, bytes: &[u8]) {
+        let end = start + bytes.len();
+        if self.bytes.len() < end {
+            self.bytes.resize(end, 0);
+        }
+        self.bytes[start..end].copy_from_slice(bytes);
+        self.dirty.push((start, end));
+    }
+
+    fn sync(&mut self) {
+        self.synced.resize(self.bytes.len(), 0);
+        for (start, end) in self.dirty.drain(..) {
+            // What was cut off since is not there any more.
+            let end = end.min(self.bytes.len());
+            if let Some(bytes) = self.bytes.get(start..end) {
+                self.synced[start..end].copy_from_slice(bytes);
+            }
+        }
     }
 }
 
@@ -111,8 +202,11 @@ impl State {
 
 impl Files for Disk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn File>> {
+        let known = self.state().names.get(path).copied();
+        if known.is_none() && mode != OpenMode::Read {
+            self.check_room()?;
+        }
         let mut state = self.state();
-        let known = state.names.get(path).copied();
         let id = match (mode, known) {
             (OpenMode::CreateNew, Some(_)) => return Err(ErrorKind::AlreadyExists.into()),
             (OpenMode::WriteOrCreate | OpenMode::CreateNew, None) => state.make(path)?,
@@ -143,6 +237,7 @@ impl Files for Disk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.check_write()?;
         let mut state = self.state();
         let id = state.names.remove(from).ok_or(ErrorKind::NotFound)?;
         state.names.insert(to.to_owned(), id);
@@ -150,6 +245,7 @@ impl Files for Disk {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.check_sync()?;
         let mut state = self.state();
         let is_inside = |name: &Path| name.parent() == Some(path);
         let State {
@@ -200,7 +296,9 @@ impl Files for Disk {
     }
 
     fn try_lock(&self, path: &Path) -> io::Result<Box<dyn FileLock>> {
-        self.open(path, OpenMode::WriteOrCreate)?;
+        if !self.exists(path)? {
+            self.open(path, OpenMode::WriteOrCreate)?;
+        }
         if !self.state().locked.insert(path.to_owned()) {
             return Err(ErrorKind::WouldBlock.into());
         }
@@ -212,11 +310,12 @@ impl Files for Disk {
 }
 
 impl OpenFile {
-    fn write<T>(&self, act: impl FnOnce(&mut Vec<u8>) -> T) -> io::Result<T> {
+    fn write<T>(&self, act: impl FnOnce(&mut Contents) -> T) -> io::Result<T> {
         if !self.is_writable {
             return Err(ErrorKind::PermissionDenied.into());
         }
-        self.disk.with(self.id, |contents| act(&mut contents.bytes))
+        self.disk.check_write()?;
+        self.disk.with(self.id, act)
     }
 }
 
@@ -247,23 +346,29 @@ impl File for OpenFile {
         let end = start
             .checked_add(bytes.len())
             .ok_or(ErrorKind::FileTooLarge)?;
-        self.write(|contents| {
-            if contents.len() < end {
-                contents.resize(end, 0);
-            }
-            contents[start..end].copy_from_slice(bytes);
-        })
+        if end as u64 > self.len()?
+            && let Err(full) = self.disk.check_room()
+        {
+            // Half of it finds room, as it goes.
+            self.write(|contents| contents.write(start, &bytes[..bytes.len() / 2]))?;
+            return Err(full);
+        }
+        self.write(|contents| contents.write(start, bytes))
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {
         let length = to_index(length)?;
-        self.write(|contents| contents.resize(length, 0))
+        self.write(|contents| contents.bytes.resize(length, 0))
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.disk.with(self.id, |contents| {
-            contents.synced.clone_from(&contents.bytes)
-        })
+        let failed = self.disk.check_sync();
+        self.disk.with(self.id, |contents| match failed {
+            Ok(()) => contents.sync(),
+            // The cache takes it for written.
+            Err(_) => contents.dirty.clear(),
+        })?;
+        failed
     }
 }
 
@@ -302,6 +407,43 @@ mod tests {
                     .all(|(c, (a, b))| c == a || c == b)
             );
         }
+        Ok(())
+    }
+
+    #[test]
+    fn what_a_failed_sync_was_to_write_is_left_out_by_the_next_one() -> io::Result<()> {
+        let disk = Disk::default();
+        disk.create_dir_all(Path::new("/data"))?;
+        let path = Path::new("/data/state");
+        disk.write_new(path, b"first")?;
+        disk.sync_dir(Path::new("/data"))?;
+        let file = disk.open(path, OpenMode::Write)?;
+        file.write_at(5, b"second")?;
+        disk.set_trouble(Some(DiskTrouble::SyncsFail));
+        assert!(file.sync().is_err());
+        disk.set_trouble(None);
+        file.write_at(11, b"third")?;
+        file.sync()?;
+        assert_eq!(disk.read(path, 64)?, b"firstsecondthird");
+        let synced = disk.with(1, |contents| contents.synced.clone())?;
+        assert_eq!(synced, b"first\0\0\0\0\0\0third");
+        Ok(())
+    }
+
+    #[test]
+    fn a_full_disk_takes_half_of_what_makes_a_file_longer_and_what_does_not() -> io::Result<()> {
+        let disk = Disk::default();
+        disk.create_dir_all(Path::new("/data"))?;
+        let path = Path::new("/data/state");
+        disk.write_new(path, b"first")?;
+        disk.set_trouble(Some(DiskTrouble::Full));
+        let file = disk.open(path, OpenMode::Write)?;
+        file.write_at(0, b"other")?;
+        file.sync()?;
+        let error = file.write_at(5, b"four").expect_err("there is no room");
+        assert_eq!(error.kind(), ErrorKind::StorageFull);
+        assert_eq!(disk.read(path, 64)?, b"otherfo");
+        assert!(disk.write_new(Path::new("/data/other"), b"").is_err());
         Ok(())
     }
 

@@ -8,9 +8,10 @@
 //! | pause | ticks are left out while the network goes on; later the clock jumps, as after SIGSTOP |
 //! | suspend | the same, but only the clock that runs in suspend jumps; timers have stood still |
 
-use super::disk::Disk;
+use super::disk::{Disk, DiskTrouble};
+use super::jobs::Jobs;
 use super::network::Network;
-use super::senses::{Inline, SeededEntropy, VirtualClock};
+use super::senses::{SeededEntropy, VirtualClock};
 use super::socket::Sockets;
 use crate::harness::Seed;
 use callboard::env::{Env, Plant};
@@ -151,6 +152,11 @@ impl Host {
         self.is_suspended = false;
     }
 
+    /// Begins a trouble of the disk, or ends it.
+    pub(super) fn set_disk(&self, trouble: Option<DiskTrouble>) {
+        self.disk.set_trouble(trouble);
+    }
+
     /// Cuts the power.
     pub(super) fn crash(&mut self, rng: &mut SmallRng) {
         let Some(runtime) = self.runtime.take() else {
@@ -231,7 +237,7 @@ impl Host {
             }),
             Arc::new(SeededEntropy(Mutex::new(chance))),
             Arc::new(self.disk.clone()),
-            Arc::new(Inline),
+            Arc::new(Jobs(self.disk.clone())),
         );
         env.plant = plant.clone();
         env

@@ -15,11 +15,13 @@ mod conditions;
 mod dice;
 mod disk;
 mod host;
+mod jobs;
 mod network;
 mod senses;
 mod socket;
 
 pub(crate) use conditions::Conditions;
+pub(crate) use disk::DiskTrouble;
 pub(crate) use host::{Boot, Machine, Program, RATE_EXACT};
 pub(crate) use network::Network;
 
@@ -113,6 +115,11 @@ impl World {
     pub(crate) fn suspend(&mut self, host: usize, span: Duration) {
         event!("suspend {} for {span:?}", self.hosts[host].machine.name);
         self.hosts[host].pause(self.now + span, true);
+    }
+
+    /// Begins a trouble of a machine's disk, or ends it.
+    pub(crate) fn set_disk(&self, host: usize, trouble: Option<DiskTrouble>) {
+        self.hosts[host].set_disk(trouble);
     }
 
     /// Lets every machine that is paused go on, and provokes no rare path any more.

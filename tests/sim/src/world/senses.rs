@@ -1,6 +1,6 @@
-//! The small parts of an environment: clocks, chance, and work that would block.
+//! The small parts of an environment: clocks and chance.
 
-use callboard::env::{Blocking, Clock, Entropy, Job};
+use callboard::env::{Clock, Entropy};
 use rand::RngCore;
 use rand::rngs::SmallRng;
 use std::fmt;
@@ -50,15 +50,5 @@ impl Entropy for SeededEntropy {
 impl fmt::Debug for SeededEntropy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SeededEntropy")
-    }
-}
-
-/// Runs work at once, on the one thread there is.
-#[derive(Debug)]
-pub(super) struct Inline;
-
-impl Blocking for Inline {
-    fn run(&self, _name: &'static str, job: Job) {
-        job();
     }
 }

@@ -17,7 +17,7 @@ mod cart;
 mod program;
 mod setup;
 
-use super::cluster::{Judge, power_cuts, suspensions};
+use super::cluster::{Judge, disk_troubles, power_cuts, suspensions};
 use crate::harness::{Failure, Run, Verdict};
 use crate::invariants::Court;
 use crate::ledger::{Event, Ledger, MachineNumber};
@@ -35,7 +35,7 @@ use std::time::Duration;
 pub(super) fn run(run: Run) -> Verdict {
     let mut rng = run.seed.stream("owners");
     let setup = match Setup::draw(&mut rng, run.is_long) {
-        Ok(setup) => setup,
+        Ok(setup) => setup.with_gone_max(&mut run.seed.stream("gone")),
         Err(error) => {
             let failure = Failure::now("setup", error.to_string());
             return Verdict {
@@ -66,6 +66,10 @@ pub(super) fn run(run: Run) -> Verdict {
     let mut stalls = run.seed.stream("stalls");
     if stalls.random_bool(0.3) {
         plan.extend(stalled_sides(&mut stalls, setup.nodes));
+    }
+    let mut disks = run.seed.stream("disks");
+    if disks.random_bool(0.5) {
+        plan.extend(disk_troubles(&mut disks, setup.nodes, setup.storm));
     }
     let mut story = Story {
         run,

@@ -1,6 +1,6 @@
 //! What runs on a machine: a node that hosts and calls, or a client that calls.
 
-use super::super::cluster::EXPECT;
+use super::super::cluster::{EXPECT, start};
 use super::board::Board;
 use super::callers::Caller;
 use super::cart::{Cart, Till};
@@ -27,24 +27,25 @@ pub(super) async fn run(board: Arc<Board>, machine: MachineNumber, boot: Boot) {
 
 async fn run_node(board: Arc<Board>, machine: MachineNumber, boot: Boot) {
     let setup = &board.setup;
-    let mut node = Node::builder()
-        .listen(setup.addr(machine))
-        .seed(setup.addr(if machine == 0 { 1 } else { 0 }))
-        .identity(setup.identity(machine))
-        .data_dir("/data")
-        .profile(setup.profile)
-        .slots(setup.slots)
-        .host::<Cart>()
-        .host::<Till>()
-        .grace(GRACE)
-        .env(boot.env.clone());
-    if machine < EXPECT {
-        node = node.bootstrap_expect(u32::try_from(EXPECT).unwrap_or(u32::MAX));
-    }
-    let node = match node.start().await {
-        Ok(node) => Arc::new(node),
-        Err(error) => panic!("{} did not start: {error}", boot.name),
+    let make = || {
+        let node = Node::builder()
+            .listen(setup.addr(machine))
+            .seed(setup.addr(if machine == 0 { 1 } else { 0 }))
+            .identity(setup.identity(machine))
+            .data_dir("/data")
+            .profile(setup.profile)
+            .slots(setup.slots)
+            .voter_gone_max(setup.gone_max)
+            .host::<Cart>()
+            .host::<Till>()
+            .grace(GRACE)
+            .env(boot.env.clone());
+        match machine < EXPECT {
+            true => node.bootstrap_expect(u32::try_from(EXPECT).unwrap_or(u32::MAX)),
+            false => node,
+        }
     };
+    let node = Arc::new(start(&boot.name, make).await);
     event!("{} is up", boot.name);
     let keys = (0..setup.keys).map(|key| format!("k{key}"));
     let caller = Caller {
@@ -71,7 +72,14 @@ async fn run_node(board: Arc<Board>, machine: MachineNumber, boot: Boot) {
     };
     match drained {
         Ok(()) => sometimes!("a-machine-left-in-good-order"),
-        Err(error) => event!("{} is not drained: {error}", boot.name),
+        // It still acts, and would while it stops, when nobody could ask it any more. Its power fails later.
+        Err(error) => {
+            event!("{} is not drained: {error}", boot.name);
+            loop {
+                board.ask(machine);
+                tokio::time::sleep(TELL_EVERY).await;
+            }
+        }
     }
     // A turn that ends asks it for a moment only.
     match Arc::into_inner(node) {

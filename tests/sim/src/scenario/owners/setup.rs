@@ -19,6 +19,8 @@ pub(super) struct Setup {
     pub(super) profile: Profile,
     pub(super) slots: SlotCount,
     pub(super) keys: usize,
+    /// After what time a voter that is gone, or has no log, loses its seat.
+    pub(super) gone_max: Duration,
     /// The longest pause of a caller between two calls.
     pub(super) gap: Duration,
     /// How fast the clocks of each machine run, in thousandths.
@@ -48,6 +50,7 @@ impl Setup {
             profile: *pick(rng, &[Profile::lan(), Profile::fast()]),
             slots: SlotCount::new(*pick(rng, &[8, 16, 64])).unwrap_or_default(),
             keys: rng.random_range(3..=12),
+            gone_max: GONE_MAX,
             gap: Duration::from_millis(*pick(rng, &[60, 150, 300])),
             rates: (0..machines).map(|_| rate(rng)).collect(),
             first_boot: (0..machines)
@@ -58,6 +61,12 @@ impl Setup {
                 .collect(),
             identities: issue(nodes)?,
         })
+    }
+
+    /// Lets voters that are gone lose their seats soon, in some worlds.
+    pub(super) fn with_gone_max(mut self, rng: &mut SmallRng) -> Self {
+        self.gone_max = *pick(rng, &[GONE_MAX, Duration::from_secs(3)]);
+        self
     }
 
     pub(super) fn machines(&self) -> usize {
@@ -101,6 +110,9 @@ fn issue(nodes: usize) -> Result<Vec<Identity>, StartError> {
         })
         .collect()
 }
+
+/// Longer than a world lasts.
+const GONE_MAX: Duration = Duration::from_secs(60);
 
 const STORM: Duration = Duration::from_secs(15);
 
