@@ -56,6 +56,11 @@ impl Store {
         1
     }
 
+    pub async fn leaves(&self, items: Inbound<Vec<u8>>) {
+        std::future::pending::<()>().await;
+        drop(items);
+    }
+
     pub fn touchy(&self) -> Touchy {
         Touchy
     }
@@ -526,6 +531,39 @@ async fn replies_and_items_that_come_wait_for_room_and_short_items_do_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_that_nobody_reads_hold_up_no_call_however_many() {
+    let town = Town::new();
+    let node = host(&town, quick()).start().await.expect("starts");
+    let client = client(&town, &node, quick()).await;
+    let store = client.service::<Store>();
+    let (mut unread, mut unheard) = (Vec::new(), Vec::new());
+    for _ in 0..STREAMS {
+        let poured = store.pours(200 << 10).timeout(DEADLINE);
+        unread.push(soon(poured).await.expect("a stream"));
+        let items = stream::repeat(vec![7; 200 << 10]);
+        let left = store.leaves(items).timeout(DEADLINE).into_future();
+        unheard.push(tokio::spawn(left));
+    }
+    // Each of them holds as much as it may.
+    let bytes = || {
+        let text = client.metrics();
+        let moved = text.lines().filter(|line| line.contains("_bytes_total{"));
+        let moved = moved.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok());
+        moved.sum::<u64>()
+    };
+    let mut before = 0;
+    while bytes() - before > 64 << 10 {
+        before = bytes();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!(soon(store.ping().timeout(DEADLINE)).await, Ok(1));
+    unheard.iter().for_each(tokio::task::JoinHandle::abort);
+    drop(unread);
+    client.close().await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn items_of_arguments_count_for_the_room_of_their_peer() {
     let town = Town::new();
     let (config, limits) = narrow();
@@ -555,5 +593,7 @@ async fn items_of_arguments_count_for_the_room_of_their_peer() {
 
 const CALLS: &str = "calls that wait for a peer";
 const REPLIES: &str = "bytes of replies that wait";
+/// In each direction half of as many as the caller may open.
+const STREAMS: usize = 60;
 const MISSED: &str = "streams without their call";
 const COMING: &str = "bytes of large bodies and items that come";

@@ -116,7 +116,8 @@ pub fn small() -> (Config, CallLimits) {
     config.peers_max = 64;
     config.pending_max = 32;
     config.lane_buffer_bytes_max = 256 << 10;
-    config.stream_window_bytes = 256 << 10;
+    config.streams_max = 24;
+    config.stream_window_bytes = 20 << 10;
     config.receive_window_bytes = 1 << 20;
     config.send_window_bytes = 512 << 10;
     config.datagram_bytes_max = 1500;

@@ -91,12 +91,16 @@ pub struct Config {
     ///
     /// A caller that drops calls with large bodies gives up some. Each costs about 20 µs.
     pub strays_max: u32,
-    /// The bytes that a peer may send on one lane or stream ahead of its reader; default 2 MiB.
+    /// The bytes that a peer may send on one lane or stream ahead of its reader; default 256 KiB.
     ///
-    /// It bounds the speed of one lane to this much a round trip.
+    /// It bounds the speed of one lane or stream to this much a round trip.
     pub stream_window_bytes: u32,
     /// The bytes that a peer may send on all its lanes and streams ahead of their readers;
-    /// default 8 MiB. Worst case, each peer costs this much.
+    /// default 72 MiB. Worst case, each peer costs this much.
+    ///
+    /// It has to have room for all of them at once, so that streams that nobody reads leave the lanes
+    /// theirs: `stream_window_bytes` for each of `streams_max` streams that the peer opens and as many
+    /// that this node does, for each lane and for the control stream.
     pub receive_window_bytes: u32,
     /// The bytes to one peer that were handed to QUIC and are not acknowledged; default 8 MiB.
     /// Worst case, each peer costs this much.
@@ -136,8 +140,8 @@ impl Default for Config {
             lane_buffer_bytes_max: 4 << 20,
             streams_max: 128,
             strays_max: 1000,
-            stream_window_bytes: 2 << 20,
-            receive_window_bytes: 8 << 20,
+            stream_window_bytes: 256 << 10,
+            receive_window_bytes: 72 << 20,
             send_window_bytes: 8 << 20,
             datagram_bytes_max: 6400,
             reconnect_min: Duration::from_millis(50),
@@ -232,13 +236,21 @@ impl Config {
         ] {
             within(name, bytes, 16 << 10, 1 << 30)?;
         }
+        // Of a stream that nobody reads its window is full, and no more of the link's.
+        let streams = 2 * u64::from(self.streams_max) + u64::from(self.lanes) + 1;
+        let least = streams.saturating_mul(u64::from(self.stream_window_bytes));
+        let rule = format!(
+            "with streams_max at {} and lanes at {} there may be {streams} streams, of which each needs \
+             its window: receive_window_bytes has to be {least} or more",
+            self.streams_max, self.lanes
+        );
         related(
-            self.receive_window_bytes >= self.stream_window_bytes,
+            u64::from(self.receive_window_bytes) >= least,
             [
                 self.side("receive_window_bytes", |config| config.receive_window_bytes),
                 self.side("stream_window_bytes", |config| config.stream_window_bytes),
             ],
-            "receive_window_bytes may not be below stream_window_bytes",
+            &rule,
         )?;
         at_least("send_window_bytes", self.send_window_bytes, 16 << 10)?;
         within("datagram_bytes_max", self.datagram_bytes_max, 1200, 65527)
@@ -310,5 +322,34 @@ mod tests {
             config.peer_timeout = Duration::from_secs(9);
         });
         assert_eq!(subject, "settings peer_timeout and keep_alive");
+    }
+
+    #[test]
+    fn the_window_of_a_link_has_room_for_those_of_all_its_streams() {
+        let (subject, detail) = wrong(|config| config.stream_window_bytes = 2 << 20);
+        assert_eq!(subject, "setting stream_window_bytes");
+        assert_eq!(
+            detail,
+            "receive_window_bytes is 75497472 by default and stream_window_bytes is 2097152, and with \
+             streams_max at 128 and lanes at 1 there may be 258 streams, of which each needs its window: \
+             receive_window_bytes has to be 541065216 or more"
+        );
+        let (subject, _) = wrong(|config| config.streams_max = u32::MAX);
+        assert_eq!(
+            subject,
+            "settings receive_window_bytes and stream_window_bytes"
+        );
+        let mut config = Config {
+            lanes: LANES_MAX,
+            ..Config::default()
+        };
+        assert_eq!(config.validate(), Ok(()));
+        config.streams_max = 16;
+        config.stream_window_bytes = 1 << 20;
+        assert_eq!(config.validate(), Ok(()));
+        config.receive_window_bytes = 49 << 20;
+        assert_eq!(config.validate(), Ok(()));
+        config.receive_window_bytes -= 1;
+        assert!(config.validate().is_err());
     }
 }

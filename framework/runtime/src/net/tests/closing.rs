@@ -112,7 +112,7 @@ fn connected(tasks: &Tasks) -> ([End; 2], Instant) {
     let stream = ends[0].connection().streams().open(Dir::Bi);
     let stream = stream.expect("the node allows streams");
     let mut stream = ends[0].connection().send_stream(stream);
-    assert_eq!(stream.write(&vec![7; 1 << 20]), Ok(1 << 20));
+    assert_eq!(stream.write(&vec![7; 128 << 10]), Ok(128 << 10));
     (ends, now)
 }
 
