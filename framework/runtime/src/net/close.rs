@@ -13,8 +13,13 @@ use super::error::LinkDown;
 
 /// Closes a connection so that the other side can tell why.
 pub(super) fn close(connection: &quinn::Connection, why: &LinkDown) {
+    let (number, text) = (number(why.code), cut(&why.detail).as_bytes());
+    connection.close(number, text);
+    // AFTER the close: until then, all that waits in streams would leave in one burst, and what the
+    // peer's socket has no room for then is the close.
     congestion::open(connection);
-    connection.close(number(why.code), cut(&why.detail).as_bytes());
+    // It is closed already. Whoever sends is woken, who may have found the window full in between.
+    connection.close(number, text);
 }
 
 /// Returns the code's number as QUIC carries it.

@@ -12,7 +12,7 @@
 //! A connection that is closed has nothing left to send but the reason, which no controller may hold
 //! up (RFC 9002, section 7, bounds what is ack-eliciting, and a close is not). quinn-proto up to
 //! 0.11.19 asks the controller all the same while data waits that will not be sent any more, so the
-//! window is [opened](open) before a close.
+//! window is [opened](open) for a close, AFTER it: before, the data would leave too.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ impl ControllerFactory for Bounded {
     }
 }
 
-/// Lets a connection that is about to be closed say so, however much is on its way.
+/// Lets a connection that was closed say so, however much is on its way.
 pub(super) fn open(connection: &quinn::Connection) {
     traffic(connection.congestion_state()).close();
 }

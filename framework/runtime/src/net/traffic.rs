@@ -39,7 +39,7 @@ impl Traffic {
         self.messages.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Returns whether the connection is about to be closed.
+    /// Returns whether the connection was closed.
     pub(super) fn is_closing(&self) -> bool {
         self.is_closing.load(Ordering::Acquire)
     }

@@ -116,26 +116,43 @@ fn connected(tasks: &Tasks) -> ([End; 2], Instant) {
     (ends, now)
 }
 
+fn open_window(end: &mut End) {
+    let controller = end.connection().congestion_state().clone_box();
+    congestion::traffic(controller).close();
+    let window = end.connection().congestion_state().window();
+    assert_eq!(window, congestion::OPEN_BYTES);
+}
+
 #[tokio::test]
 async fn a_close_leaves_however_much_is_on_its_way() {
     let tasks = Tasks::new("test");
     let (mut ends, mut now) = connected(&tasks);
     assert!(ends[0].pour(&mut now) > 5, "the window is full");
     let why = LinkDown::new(Code::PeerDenied, "denied in a test");
-    let controller = ends[0].connection().congestion_state().clone_box();
-    congestion::traffic(controller).close();
-    let window = ends[0].connection().congestion_state().window();
-    assert_eq!(window, congestion::OPEN_BYTES);
     ends[0]
         .connection()
         .close(now, close::number(why.code), why.detail.clone().into());
+    open_window(&mut ends[0]);
     let (from, said) = (ends[0].addr, ends[0].packet(now));
     ends[1].take(now, from, said.expect("the close leaves"));
+    assert!(ends[0].packet(now).is_none(), "and nothing else");
     let lost = std::iter::from_fn(|| ends[1].connection().poll()).find_map(|event| match event {
         Event::ConnectionLost { reason } => Some(close::reason(&reason)),
         _ => None,
     });
     assert_eq!(lost, Some(why));
+    tasks.stop(Duration::ZERO).await;
+}
+
+/// Why the window is opened after the close: whoever sends may be at it in between, on another thread.
+#[tokio::test]
+async fn what_waits_leaves_in_one_burst_where_the_window_is_opened_before_the_close() {
+    let tasks = Tasks::new("test");
+    let (mut ends, mut now) = connected(&tasks);
+    let windowful = ends[0].pour(&mut now);
+    open_window(&mut ends[0]);
+    let burst = std::iter::from_fn(|| ends[0].packet(now)).count();
+    assert!(burst > 2 * windowful, "{burst} after {windowful}");
     tasks.stop(Duration::ZERO).await;
 }
 
