@@ -6,6 +6,7 @@
 //! | `cell` | what stays of an actor across restarts: address, mailbox, fate |
 //! | `mailbox` | the bounded queue |
 //! | `backlog` | how long a newcomer would wait in it |
+//! | `stint` | when turns let other tasks run |
 //! | `turns` | readers beside each other, writers alone |
 //! | `workers` | the calls of a service, beside each other |
 //! | `resident` | one incarnation as a ractor actor |
@@ -22,6 +23,7 @@ mod life;
 mod mailbox;
 mod resident;
 mod settings;
+mod stint;
 mod turns;
 mod workers;
 

@@ -23,6 +23,7 @@ use super::{
     cell::Cell,
     life::Life,
     mailbox::Popped,
+    stint::Stint,
 };
 
 /// Why the turns ended.
@@ -53,14 +54,18 @@ pub(super) async fn run<B: Behaviour>(
     let mut now = None;
     // Where the message of the next turn lies, until the turn takes it.
     let mut place = None;
+    let mut stint = Stint::default();
     loop {
         // Turns that never wait must let other tasks, and a kill, in between.
-        let paused = waits(pin!(tokio::task::consume_budget())).await.1;
+        let paused = stint.pause(now).await;
         // A killed incarnation leaves what waits to the next one.
         if life.is_over() {
             return Exit::Drained;
         }
         let (coming, waited) = waits(pin!(next(cell, &mut place))).await;
+        if waited {
+            stint.rested();
+        }
         match coming {
             Next::Message => {}
             Next::Idle => return Exit::Idle,
@@ -99,6 +104,7 @@ async fn run_readers<B: Behaviour>(
     let mut waiting = Waiting::default();
     let mut place = Box::pin(None);
     let mut now = None;
+    let mut stint = Stint::default();
     loop {
         if let Some(item) = admitted.take() {
             let seat = spare.take().unwrap_or_else(|| B::seat(world, life));
@@ -116,7 +122,7 @@ async fn run_readers<B: Behaviour>(
                 Poll::Pending => waiting.push(mem::replace(&mut place, Box::pin(None))),
             }
         }
-        let paused = waits(pin!(tokio::task::consume_budget())).await.1;
+        let paused = stint.pause(now).await;
         let step = poll_fn(|cx| {
             if let Poll::Ready(Some((end, _))) = waiting.poll_next(cx) {
                 return Poll::Ready(Step::Ended(end));
@@ -135,6 +141,9 @@ async fn run_readers<B: Behaviour>(
             }
         });
         let (step, waited) = waits(pin!(step)).await;
+        if waited {
+            stint.rested();
+        }
         let at = now.take().filter(|_| !paused && !waited);
         match step {
             Step::Admitted => B::admit(world, admitted, at),

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A task for each call would cost more than a short call does. So a worker goes on with the next
-//! message as long as its handlers return without waiting. One whose handler waits gives up its
+//! message as long as its handlers return without waiting, for a [`Stint`]. One whose handler waits gives up its
 //! desk, and ends with that handler. A handler that computes for long holds one desk and no more.
 //!
 //! It may depend on what `turns` may. A service keeps no state that a panic could spoil, so a panic
@@ -27,7 +27,8 @@ use super::{
     behaviour::Behaviour,
     cell::Cell,
     life::Life,
-    turns::{Next, next, waits},
+    stint::Stint,
+    turns::{Next, next},
 };
 
 /// Runs a service's calls until its mailbox is closed and empty: at most as many at once as its
@@ -97,6 +98,7 @@ impl<B: Behaviour> Worker<B> {
         let mut spare = None;
         // The end of one turn is the beginning of the next, if nothing was in between.
         let mut now = None;
+        let mut stint = Stint::default();
         while waiting.is_some() {
             B::admit(&self.world, &mut waiting, now.take());
             if let Some(item) = waiting.take() {
@@ -114,11 +116,11 @@ impl<B: Behaviour> Worker<B> {
                     }
                 }
             }
-            if waits(pin!(tokio::task::consume_budget())).await.1 {
-                now = None;
-            } else {
-                now = spare.as_ref().and_then(B::ended_at);
-            }
+            let ended = spare.as_ref().and_then(B::ended_at);
+            now = match stint.pause(ended).await {
+                true => None,
+                false => ended,
+            };
             if self.life.is_over() {
                 // What waits is left to the next incarnation.
                 return;
