@@ -11,7 +11,7 @@ use super::{
     initial::Forger,
     rogue::{Dial, LANE, Linked, call, frame, unheard},
     storms::{deaf, resets},
-    target::Target,
+    target::{Target, small},
 };
 
 const SIEGE: Duration = Duration::from_secs(8);
@@ -139,7 +139,7 @@ async fn announces(target: &Target) {
     };
     let length = (4_u32 << 20).to_le_bytes();
     let mut streams = Vec::new();
-    for id in 0..100 {
+    for id in 0..u64::from(small().0.streams_max) {
         let announced = Call {
             sender: id + 1,
             ..call(id, "takes", Body::OnStream)
