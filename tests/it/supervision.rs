@@ -1034,6 +1034,115 @@ impl Frail {
     }
 }
 
+#[tokio::test]
+async fn the_key_of_an_actor_that_is_given_up_is_in_the_log() {
+    let (logged, _listening) = Logged::listen(tracing::Level::WARN);
+    let town = Town::new();
+    let node = town.node("n1").host::<Frail>();
+    let node = node.start().await.expect("starts");
+    assert!(node.actor::<Frail>(4711_u32).crash().await.is_err());
+    eventually("it is told", || logged.count("key=\"4711\"") == 1).await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_start_has_made_no_service() {
+    let town = Town::new();
+    let taken = town.node("n1").start().await.expect("starts");
+    let made = Arc::new(AtomicU32::new(0));
+    let counted = made.clone();
+    let second = town.node("n2").listen(taken.local_addr());
+    let second = second.host_with(move |_: &Ctx<Larder>| {
+        counted.fetch_add(1, SeqCst);
+        Larder(counted.clone())
+    });
+    let before = Instant::now();
+    let error = second.start().await.expect_err("the port is taken");
+    assert_eq!(error.code(), Code::BindFailed);
+    assert_eq!(made.load(SeqCst), 0);
+    assert!(
+        before.elapsed() < Duration::from_secs(1),
+        "nothing is waited for"
+    );
+    taken.stop().await;
+}
+
+/// Counts how many turns a thread ran, one after another, without any other task in between.
+#[derive(Clone, Default)]
+pub struct Thought(Arc<Mutex<Thinking>>);
+
+#[derive(Default)]
+struct Thinking {
+    in_a_row: u32,
+    most: u32,
+}
+
+impl Thought {
+    fn think(&self) {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(2) {
+            std::hint::spin_loop();
+        }
+        let mut thinking = self.0.lock().expect("thinking");
+        thinking.in_a_row += 1;
+        thinking.most = thinking.most.max(thinking.in_a_row);
+    }
+
+    /// Is another task, until it is aborted.
+    async fn interrupt(self) {
+        loop {
+            self.0.lock().expect("thinking").in_a_row = 0;
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[derive(Service)]
+pub struct Study(Thought);
+
+#[handlers]
+impl Study {
+    pub fn think(&self) {
+        self.0.think();
+    }
+}
+
+#[derive(Actor)]
+pub struct Scholar(Thought);
+
+#[handlers]
+impl Scholar {
+    pub fn read(&self) {
+        self.0.think();
+    }
+
+    pub fn write(&mut self) {
+        self.0.think();
+    }
+}
+
+#[tokio::test]
+async fn turns_that_compute_let_other_tasks_run_between_them() {
+    let (thought, town) = (Thought::default(), Town::new());
+    let shared = thought.clone();
+    let node = town.node("n1").host_with(move |_| Study(shared.clone()));
+    let node = node.start().await.expect("starts");
+    let shared = thought.clone();
+    let scholar = node.spawn_with(move |_| Scholar(shared.clone()));
+    let other = tokio::spawn(thought.clone().interrupt());
+    let study = node.service::<Study>();
+    let thought_of = join_all((0..40).map(|_| study.think()));
+    assert!(thought_of.await.iter().all(Result::is_ok));
+    let read = join_all((0..40).map(|_| scholar.read()));
+    assert!(read.await.iter().all(Result::is_ok));
+    let written = join_all((0..40).map(|_| scholar.write()));
+    assert!(written.await.iter().all(Result::is_ok));
+    other.abort();
+    let most = thought.0.lock().expect("thinking").most;
+    assert!(most < 10, "{most} of 40 turns in a row");
+    node.stop().await;
+}
+
 /// Never restarted.
 #[derive(Default, Actor)]
 #[actor(intensity = "0 in 1m")]

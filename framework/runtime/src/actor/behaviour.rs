@@ -34,6 +34,8 @@ pub(crate) trait Behaviour: Sized + Send + Sync + 'static {
     /// What a turn uses and leaves to the next one.
     type Seat: Send;
 
+    /// Returns the key of a keyed actor, as logs tell it.
+    fn key(world: &Self::World) -> Option<String>;
     /// Makes a fresh state. A panic counts as a failure of the actor.
     fn create(world: &Arc<Self::World>) -> Self;
     /// Returns whether the message needs the state for itself.

@@ -39,6 +39,8 @@ pub(crate) trait Child: Send + Sync + 'static {
     fn name(&self) -> &'static str;
     /// Returns the address.
     fn addr(&self) -> ActorAddr;
+    /// Returns the key, of a keyed actor.
+    fn key(&self) -> Option<String>;
     /// Returns whether it is a service, which other nodes may host too.
     fn is_service(&self) -> bool;
     /// Returns how many calls of a service run; nothing is known of others.
@@ -105,6 +107,8 @@ struct State {
     next_start: u64,
     /// Children without an incarnation, until their backoff is over.
     waiting: BTreeMap<u64, Waiting>,
+    /// Those who are not started yet, where nobody is.
+    held: Option<Vec<u64>>,
     stopping: bool,
 }
 
@@ -136,9 +140,24 @@ impl Guardian {
                 starts: BTreeMap::new(),
                 next_start: 0,
                 waiting: BTreeMap::new(),
+                held: None,
                 stopping: false,
             }),
         }))
+    }
+
+    /// Starts no child from now on, until they are [released](Self::release).
+    pub(crate) fn hold(&self) {
+        self.state().held.get_or_insert_default();
+    }
+
+    /// Starts those who were held.
+    pub(crate) fn release(&self) {
+        let held = self.state().held.take().unwrap_or_default();
+        let children = held
+            .into_iter()
+            .filter_map(|key| Some((key, self.child(key)?)));
+        children.for_each(|(key, child)| self.start(key, child));
     }
 
     /// Takes a child in and starts it in the background.
@@ -204,7 +223,7 @@ impl Guardian {
         let deadline = tokio::time::Instant::now() + grace;
         child.stop_children(grace).await;
         child.close();
-        if self.waits_for_restart(child) {
+        if self.waits_for_start(child) {
             return self.over(child, Ended::Stopped);
         }
         if tokio::time::timeout_at(deadline, child.wait_ended())
@@ -245,6 +264,9 @@ impl Guardian {
     fn start(&self, key: u64, child: Arc<dyn Child>) {
         let number = {
             let mut state = self.state();
+            if let Some(held) = &mut state.held {
+                return held.push(key);
+            }
             state.next_start += 1;
             let number = state.next_start;
             state.starts.insert(key, number);
@@ -331,7 +353,14 @@ impl Guardian {
         let decision = self.state().supervisor.child_failed(&key, now, random);
         match decision {
             Decision::Restart { children, delay } => {
-                tracing::warn!(actor = name, failure, ?delay, "actor failed; restarting");
+                let of = child.key();
+                tracing::warn!(
+                    actor = name,
+                    key = of,
+                    failure,
+                    ?delay,
+                    "actor failed; restarting"
+                );
                 self.restart(key, &children, delay);
             }
             Decision::GiveUp { children } => {
@@ -460,11 +489,11 @@ impl Guardian {
     }
 
     /// Returns whether the child has no incarnation that could run what waits.
-    fn waits_for_restart(&self, child: &Arc<dyn Child>) -> bool {
+    fn waits_for_start(&self, child: &Arc<dyn Child>) -> bool {
         let state = self.state();
-        state
-            .key(child)
-            .is_some_and(|key| state.waiting.contains_key(&key))
+        let is_held = |key| state.held.as_ref().is_some_and(|held| held.contains(&key));
+        let waits = |key| state.waiting.contains_key(&key) || is_held(key);
+        state.key(child).is_some_and(waits)
     }
 
     /// Returns whether it has stopped: whoever made its ractor actor AFTER that has to stop it.
@@ -519,10 +548,11 @@ fn log_service(service: &str, failure: &str) {
 /// Says that an actor is not restarted any more, and what to do.
 fn log_given_up(actor: &dyn Child, failure: &str, why: &str) {
     let code = Code::Quarantined.text();
-    let (name, address) = (actor.name(), actor.addr());
+    let (name, key, address) = (actor.name(), actor.key(), actor.addr());
     tracing::error!(
         code,
         actor = name,
+        key,
         %address,
         failure,
         "actor failed; giving up, as {why}: calls of it fail until its quarantine ends; mend what \

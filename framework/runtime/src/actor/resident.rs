@@ -146,6 +146,10 @@ impl<B: Behaviour> Child for Job<B> {
         self.cell.addr()
     }
 
+    fn key(&self) -> Option<String> {
+        B::key(&self.world)
+    }
+
     fn is_service(&self) -> bool {
         self.cell.is_service()
     }

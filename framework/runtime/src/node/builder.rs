@@ -267,6 +267,8 @@ impl Builder {
             ownership,
         };
         let guardian = hosting::guardian(&hub, Strategy::OneForOne);
+        // Nothing of the user's runs in a node that does not start: its port may be taken.
+        guardian.hold();
         let mut hosting = hosting.into_iter();
         let hosted = hosting.try_for_each(|host| host(&hub, &guardian));
         let hosted = hosted.and_then(|()| admin::host(&hub, &guardian));
@@ -277,6 +279,7 @@ impl Builder {
         });
         match opened {
             Ok(desk) => {
+                guardian.release();
                 pulse::watch(&hub);
                 Ok(Node {
                     hub,

@@ -20,8 +20,8 @@ use crate::{
         Behaviour, Cell, Child, Ended, Guardian, Job, Life, Refusal, TurnEnd, Unrun, service_places,
     },
     call::{
-        Departure, Face, Hub, Interface, Kind, Meta, Queued, Turn, interface_id, quarantined,
-        refused, span,
+        Departure, Face, Hub, Interface, Kind, Meta, Queued, Reference, Turn, interface_id,
+        quarantined, refused, span,
     },
 };
 
@@ -192,6 +192,10 @@ impl<A: Handlers> Behaviour for Instance<A> {
     type Item = ItemOf<A>;
     type World = World<A>;
     type Seat = Seat<A>;
+
+    fn key(world: &World<A>) -> Option<String> {
+        (A::KIND == Kind::Keyed).then(|| format!("{:?}", A::Ref::key(&world.this)))
+    }
 
     fn create(world: &Arc<World<A>>) -> Self {
         let came = world.came();
