@@ -144,7 +144,9 @@ fn shapes(detail: &str) -> (&str, &str, &str) {
     let (what, rest) = detail.split_once(" the shape ").expect("a shape");
     let (here, rest) = rest.split_once(" here and ").expect("the caller's");
     let (there, rest) = rest.split_once(" there; ").expect("the other's");
-    assert_eq!(rest, "both sides must be built from the same types");
+    let advice = "build both sides with the same definition of these types, or give the changed method \
+                  another name until no node has the old one";
+    assert_eq!(rest, advice);
     (what, here, there)
 }
 
@@ -160,7 +162,7 @@ async fn types_that_differ_are_told_with_both_shapes_and_the_node() {
     assert_eq!(service.code(), Code::SchemaMismatch);
     assert_eq!(service.subject(), "method Desk/relay on node n1");
     let (what, here, there) = shapes(service.detail());
-    assert_eq!(what, "the arguments have");
+    assert_eq!(what, "the arguments (u64,) have");
     assert_ne!(here, there);
 
     let till = serde_json::to_string(&node.spawn::<old::Till>()).expect("encodes");
@@ -170,7 +172,8 @@ async fn types_that_differ_are_told_with_both_shapes_and_the_node() {
     assert_eq!(spawned.code(), Code::SchemaMismatch);
     assert_eq!(spawned.subject(), "method Till/ring on node n1");
     let (what, here, there) = shapes(spawned.detail());
-    assert_eq!(what, "the arguments and the reply together have");
+    let what_differs = "the arguments (u32,) and the reply u32 together have";
+    assert_eq!(what, what_differs);
     assert_ne!(here, there);
     assert_eq!((here.len(), there.len()), (16, 16));
 

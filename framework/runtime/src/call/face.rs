@@ -183,17 +183,22 @@ impl FaceMethod {
             return Err(self.spec.error_on(Code::UnknownMethod, node));
         };
         let ours = self.hosted();
+        let [args, inbound, reply] = self.shapes.types.map(unqualified);
         let differing = [
-            ("arguments have", ours.args, theirs.args),
-            ("streamed argument has", ours.inbound, theirs.inbound),
-            ("reply has", ours.reply, theirs.reply),
+            (format!("arguments {args} have"), ours.args, theirs.args),
+            (
+                format!("streamed argument of {inbound} has"),
+                ours.inbound,
+                theirs.inbound,
+            ),
+            (format!("reply {reply} has"), ours.reply, theirs.reply),
         ]
         .into_iter()
         .find(|(_, ours, theirs)| ours != theirs);
         let Some((what, ours, theirs)) = differing else {
             return Ok(());
         };
-        Err(self.mismatch(what, ours, theirs, node))
+        Err(self.mismatch(&what, ours, theirs, node))
     }
 
     /// Refuses a call whose caller takes the method's types together for the shape `caller`;
@@ -210,24 +215,32 @@ impl FaceMethod {
         if caller == here {
             return Ok(());
         }
-        Err(self.mismatch(
-            "arguments and the reply together have",
-            caller,
-            here,
-            &node(),
-        ))
+        let [args, _, reply] = self.shapes.types.map(unqualified);
+        let what = format!("arguments {args} and the reply {reply} together have");
+        Err(self.mismatch(&what, caller, here, &node()))
     }
 
     /// Says how the types differ: `here` is the shape on the node that makes the call.
     fn mismatch(&self, what: &str, here: u64, there: u64, node: &str) -> CallError {
         let detail = format!(
-            "the {what} the shape {here:016x} here and {there:016x} there; both sides must be \
-             built from the same types"
+            "the {what} the shape {here:016x} here and {there:016x} there; build both sides with the \
+             same definition of these types, or give the changed method another name until no node \
+             has the old one"
         );
         self.spec
             .error_on(Code::SchemaMismatch, node)
             .with_detail(detail)
     }
+}
+
+/// Returns the name of a type without the paths in it.
+fn unqualified(name: &str) -> String {
+    let mut plain = String::new();
+    for part in name.split_inclusive(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')) {
+        let at = part.rfind("::").map_or(0, |at| at + 2);
+        plain.push_str(&part[at..]);
+    }
+    plain
 }
 
 impl fmt::Debug for Face {

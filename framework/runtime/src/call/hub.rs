@@ -330,8 +330,15 @@ impl Hub {
             earlier.set_replaced();
         }
         drop(sessions);
+        session.compare_all();
         self.tasks.spawn("call-deadlines", session.clone().sweep());
         session
+    }
+
+    /// Returns the faces of what this node hosts or has called.
+    pub(super) fn known_faces(&self) -> Vec<Arc<Face>> {
+        let faces = self.faces.read().unwrap_or_else(PoisonError::into_inner);
+        faces.values().map(|(_, face)| face.clone()).collect()
     }
 
     pub(crate) fn names(&self) -> &Names {

@@ -4,7 +4,7 @@
 //! type that its mailbox holds. A [`Method`] is one row of it. Neither says how a call is carried
 //! out; `client` (the caller's side) and `server` (the host's side) do.
 
-use std::{fmt, hash::Hash, sync::Arc, time::Duration};
+use std::{any::type_name, fmt, hash::Hash, sync::Arc, time::Duration};
 
 use callboard_protocol::{
     code::{CallError, Code, HandlerError},
@@ -372,6 +372,8 @@ pub struct MethodShapes {
     pub inbound: ShapeInfo,
     /// Of the reply or its items.
     pub reply: ShapeInfo,
+    /// What this program calls these three types.
+    pub types: [&'static str; 3],
 }
 
 /// Computes the shapes of `M`.
@@ -383,6 +385,11 @@ pub fn shapes_of<M: Method>() -> Result<MethodShapes, ShapeError> {
         args: shape_of::<M::Args>()?,
         inbound: shape_of::<M::Inbound>()?,
         reply: shape_of::<M::Reply>()?,
+        types: [
+            type_name::<M::Args>(),
+            type_name::<M::Inbound>(),
+            type_name::<M::Reply>(),
+        ],
     })
 }
 

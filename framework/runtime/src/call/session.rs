@@ -144,6 +144,16 @@ impl Session {
         }
     }
 
+    /// Compares all that this node hosts or has called and the peer hosts: what differs is told now, and
+    /// not when the first call finds no host.
+    pub(super) fn compare_all(&self) {
+        let faces = self.hub.known_faces();
+        for face in faces.iter().filter(|face| self.hosts(face.id)) {
+            self.compare(face);
+        }
+    }
+
+    /// Compares an interface with the peer's, once for a session, and tells what differs.
     fn compare(&self, face: &Face) -> Arc<Agreement> {
         let theirs = self.link.peer().hosts.interface(face.id);
         let node = self.peer_name();
@@ -158,6 +168,9 @@ impl Session {
             method.agrees(theirs, &node)
         });
         let agreement = Arc::new(agreement.collect::<Agreement>());
+        if theirs.is_some() {
+            tell_differences(&agreement);
+        }
         let mut agreements = self
             .agreements
             .write()
@@ -371,6 +384,17 @@ impl Session {
         self.holds.end();
         for arrival in self.served.take() {
             arrival.cancel();
+        }
+    }
+}
+
+/// Tells of the methods that the peer hosts otherwise than this node knows them.
+fn tell_differences(agreement: &Agreement) {
+    for error in agreement.iter().filter_map(|agrees| agrees.as_ref().err()) {
+        match error.code() {
+            // As in every upgrade, node by node.
+            Code::UnknownMethod => tracing::info!(%error, "the peer is not sent this method"),
+            _ => tracing::warn!(%error, "the peer is not sent this method"),
         }
     }
 }
