@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use callboard::prelude::*;
 use callboard_examples::flags;
 use clap::Parser;
-use futures_util::{StreamExt, stream};
+use futures_util::stream;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::{broadcast, mpsc};
 

@@ -161,6 +161,16 @@ pub(crate) struct Handler<'a> {
 pub(crate) struct Offered<'a> {
     pub(crate) handlers: Vec<Handler<'a>>,
     pub(crate) refused: Vec<Refused<'a>>,
+    /// What the type has for itself, and a caller may take for a handler.
+    pub(crate) withheld: Vec<Withheld<'a>>,
+}
+
+/// A method that is not for callers, as the handler that it would be.
+pub(crate) struct Withheld<'a> {
+    pub(crate) method: &'a Method,
+    /// How many arguments a caller would pass.
+    pub(crate) args: usize,
+    pub(crate) reply: Reply,
 }
 
 /// A method that did not pass the checks, as the handler that it would be.

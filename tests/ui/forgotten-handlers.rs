@@ -9,23 +9,12 @@ impl Greeter {
     }
 }
 
-#[derive(Default, Service)]
-pub struct Porter;
-
-#[handlers]
-impl Porter {
-    pub fn open(&self) -> u32 {
-        1
-    }
-
-    fn shut(&self) -> u32 {
-        2
-    }
+pub async fn call(node: &Node) -> Result<u32, CallError> {
+    node.service::<Greeter>().hello().await
 }
 
-pub async fn call(node: &Node) -> Result<u32, CallError> {
-    node.service::<Porter>().shut().await?;
-    node.service::<Greeter>().hello().await
+pub fn host() {
+    let _ = Node::builder().host::<Greeter>();
 }
 
 fn main() {}

@@ -4,8 +4,10 @@ use callboard::prelude::*;
 #[derive(Default, Service)]
 pub struct Greeter;
 
-pub fn host() {
-    let _ = Node::builder().host::<Greeter>();
+impl Greeter {
+    pub fn hello(&self) -> u32 {
+        1
+    }
 }
 // ANCHOR_END: wrong
 

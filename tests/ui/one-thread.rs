@@ -6,6 +6,13 @@ use std::rc::Rc;
 pub struct Room {
     topic: Rc<String>,
 }
+
+#[handlers]
+impl Room {
+    pub fn topic(&self) -> String {
+        self.topic.to_string()
+    }
+}
 // ANCHOR_END: wrong
 
 fn main() {}

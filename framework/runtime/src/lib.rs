@@ -75,9 +75,10 @@ pub mod __private {
         actor::{Settings, TurnEnd},
         call::{
             Answer, Call, Declares, Definition, Envelope, Fallible, Handover, Inbound, Incoming,
-            Interface, Kind, Method, MethodSignature, MethodSpec, NamedByItself, NoKey, Options,
-            Ref, Reference, Refused, Streamed, Streaming, Unary, call, call_streaming, finish,
-            finish_stream, flatten, race, race_abort, race_abort_stream, race_stream, shapes_of,
+            Interface, Kind, Method, MethodSignature, MethodSpec, NamedByItself, NoKey, Offers,
+            Options, Ref, Reference, Refused, Streamed, Streaming, Unary, call, call_streaming,
+            finish, finish_stream, flatten, race, race_abort, race_abort_stream, race_stream,
+            shapes_of,
         },
         derived::{Field, Names, field},
         kind::{IsKeyed, IsService, IsSpawned},

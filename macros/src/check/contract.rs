@@ -27,6 +27,7 @@ pub(crate) fn contract<'a>(contract: &'a Contract, problems: &Problems) -> Optio
     let Offered {
         mut handlers,
         mut refused,
+        withheld,
     } = Offered::default();
     for method in &contract.methods {
         if let Some(skip) = &method.options.skip {
@@ -56,7 +57,11 @@ pub(crate) fn contract<'a>(contract: &'a Contract, problems: &Problems) -> Optio
         problems.under(&contract.ident, Code::NoHandlers, message);
     }
     if contract.generics.params.is_empty() {
-        return Some(Offered { handlers, refused });
+        return Some(Offered {
+            handlers,
+            refused,
+            withheld,
+        });
     }
     let message = "a contract cannot be generic: its name on the wire stands for one set of \
                    messages; write the types out";

@@ -37,10 +37,12 @@ pub(crate) fn handlers<'a>(
     let Offered {
         mut handlers,
         mut refused,
+        mut withheld,
     } = Offered::default();
     for method in set.methods.iter() {
         stray_options(set, method, problems);
         if !method.is_offered() || !is_meant(method) {
+            withheld.extend(refused::withheld(method));
             continue;
         }
         let is_callable = is_callable(method, problems);
@@ -59,7 +61,12 @@ pub(crate) fn handlers<'a>(
                        `&mut self`; write `pub async fn name(&self) { … }`";
         problems.under(&set.self_ty, Code::NoHandlers, message);
     }
-    Some((target, Offered { handlers, refused }))
+    let offered = Offered {
+        handlers,
+        refused,
+        withheld,
+    };
+    Some((target, offered))
 }
 
 fn target(set: &HandlerSet, problems: &Problems) -> Option<Target> {

@@ -94,8 +94,18 @@ fn options(method: &Method, problems: &Problems) {
     }
 }
 
+/// Returns whether a ref needs the name for a trait.
+pub(super) fn is_reserved(ident: &Ident) -> bool {
+    reserved(ident).is_some()
+}
+
+fn reserved(ident: &Ident) -> Option<&'static str> {
+    let found = RESERVED.iter().find(|(name, _)| ident.unraw() == *name);
+    found.map(|(_, owner)| *owner)
+}
+
 fn name(ident: &Ident, problems: &Problems) {
-    let Some((_, owner)) = RESERVED.iter().find(|(name, _)| ident.unraw() == *name) else {
+    let Some(owner) = reserved(ident) else {
         return;
     };
     let message = format!(

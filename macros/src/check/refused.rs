@@ -1,4 +1,5 @@
-//! What a refused method would have been: the nearest handler that there could be.
+//! What a refused method would have been, or one that is not offered: the nearest handler that there
+//! could be.
 //!
 //! A refused method is told once, where it stands. Its calls are to find it all the same, or each of
 //! them would be told that there is no such method. So what is read here is only for the method of
@@ -11,8 +12,8 @@ use syn::{
     visit_mut::{self, VisitMut},
 };
 
-use super::types;
-use crate::model::{Arg, ArgRole, Method, Refused, Reply};
+use super::{method, types};
+use crate::model::{Arg, ArgRole, Method, Refused, Reply, Withheld};
 
 /// Reads a method that was refused.
 pub(super) fn refused(method: &Method) -> Refused<'_> {
@@ -25,6 +26,22 @@ pub(super) fn refused(method: &Method) -> Refused<'_> {
         args: typed.enumerate().map(arg).collect(),
         reply: reply(method.output()),
     }
+}
+
+/// Reads a method that is not for callers, if a ref may have its name.
+///
+/// Nothing is wrong with it, so nothing about it may be one: of its types only the reply's is read.
+pub(super) fn withheld(method: &Method) -> Option<Withheld<'_>> {
+    method.sig.receiver()?;
+    (!method::is_reserved(&method.sig.ident)).then(|| {
+        let Refused { args, reply, .. } = refused(method);
+        let args = args.iter().filter(|arg| !matches!(arg.role, ArgRole::Ctx));
+        Withheld {
+            method,
+            args: args.count(),
+            reply,
+        }
+    })
 }
 
 fn arg((position, typed): (usize, &PatType)) -> Arg {

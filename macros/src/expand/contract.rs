@@ -16,7 +16,9 @@ use crate::{
 
 /// Emits what takes the trait's place.
 pub(crate) fn contract(contract: &Contract, offered: &Offered<'_>) -> TokenStream {
-    let Offered { handlers, refused } = offered;
+    let Offered {
+        handlers, refused, ..
+    } = offered;
     let p = private(contract.settings.callboard.as_ref());
     let ident = &contract.ident;
     let target = Target {

@@ -28,11 +28,16 @@ pub(crate) fn handlers(
         let implementation = implementation::implementation(target, &contract.value, offered, &p);
         return hidden(&quote!(#only #defined #implementation));
     }
-    let Offered { handlers, refused } = offered;
+    let Offered {
+        handlers,
+        refused,
+        withheld,
+    } = offered;
     let interface = interface::interface(target, handlers, &p);
     let reference = ref_path(target);
     let ref_methods = interface::ref_methods(target, &reference, handlers, &p);
     let refused = refused::ref_methods(target, &reference, refused, &p);
+    let withheld = refused::withheld(target, &reference, withheld, &p);
     let turns = turns(target, handlers, &p);
     let stateful = handlers
         .iter()
@@ -42,9 +47,10 @@ pub(crate) fn handlers(
         .iter()
         .filter_map(|handler| handler.method.options.once.as_ref())
         .map(|once| assertion::persists(&target.path, once.span(), &p));
-    hidden(
-        &quote!(#only #defined #interface #ref_methods #refused #turns #(#stateful)* #(#persists)*),
-    )
+    hidden(&quote! {
+        #only #defined #interface #ref_methods #refused #withheld #turns
+        #(#stateful)* #(#persists)*
+    })
 }
 
 /// Emits what a second `impl` with `#[handlers]` is in conflict with. The conflict cannot be worded,
@@ -117,6 +123,7 @@ pub(super) fn handlers_impl(
     let run_exclusive = function("run_exclusive", quote!(&'a mut self), exclusive);
     quote! {
         #[automatically_derived]
+        #[diagnostic::do_not_recommend]
         impl #p::Handlers for #owner
         where
             for<'__any> #owner: ::core::marker::Send + ::core::marker::Sync,

@@ -23,7 +23,9 @@ pub(super) fn implementation(
     offered: &Offered<'_>,
     p: &TokenStream,
 ) -> TokenStream {
-    let Offered { handlers, refused } = offered;
+    let Offered {
+        handlers, refused, ..
+    } = offered;
     let paths = |name: &str| {
         let paths = handlers
             .iter()

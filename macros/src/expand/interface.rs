@@ -65,6 +65,7 @@ fn interface_impl(target: &Target, handlers: &[Handler<'_>], p: &TokenStream) ->
     let with_ref = with_ref(target);
     quote! {
         #[automatically_derived]
+        #[diagnostic::do_not_recommend]
         impl #p::Interface for #path where #with_ref {
             type Msg = #name;
             const METHODS: &'static [#p::MethodSpec] = &[#(#specs,)*];

@@ -45,6 +45,7 @@ pub(super) fn reference(vis: &Visibility, owner: &Ident, p: &TokenStream) -> Tok
 /// writes `service::<GreeterRef>()`.
 fn named(name: &Ident, owner: &Ident, p: &TokenStream) -> TokenStream {
     let named = quote! {
+        #[allow(unused_lifetimes)]
         impl #p::Definition for #name
         where
             for<'__any> #name: #p::NamedByItself<#owner>,

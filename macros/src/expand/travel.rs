@@ -49,7 +49,7 @@ fn place(handler: &Handler<'_>) -> (Span, Span) {
 
 /// Returns whether a type is known to travel by its name. Who gives another type such a name gets the
 /// error at another place, and the same words.
-fn travels(ty: &Type) -> bool {
+pub(super) fn travels(ty: &Type) -> bool {
     let path = match ty {
         Type::Tuple(tuple) => return tuple.elems.iter().all(travels),
         Type::Path(path) => path,

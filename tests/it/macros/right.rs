@@ -51,6 +51,8 @@ mod handler_without_self;
 mod idempotent_and_once;
 #[path = "../../ui/right/inbound-form.rs"]
 mod inbound_form;
+#[path = "../../ui/right/made-by-hand.rs"]
+mod made_by_hand;
 #[path = "../../ui/right/malformed-attribute.rs"]
 mod malformed_attribute;
 #[path = "../../ui/right/misplaced-ctx.rs"]
@@ -67,6 +69,8 @@ mod nested_stream;
 mod no_handlers;
 #[path = "../../ui/right/not-a-definition.rs"]
 mod not_a_definition;
+#[path = "../../ui/right/not-a-handler.rs"]
+mod not_a_handler;
 #[path = "../../ui/right/not-a-struct.rs"]
 mod not_a_struct;
 #[path = "../../ui/right/not-a-trait.rs"]
@@ -121,6 +125,8 @@ mod stateless_service;
 mod stray_handler;
 #[path = "../../ui/right/stream-borrows-self.rs"]
 mod stream_borrows_self;
+#[path = "../../ui/right/stream-in-loop.rs"]
+mod stream_in_loop;
 #[path = "../../ui/right/stream-without-item.rs"]
 mod stream_without_item;
 #[path = "../../ui/right/too-many-arguments.rs"]

@@ -115,6 +115,92 @@ mod shadowed {
     }
 }
 
+/// Methods that are no handlers, of every form: the ref has words for who calls one, and they are in
+/// nobody's way.
+mod withheld {
+    use callboard::prelude::*;
+    use futures_util::FutureExt;
+    use std::{collections::BTreeMap, error::Error, rc::Rc, sync::Arc};
+
+    type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+    struct Item;
+
+    #[derive(Default, Actor)]
+    pub(super) struct Shelf {
+        items: BTreeMap<String, Item>,
+        sum: u64,
+    }
+
+    #[handlers]
+    impl Shelf {
+        #[handler]
+        pub(super) fn look(&self) -> bool {
+            let shelf = Arc::new(Shelf::default());
+            self.first::<2>().is_some()
+                && self.each(|_| ()).is_ok()
+                && self.r#match("tea", &mut 1) == "tea"
+                && self.clone().fits().is_some()
+                && self.next().is_some()
+                && self.boxed(None) == 0
+                && shelf.shared().is_ok()
+                && Box::new(Shelf::default()).into_parts().sum == 0
+        }
+
+        fn first<const N: usize>(&self) -> Option<[&Item; N]> {
+            self.items.values().collect::<Vec<_>>().try_into().ok()
+        }
+
+        fn each<'a, F>(&'a self, mut f: F) -> Result<()>
+        where
+            F: FnMut(&'a Item),
+        {
+            self.items.values().for_each(&mut f);
+            Ok(())
+        }
+
+        fn r#match<'a>(&self, name: &'a str, _: &mut u8) -> &'a str {
+            name
+        }
+
+        fn fits(self) -> Option<Rc<Item>> {
+            None
+        }
+
+        fn next(&self) -> Option<impl Iterator<Item = &Item> + '_> {
+            Some(self.items.values())
+        }
+
+        fn clone(&self) -> Self {
+            Self::default()
+        }
+
+        fn boxed(&self, _item: Option<Item>) -> u64 {
+            self.sum
+        }
+
+        fn shared(self: Arc<Self>) -> std::result::Result<(), ()> {
+            Ok(())
+        }
+
+        fn into_parts(self: Box<Self>) -> Box<Self> {
+            self
+        }
+
+        #[handler(skip)]
+        pub(super) fn shown(&self, _ctx: &Ctx<Self>) -> Result<u64> {
+            Ok(self.sum)
+        }
+    }
+
+    /// The ref is cloned by its trait, and not by a method of the actor's.
+    pub(super) async fn calls(shelf: &ShelfRef) -> bool {
+        let shown = Shelf::default().shown(&Ctx::test(callboard::NoKey)).is_ok();
+        let shelf: ShelfRef = shelf.clone();
+        shown && shelf.look().boxed().await.is_ok()
+    }
+}
+
 /// Definitions made by a macro of the user's.
 mod made {
     use callboard::prelude::*;
@@ -215,6 +301,32 @@ async fn definitions_work_wherever_they_stand() {
     assert_eq!(reply.value, 3);
     private::calls(&node);
     apart::calls(&node);
+    let shelf = node.spawn::<withheld::Shelf>();
+    assert!(withheld::calls(&shelf).await);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn the_words_for_who_forgets_to_await_hide_no_adapter() {
+    use futures_util::{FutureExt, StreamExt, TryFutureExt};
+
+    let node = Node::builder().host::<made::Next>().start();
+    let node = node.await.expect("started");
+    let next = node.service::<made::Next>();
+    let mapped = next.next(1).map_ok(|(number, _)| u64::from(number));
+    let mapped = mapped.map_err(|error| error.code()).await;
+    assert_eq!(mapped, Ok(2));
+    assert!(next.next(1).map(|result| result.is_ok()).await);
+    let chained = next.next(1).and_then(|(number, _)| next.next(number));
+    let chained = chained.or_else(|_| next.next(7)).await;
+    assert_eq!(chained.expect("called").0, 3);
+    let number = next.next(1).map_ok(|(number, _)| number);
+    assert_eq!(number.unwrap_or_else(|_| 0).await, 2);
+    let other = next.next(1).unwrap_or_else(|_| (0, String::new()));
+    assert_eq!(other.await.0, 2);
+    let items = Inbound::test([1, 2, 3]);
+    let items = items.map(|item| item.map(|number| number + 1));
+    assert_eq!(items.collect::<Vec<_>>().await, [Ok(2), Ok(3), Ok(4)]);
     node.stop().await;
 }
 

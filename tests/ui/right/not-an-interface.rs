@@ -10,8 +10,4 @@ impl Greeter {
         1
     }
 }
-
-pub fn host() {
-    let _ = Node::builder().host::<Greeter>();
-}
 // ANCHOR_END: right

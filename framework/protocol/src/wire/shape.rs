@@ -32,7 +32,7 @@ pub use recursion::Recursion;
     message = "CB0062: `{Self}` cannot travel in a message",
     label = "is not `Wire`",
     note = "if it is a type of your own, add `#[derive(Wire)]` to it",
-    note = "if it is a service or an actor, it is sent as its ref: write `{Self}Ref`",
+    note = "if it is a service or an actor, send its ref: that of `Greeter` is `GreeterRef`",
     note = "if it is a type of another package, send what it holds as text, a number, a `Duration` or \
             an enum of your own; one with serde impls may be a field with \
             `#[wire(opaque = \"name/1\")]`"

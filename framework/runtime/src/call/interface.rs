@@ -54,7 +54,7 @@ pub trait Definition: Sized + 'static {
     /// The key; [`NoKey`] for services and spawned actors.
     type Key: Key;
     /// The typed handle that callers hold.
-    type Ref: Reference<Interface: Definition<Key = Self::Key>>;
+    type Ref: Reference<Interface: Interface<Key = Self::Key>>;
     /// The settings that its attributes gave.
     const SETTINGS: Settings;
 
@@ -83,8 +83,9 @@ impl Wire for NoKey {
 /// Implemented by `#[handlers]` and `#[contract]`.
 #[diagnostic::on_unimplemented(
     message = "CB0061: `{Self}` has no handlers that can be called",
-    note = "write `#[handlers] impl {Self} {{ … }}`; if its handlers implement a contract, \
-            use the contract's name here"
+    note = "write `#[handlers]` above the `impl {Self} {{ … }}` with its `pub` methods",
+    note = "if they implement a contract, write `contract = …` below the derive too, and call them by the \
+            contract's name"
 )]
 pub trait Interface: Definition {
     /// One variant for each method.
@@ -268,10 +269,34 @@ pub trait Reference: Clone + Eq + Hash + fmt::Debug + Wire + Sync {
     #[doc(hidden)]
     fn as_raw(this: &Self) -> &Ref<Self::Interface>;
 
+    /// Cannot be called: says how a ref is had.
+    #[doc(hidden)]
+    #[must_use]
+    fn new() -> Self
+    where
+        Self: MadeByHand,
+    {
+        Self::by_hand()
+    }
+
     /// Returns the key; for a service or a spawned actor, `NoKey`.
     fn key(this: &Self) -> &<Self::Interface as Definition>::Key {
         Self::as_raw(this).key()
     }
+}
+
+/// A ref that needs no node. None is one.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "CB0074: a ref is not made by hand, because it belongs to a node: `{Self}::new` does not exist",
+    label = "a ref comes from a node",
+    note = "a service's comes from `node.service::<Greeter>()`, that of an actor with a key from \
+            `node.actor::<Cart>(key)`, that of another one from `node.spawn::<Room>()`; in a handler `ctx` \
+            has the same functions, and a client the first two"
+)]
+pub trait MadeByHand: Sized {
+    /// Cannot be called.
+    fn by_hand() -> Self;
 }
 
 /// One row of an interface: what caller and host need to know of a method besides its types.

@@ -43,3 +43,13 @@ impl<I: Interface, T: Send + 'static> MethodSignature for Refused<I, T> {
     note = "a service is named by its own type, `service::<{T}>()`, and gives a `{Self}`; so are actors"
 )]
 pub trait NamedByItself<T> {}
+
+/// A type all of whose methods are for callers. Nothing is it: the methods of a ref that have this
+/// bound stand for those that are not.
+#[diagnostic::on_unimplemented(
+    message = "CB0073: this method of `{Self}` is not a handler",
+    label = "not a handler",
+    note = "a handler is a `pub` method of the `impl {Self}` with `#[handlers]`: write `pub` before its `fn`, and \
+            no `#[handler(skip)]`"
+)]
+pub trait Offers {}

@@ -97,7 +97,7 @@ pub use limits::CallLimits;
 pub(crate) use local::{quarantined, refused};
 pub use meta::Caller;
 pub(crate) use meta::{Meta, Queued};
-pub use mistake::{NamedByItself, Refused};
+pub use mistake::{NamedByItself, Offers, Refused};
 pub(crate) use placed::{end_lives, fence, movable};
 pub use port::{finish, finish_stream, race, race_abort, race_abort_stream, race_stream};
 pub(crate) use reference::Address;

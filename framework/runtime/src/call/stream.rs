@@ -7,7 +7,7 @@
 
 use std::{
     fmt,
-    future::{Future, pending},
+    future::{Future, pending, poll_fn},
     panic::AssertUnwindSafe,
     pin::{Pin, pin},
     sync::Arc,
@@ -82,6 +82,25 @@ pub(crate) trait PieceSink<T>: Send {
     fn put(&mut self, piece: Piece<T>) -> impl Future<Output = bool> + Send;
     /// Ends when the reader is gone.
     fn gone(&mut self) -> impl Future<Output = ()> + Send;
+}
+
+impl<T> Inbound<T> {
+    /// Waits for the next item. Nothing comes after the last one.
+    ///
+    /// # Errors
+    /// `StreamBroken` when the caller is lost or drops the call.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, no item is lost.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "it is awaited, as `StreamExt::next` is"
+    )]
+    pub fn next(
+        &mut self,
+    ) -> impl Future<Output = Option<Result<T, CallError>>> + Send + Unpin + use<'_, T> {
+        next(&mut self.0)
+    }
 }
 
 impl<T: Send + 'static> Inbound<T> {
@@ -164,6 +183,23 @@ impl<T: Wire> Streaming<T> {
 }
 
 impl<T> Streaming<T> {
+    /// Waits for the next item. Nothing comes after the last one.
+    ///
+    /// # Errors
+    /// `Panicked`, `StreamBroken` and `DeadlineExceeded`, as the last item: see the type.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, no item is lost.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "it is awaited, as `StreamExt::next` is"
+    )]
+    pub fn next(
+        &mut self,
+    ) -> impl Future<Output = Option<Result<T, CallError>>> + Send + Unpin + use<'_, T> {
+        next(self)
+    }
+
     pub(super) fn until(mut self, term: Option<Term>) -> Self {
         self.term = term;
         self
@@ -202,6 +238,14 @@ impl<T> Stream for Streaming<T> {
         }
         Poll::Ready(item)
     }
+}
+
+/// Waits for the next item of a stream. It is not `StreamExt::next` only in that it gives no type of
+/// another crate's to who reads with it.
+fn next<S: Stream + Send + Unpin>(
+    stream: &mut S,
+) -> impl Future<Output = Option<S::Item>> + Send + Unpin + use<'_, S> {
+    poll_fn(move |cx| Pin::new(&mut *stream).poll_next(cx))
 }
 
 impl<T> fmt::Debug for Inbound<T> {
