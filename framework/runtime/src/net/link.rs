@@ -128,6 +128,8 @@ pub(crate) struct Link {
     pub(super) traffic: Arc<Traffic>,
     stall: Duration,
     leaving: AtomicBool,
+    /// Cancelled once this node leaves.
+    ours_leaves: CancellationToken,
     /// The last ping of this side.
     pings: AtomicU64,
     /// The latest ping that the peer has answered.
@@ -162,6 +164,7 @@ impl Link {
         accepted: Accepted,
         connection: quinn::Connection,
         config: &Config,
+        ours_leaves: CancellationToken,
     ) -> Arc<Self> {
         let lane = |_| Lane::new(config.lane_buffer_bytes_max, accepted.frame_bytes_max);
         Arc::new(Self {
@@ -175,6 +178,7 @@ impl Link {
             stats: Stats::default(),
             stall: config.stall_timeout,
             leaving: AtomicBool::new(false),
+            ours_leaves,
             pings: AtomicU64::new(0),
             answered: watch::Sender::new(0),
             has_withdrawn: AtomicBool::new(false),
@@ -285,7 +289,8 @@ impl Link {
         let opened = self.connection.open_bi().await;
         let (send, recv) = opened.map_err(|error| StreamError::Down(close::reason(&error)))?;
         self.traffic.opened();
-        let (mut send, recv) = (SendStream::new(send), RecvStream::new(recv, self.stall));
+        let mut send = SendStream::new(send, self.ours_leaves.clone());
+        let recv = RecvStream::new(recv, self.stall);
         send.write_preface(call, purpose).await?;
         Ok((send, recv))
     }

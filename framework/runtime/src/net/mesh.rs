@@ -480,6 +480,7 @@ impl Mesh {
             accepted,
             connection.clone(),
             &self.config,
+            self.intake.token().clone(),
         );
         loop {
             let now = self.env.clock.now();

@@ -305,7 +305,7 @@ impl Session {
         let strays = Arc::new(Strays::new(self.mesh.config.strays_max));
         while let Ok((send, recv)) = self.link.connection.accept_bi().await {
             let opened = self.clone().take_stream(
-                SendStream::new(send),
+                SendStream::new(send, self.mesh.intake.token().clone()),
                 RecvStream::new(recv, stall),
                 Arc::clone(&strays),
             );

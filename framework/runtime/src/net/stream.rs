@@ -14,6 +14,7 @@ use callboard_protocol::code::Code;
 use callboard_protocol::id::CallId;
 use callboard_protocol::wire::frame::LENGTH_BYTES;
 use tokio::time::{Instant, Sleep, sleep};
+use tokio_util::sync::CancellationToken;
 
 use super::close;
 use super::error::LinkDown;
@@ -68,14 +69,17 @@ pub(crate) struct SendStream {
     /// What goes out in front of the next long piece.
     scratch: Vec<u8>,
     ended: bool,
+    /// Cancelled once this node leaves.
+    leaving: CancellationToken,
 }
 
 impl SendStream {
-    pub(super) fn new(inner: quinn::SendStream) -> Self {
+    pub(super) fn new(inner: quinn::SendStream, leaving: CancellationToken) -> Self {
         Self {
             inner,
             scratch: Vec::new(),
             ended: false,
+            leaving,
         }
     }
 
@@ -167,7 +171,10 @@ impl SendStream {
 impl Drop for SendStream {
     fn drop(&mut self) {
         if !self.ended {
-            self.reset(Code::StreamBroken);
+            self.reset(match self.leaving.is_cancelled() {
+                true => Code::NodeStopping,
+                false => Code::StreamBroken,
+            });
         }
     }
 }
@@ -450,10 +457,9 @@ fn read_error(error: quinn::ReadError) -> StreamError {
 fn of_reset(code: Code) -> String {
     match code {
         Code::StreamBroken => {
-            " before its end: its call was dropped, its actor was stopped, or its node \
-                               is stopping"
-                .to_owned()
+            " before its end: its call was dropped, or its actor was stopped".into()
         }
+        Code::NodeStopping => " before its end: its node is stopping".into(),
         code => format!(": {code}"),
     }
 }

@@ -217,6 +217,22 @@ async fn a_dropped_stream_is_broken_off_and_not_ended() {
 }
 
 #[tokio::test]
+async fn a_stream_that_a_stopping_node_drops_says_so() {
+    let (a, b, to_a) = pair(quick()).await;
+    let opened = to_a.open_stream(CallId(7), StreamFor::Reply).await;
+    let (send, _recv) = opened.expect("a stream");
+    let (_, _, _back, mut there) = a.seen.wait("stream", |seen| seen.streams.pop()).await;
+    b.net.leave().await;
+    drop(send);
+    let error = there.read_frame(100).await.expect_err("dropped");
+    assert_eq!(error, StreamError::Reset(Code::NodeStopping));
+    assert_eq!(
+        error.to_string(),
+        "the writer gave up before its end: its node is stopping"
+    );
+}
+
+#[tokio::test]
 async fn a_panic_while_a_frame_is_taken_closes_the_link() {
     let (a, b, to_a) = pair(quick()).await;
     a.seen.panic_on(b"poison");
