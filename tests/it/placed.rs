@@ -672,6 +672,28 @@ async fn a_node_that_does_not_know_whether_keys_are_placed_activates_none() {
 }
 
 #[tokio::test]
+async fn calls_that_wait_for_an_owner_are_told_once_before_their_deadlines() {
+    let (logged, _listening) = Logged::listen(tracing::Level::WARN);
+    let (town, traces) = (Town::new(), Arc::default());
+    let mut council = Council::new();
+    let one = council.start(&town, "one", &traces, None).await;
+    let calls = ["k", "l", "m"].map(|key| tokio::spawn(one.actor::<Till>(key).add()));
+    let told = || logged.count("calls wait for an owner of their key");
+    eventually("it is told", || told() == 1).await;
+    assert_eq!(
+        logged.count("no table of slots has come from the control group"),
+        1
+    );
+    assert!(!calls.iter().any(tokio::task::JoinHandle::is_finished));
+    council.settle().await;
+    for call in calls {
+        assert!(call.await.expect("joins").is_ok());
+    }
+    assert_eq!(told(), 1);
+    one.stop().await;
+}
+
+#[tokio::test]
 async fn nodes_that_each_activate_the_same_keys_are_warned_of_once() {
     let (logged, _listening) = Logged::listen(tracing::Level::WARN);
     let (town, traces) = (Town::new(), Arc::<Traces>::default());

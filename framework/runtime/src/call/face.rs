@@ -4,13 +4,18 @@
 use std::{
     any::Any,
     fmt,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use callboard_protocol::{
     code::{CallError, Code},
     id::InterfaceId,
     rights::{Grant, Policy},
+    time::Time,
     wire::{
         ShapeError, ShapeInfo,
         hello::{HostedInterface, HostedMethod},
@@ -31,6 +36,8 @@ pub(crate) struct Face {
     pub(crate) methods: Vec<FaceMethod>,
     /// The typed local host: a cell for a service, a directory for a keyed actor.
     local: OnceLock<Arc<dyn Any + Send + Sync>>,
+    /// From when on it may be told again that calls wait for an owner.
+    told_until: AtomicU64,
 }
 
 /// One method as this node sees it.
@@ -67,7 +74,17 @@ impl Face {
             name: I::NAME,
             methods: methods.collect::<Result<_, ShapeError>>()?,
             local: OnceLock::new(),
+            told_until: AtomicU64::new(0),
         })
+    }
+
+    /// Returns whether it is to be told now that calls wait for an owner: once a minute for a type.
+    pub(crate) fn may_tell(&self, now: Time) -> bool {
+        let (now, until) = (now.as_nanos(), (now + TOLD_EVERY).as_nanos());
+        let told = self
+            .told_until
+            .fetch_update(Relaxed, Relaxed, |told| (told <= now).then_some(until));
+        told.is_ok()
     }
 
     /// Sets the local host; returns false when there was one.
@@ -232,6 +249,9 @@ impl FaceMethod {
             .with_detail(detail)
     }
 }
+
+/// Whoever looks at a log sees what is the matter, and what else there is.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// Returns the name of a type without the paths in it.
 fn unqualified(name: &str) -> String {

@@ -167,6 +167,7 @@ impl<'a> Search<'a> {
             return false;
         }
         self.may_have_run |= error.ran() == Ran::MayHaveRun;
+        self.tell(plan, error);
         plan.seeks(Some(error.clone()), self.may_have_run);
         let pause = PAUSE_MIN * 2_u32.saturating_pow(self.in_vain.min(10));
         self.hops += 1;
@@ -176,6 +177,15 @@ impl<'a> Search<'a> {
         }
         plan.seeks(None, self.may_have_run);
         true
+    }
+
+    /// Says that calls wait, and for what: their deadlines may be far.
+    fn tell(&self, plan: &Plan<'_>, why: &CallError) {
+        let now = plan.hub.now();
+        let waited = now.saturating_since(plan.meta.queued_at);
+        if why.code() == Code::SlotUnowned && waited >= TOLD_AFTER && self.face.may_tell(now) {
+            tracing::warn!(%why, "calls wait for an owner of their key until their deadlines");
+        }
     }
 
     /// Waits until the slot is seen elsewhere than before, at most for so long; returns whether it is.
@@ -230,6 +240,9 @@ impl Plan<'_> {
 
 /// How often a call is made again at most, whatever its deadline: the last pauses alone are minutes.
 const HOPS_MAX: u32 = 256;
+
+/// Longer than a cluster that is well leaves a slot without an owner.
+const TOLD_AFTER: Duration = Duration::from_secs(1);
 
 /// The first pause. It doubles.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
