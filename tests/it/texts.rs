@@ -15,7 +15,7 @@ use callboard::{
 };
 use tokio::sync::Notify;
 
-use crate::support::{DEADLINE, Town, connect, eventually, quick};
+use crate::support::{DEADLINE, Logged, Town, connect, eventually, quick};
 
 /// The interfaces as two versions of a program know them.
 mod old {
@@ -179,6 +179,23 @@ async fn types_that_differ_are_told_with_both_shapes_and_the_node() {
 
     client.close().await;
     node.stop().await;
+}
+
+#[tokio::test]
+async fn types_that_differ_are_in_the_log_of_both_nodes_when_they_link() {
+    let (logged, _listening) = Logged::listen(tracing::Level::WARN);
+    let town = Town::new();
+    let first = town.node("n1").host::<old::Desk>();
+    let first = first.start().await.expect("starts");
+    let second = town.node("n2").host::<new::Desk>().seed(first.local_addr());
+    let second = second.start().await.expect("starts");
+    for (node, types) in [("n1", "(u64,)"), ("n2", "(String,)")] {
+        let told =
+            format!("method Desk/relay on node {node}: the arguments {types} have the shape");
+        eventually(&told, || logged.count(&told) == 1).await;
+    }
+    second.stop().await;
+    first.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
