@@ -2,6 +2,7 @@
 
 mod contract;
 mod definitions;
+mod linted;
 mod right;
 mod scopes;
 mod wire;

@@ -27,6 +27,10 @@ mod shop {
             Ok(())
         }
 
+        pub fn sum(prices: Vec<u32>) -> u32 {
+            prices.into_iter().sum()
+        }
+
         #[handler(skip)]
         pub fn each<F: Fn(&str) -> bool>(&self, matches: F) -> bool {
             self.items.keys().all(|name| matches(name))
@@ -39,6 +43,7 @@ pub async fn shop(node: &Node) -> Result<(), HandlerError<String>> {
     let _item = shop.find("tea").await?;
     shop.clear(Vec::new()).await?;
     shop.each(true).await?;
+    let _sum: u32 = shop.sum(vec![1]).await?;
     Ok(())
 }
 

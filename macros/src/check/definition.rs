@@ -1,6 +1,6 @@
 //! The rules of `#[derive(Service)]` and `#[derive(Actor)]`.
 
-use syn::{Ident, Type};
+use syn::{Ident, Type, parse_quote};
 
 use super::{
     text::text,
@@ -30,7 +30,7 @@ pub(crate) fn definition(definition: &Definition, problems: &Problems) -> bool {
     false
 }
 
-/// Reports a key that borrows.
+/// Reports a key that borrows, and one that cannot be compared.
 pub(super) fn key(settings: &DefinitionSettings, problems: &Problems) {
     let Some(given) = &settings.key else {
         return;
@@ -43,10 +43,23 @@ pub(super) fn key(settings: &DefinitionSettings, problems: &Problems) {
         let message = format!("a key travels with every call, so it owns what it carries: {fix}");
         problems.under(&given.value, Code::BorrowedArgument, message);
     }
+    if is_float(&given.value) {
+        let message = "a key is compared and hashed, and floating-point numbers are not: write `key \
+                       = u64`, or a struct of your own with a number and its scale";
+        problems.under(&given.value, Code::WrongValue, message);
+    }
 }
 
-/// Returns the type of a key, or what it is to become where it borrows.
+fn is_float(ty: &Type) -> bool {
+    let name = types::last_name(ty);
+    name.is_some_and(|last| last.ident == "f64" || last.ident == "f32")
+}
+
+/// Returns the type of a key, or what it is to become where it cannot be one.
 pub(crate) fn key_type(given: &Type) -> Type {
+    if is_float(given) {
+        return parse_quote!(::core::primitive::u64);
+    }
     types::amended(given).unwrap_or_else(|| given.clone())
 }
 

@@ -30,10 +30,12 @@ pub(super) fn refused(method: &Method) -> Refused<'_> {
 
 /// Reads a method that is not for callers, if a ref may have its name.
 ///
-/// Nothing is wrong with it, so nothing about it may be one: of its types only the reply's is read.
+/// Nothing is wrong with it, so nothing about it may be one: of its types only the reply's is read. Who
+/// writes `new` means the function without `self` that every ref has.
 pub(super) fn withheld(method: &Method) -> Option<Withheld<'_>> {
-    method.sig.receiver()?;
-    (!method::is_reserved(&method.sig.ident)).then(|| {
+    let ident = &method.sig.ident;
+    let is_constructor = method.sig.receiver().is_none() && ident == "new";
+    (!is_constructor && !method::is_reserved(ident)).then(|| {
         let Refused { args, reply, .. } = refused(method);
         let args = args.iter().filter(|arg| !matches!(arg.role, ArgRole::Ctx));
         Withheld {

@@ -49,6 +49,8 @@ fn named(name: &Ident, owner: &Ident, p: &TokenStream) -> TokenStream {
         impl #p::Definition for #name
         where
             for<'__any> #name: #p::NamedByItself<#owner>,
+            // A key that cannot be one is told by the definition itself.
+            for<'__any> <#owner as #p::Definition>::Key: #p::Key,
         {
             const NAME: &'static str = <#owner as #p::Definition>::NAME;
             const SETTINGS: #p::Settings = <#owner as #p::Definition>::SETTINGS;

@@ -56,7 +56,17 @@ pub(crate) fn handlers(settings: TokenStream, item: RawImpl, problems: &Problems
                 } = *raw;
                 let method = method::method(&mut attrs, vis, sig, problems);
                 let (vis, sig) = (&method.vis, &method.sig);
-                items.extend(quote!(#(#attrs)* #vis #sig #body));
+                // What these lints advise is no handler any more.
+                let unadvised = method.is_offered().then(|| {
+                    quote! {
+                        #[allow(
+                            clippy::missing_const_for_fn,
+                            clippy::needless_pass_by_value,
+                            clippy::unused_self
+                        )]
+                    }
+                });
+                items.extend(quote!(#unadvised #(#attrs)* #vis #sig #body));
                 methods.push(method);
             }
         }

@@ -72,6 +72,13 @@ pub trait Definition: Sized + 'static {
 )]
 pub struct NoKey;
 
+/// A context for a test of what has no key: `Ctx::test(())`.
+impl From<()> for NoKey {
+    fn from((): ()) -> Self {
+        Self
+    }
+}
+
 impl Wire for NoKey {
     fn describe(shape: &mut WireShape) {
         shape.primitive("()");

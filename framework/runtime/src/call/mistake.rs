@@ -49,7 +49,7 @@ pub trait NamedByItself<T> {}
 #[diagnostic::on_unimplemented(
     message = "CB0073: this method of `{Self}` is not a handler",
     label = "not a handler",
-    note = "a handler is a `pub` method of the `impl {Self}` with `#[handlers]`: write `pub` before its `fn`, and \
-            no `#[handler(skip)]`"
+    note = "a handler is a `pub` method with `&self` or `&mut self` in the `impl {Self}` with `#[handlers]`: \
+            write `pub` before its `fn`, and no `#[handler(skip)]`"
 )]
 pub trait Offers {}
