@@ -9,6 +9,7 @@ mod attack;
 mod bodies;
 mod book;
 mod builds;
+mod busy;
 mod calls;
 mod corpora;
 mod coverage;

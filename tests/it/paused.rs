@@ -46,8 +46,19 @@ async fn runs_a_member_for_the_tests_of_this_file() {
     .await;
 }
 
-/// Starts a member; its name is that of its folder.
+/// Starts a member of this file's cluster; its name is that of its folder.
 fn start(town: &Town, folder: &Path, name: &str, seeds: &[SocketAddr]) -> Process {
+    start_as(CHILD, town, folder, name, seeds)
+}
+
+/// Starts a member that a test runs which is not one; its name is that of its folder.
+pub(crate) fn start_as(
+    child: &str,
+    town: &Town,
+    folder: &Path,
+    name: &str,
+    seeds: &[SocketAddr],
+) -> Process {
     let folder = folder.join(name);
     fs::create_dir(&folder).expect("a new folder");
     let authority = town.authority();
@@ -58,15 +69,15 @@ fn start(town: &Town, folder: &Path, name: &str, seeds: &[SocketAddr]) -> Proces
     write_private(&folder.join("key.pem"), &issued.key);
     let seeds: Vec<String> = seeds.iter().map(SocketAddr::to_string).collect();
     fs::write(folder.join("seeds"), seeds.join("\n")).expect("written");
-    Process::start(CHILD, &folder, "127.0.0.1:0")
+    Process::start(child, &folder, "127.0.0.1:0")
 }
 
-fn id(name: &str) -> NodeId {
+pub(crate) fn id(name: &str) -> NodeId {
     NodeId::of(&NodeName::new(name).expect("a name"))
 }
 
 /// Returns the life of a node that is live, as the observer knows it.
-fn life(observer: &Node, node: NodeId) -> Option<Owner> {
+pub(crate) fn life(observer: &Node, node: NodeId) -> Option<Owner> {
     let members = observer.position().members.into_iter();
     let mut live = members.filter(|(_, is_live)| *is_live);
     live.find(|(owner, _)| owner.node == node)

@@ -3,7 +3,7 @@
 //!
 //! A rule that is wrong is changed here, in the commit that needs it changed, with the reason.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use callboard_tests::source::{Source, block_of_braces, files, masked, read, sources, words};
 
@@ -322,6 +322,37 @@ fn nothing_is_left_to_be_done() {
         }
     }
     none(&problems, "do it, or leave it out");
+}
+
+#[test]
+fn every_fault_in_the_book_names_tests_that_there_are() {
+    let book = read("book/src/internals/simulation.md");
+    let table = book.split("## Each fault and its test").nth(1);
+    let table = table.and_then(|rest| rest.split("\n## ").next());
+    let rows = table.expect("the heading").lines();
+    let rows: Vec<&str> = rows.filter(|line| line.starts_with("| ")).collect();
+    let mut known = BTreeSet::new();
+    for folder in ["framework", "examples/tests", "tests/it"] {
+        for path in files(folder, ".rs") {
+            let text = read(&path);
+            let named = text.lines().filter_map(|line| line.split_once("fn "));
+            known.extend(named.filter_map(|(_, rest)| Some(words(rest).next()?.to_owned())));
+        }
+    }
+    let quoted = rows
+        .iter()
+        .flat_map(|row| row.split('`').skip(1).step_by(2));
+    let tests: Vec<&str> = quoted
+        .filter(|name| name.matches('_').count() > 2)
+        .collect();
+    let missing = tests.iter().filter(|name| !known.contains(**name));
+    let missing: Vec<String> = missing.map(|name| (*name).to_owned()).collect();
+    assert!(
+        tests.len() > rows.len() / 2,
+        "{tests:?} of {} rows",
+        rows.len()
+    );
+    none(&missing, "name the test that there is now, or write it");
 }
 
 #[test]

@@ -200,8 +200,9 @@ impl Cluster {
 
     /// Returns how this node stands at this moment, for the simulator.
     pub(crate) fn position(&self, now: Time) -> Position {
-        let status = self.status();
-        let members = self.ownership.members().into_iter();
+        // At every tick of the simulator: nothing is cloned that is not asked for.
+        let status = self.status.borrow();
+        let lives = self.ownership.lives().into_iter();
         let live = |it| it != Standing::Lapsed;
         let lease_until = status.lease_until.filter(|it| *it > now);
         Position {
@@ -209,12 +210,10 @@ impl Cluster {
             me: self.ownership.me(),
             leads: status.is_leader.then_some(status.term),
             votes: status.votes,
-            trouble: status.trouble.map(|it| it.code),
+            trouble: status.trouble.as_ref().map(|it| it.code),
             lease_left: lease_until.map(|it| it - now),
             version: self.ownership.version(),
-            members: members
-                .map(|(it, standing)| (it.owner(), live(standing)))
-                .collect(),
+            members: lives.map(|(it, standing)| (it, live(standing))).collect(),
         }
     }
 

@@ -322,6 +322,15 @@ impl Ownership {
             .collect()
     }
 
+    /// Returns the lives of the members, and how each stands.
+    pub(crate) fn lives(&self) -> Vec<(Owner, Standing)> {
+        let seen = self.read();
+        let members = seen.view.members();
+        members
+            .map(|(member, standing)| (member.owner(), standing))
+            .collect()
+    }
+
     /// Returns the slot of a key, and why it is where it is, as far as it is known here.
     pub(crate) fn why(&self, group: GroupId, key: &[u8]) -> Option<(SlotId, Why)> {
         let seen = self.read();

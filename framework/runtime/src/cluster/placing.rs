@@ -167,10 +167,15 @@ const PLAN_AGAIN: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use callboard_protocol::slots::{Slot, Standing};
 
     use super::*;
-    use crate::cluster::ownership::tests::{Control, SLOTS, owner};
+    use crate::cluster::ownership::{
+        Ownership,
+        tests::{Control, SLOTS, owner},
+    };
 
     const CART: InterfaceId = InterfaceId(0xca47);
     const ORDER: InterfaceId = InterfaceId(0x0bde);
@@ -275,6 +280,42 @@ mod tests {
             }
         }
         assert_eq!(control.0.slots_of(owner("b", 1)), SLOTS as usize);
+    }
+
+    /// Of each, what it was given is back before it leaves, and nothing of it stays that grows.
+    #[test]
+    fn a_thousand_nodes_join_and_leave_in_a_row() {
+        let mut control = Control::formed();
+        control.join("a", 1, CART);
+        control.join("b", 1, CART);
+        let mut placing = leading(&control.0);
+        let follower = Ownership::new(owner("a", 1));
+        let (mut now, mut epochs) = (5000, BTreeMap::new());
+        run(&mut placing, &mut control.0, at(now));
+        for number in 0..1000 {
+            let (name, kept) = (format!("n{number}"), owner("a", 1));
+            control.join(&name, 1, CART);
+            let guest = owner(&name, 1);
+            placing.handle_event(&Event::Joined(guest), &control.0, at(now));
+            for command in [Command::Drain(guest), Command::Leave(guest)] {
+                now += 20_000;
+                run(&mut placing, &mut control.0, at(now));
+                assert_eq!(placing.under_way(), 0, "{name}");
+                let has_some = control.0.slots_of(guest) > 0;
+                assert_eq!(has_some, matches!(command, Command::Drain(_)), "{name}");
+                assert!(control.0.slots_of(kept) > 0, "{name}");
+                apply(&mut placing, &mut control.0, &command, at(now));
+                control.tell(&follower);
+            }
+            for (id, entry) in follower.entries() {
+                assert!(entry.owner.is_some() && entry.moving.is_none(), "{name}");
+                let before = epochs.insert(id, entry.epoch).unwrap_or_default();
+                assert!(entry.epoch >= before, "{name}: {id} had {before}");
+            }
+        }
+        assert_eq!(follower.members().len(), 2);
+        assert_eq!(epochs.len(), SLOTS as usize);
+        assert!(control.0.encode().len() < 64 * 1024);
     }
 
     #[test]
