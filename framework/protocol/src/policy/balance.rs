@@ -42,15 +42,19 @@ impl Load {
     }
 }
 
-/// Chooses one of the loads with a random number, and returns its index.
+/// Chooses one of `len` by two loads and a random number, and returns its index.
 ///
-/// Returns nothing when there is no choice. The number's halves pick two different candidates. If
-/// both are idle, each is taken with a chance in inverse proportion to its cost: one that is ten
-/// times slower gets a tenth of the calls. Otherwise the cheaper is taken, the first one on a tie.
+/// Returns nothing when there is no choice. The number's halves pick two different candidates, and
+/// only their loads are asked for; of one choice, not even that. If both are idle, each is taken with
+/// a chance in inverse proportion to its cost: one that is ten times slower gets a tenth of the calls.
+/// Otherwise the cheaper is taken, the first one on a tie.
 #[must_use]
-pub fn choose(loads: &[Load], random: u64) -> Option<usize> {
-    let (first, second) = candidates(loads.len(), random)?;
-    let (a, b) = (&loads[first], &loads[second]);
+pub fn choose(len: usize, random: u64, mut load: impl FnMut(usize) -> Load) -> Option<usize> {
+    let (first, second) = candidates(len, random)?;
+    if first == second {
+        return Some(first);
+    }
+    let (a, b) = (load(first), load(second));
     let takes_second = if a.is_measured_and_idle() && b.is_measured_and_idle() {
         // The lowest bits had no part in the choice of the candidates: that is by the highest.
         let share = u128::from(random & 0xffff);
@@ -63,7 +67,8 @@ pub fn choose(loads: &[Load], random: u64) -> Option<usize> {
 
 /// Returns the two candidates among `len` choices that [`choose`] compares, which are the same
 /// when there is only one choice.
-fn candidates(len: usize, random: u64) -> Option<(usize, usize)> {
+#[must_use]
+pub fn candidates(len: usize, random: u64) -> Option<(usize, usize)> {
     match len {
         0 => None,
         1 => Some((0, 0)),
@@ -182,22 +187,29 @@ mod tests {
         }
     }
 
+    fn of(loads: &[Load], random: u64) -> Option<usize> {
+        choose(loads.len(), random, |index| loads[index])
+    }
+
     fn ms(millis: u64) -> Time {
         Time::from_millis(millis)
     }
 
     #[test]
     fn of_none_there_is_no_choice_and_of_one_only_this() {
-        assert_eq!(choose(&[], 7), None);
-        assert_eq!(choose(&[load(9, 9)], u64::MAX), Some(0));
+        assert_eq!(choose(0, 7, |_| unreachable!("there is none")), None);
+        assert_eq!(
+            choose(1, u64::MAX, |_| unreachable!("there is one")),
+            Some(0)
+        );
     }
 
     #[test]
     fn of_two_that_are_busy_the_cheaper_is_always_taken() {
         let mut random = Random::new(1);
         for _ in 0..1000 {
-            assert_eq!(choose(&[load(4, 10), load(0, 20)], random.next()), Some(1));
-            assert_eq!(choose(&[load(1, 10), load(1, 20)], random.next()), Some(0));
+            assert_eq!(of(&[load(4, 10), load(0, 20)], random.next()), Some(1));
+            assert_eq!(of(&[load(1, 10), load(1, 20)], random.next()), Some(0));
         }
     }
 
@@ -207,7 +219,7 @@ mod tests {
         let mut share = |loads: &[Load]| {
             let mut taken = vec![0; loads.len()];
             for _ in 0..10_000 {
-                taken[choose(loads, random.next()).expect("a choice")] += 1;
+                taken[of(loads, random.next()).expect("a choice")] += 1;
             }
             taken
         };
@@ -240,7 +252,7 @@ mod tests {
                     in_flight: 0,
                     latency: host.get(now),
                 });
-                let host = choose(&loads, random.next()).expect("two hosts");
+                let host = of(&loads, random.next()).expect("two hosts");
                 taken[host] += 1;
                 // The first call finds nothing warm; one in fifty waits for a busy machine.
                 let micros = match random.next() % 50 {
@@ -272,8 +284,8 @@ mod tests {
     #[test]
     fn an_unmeasured_node_gets_one_call_and_no_more_before_it_answers() {
         let mut random = Random::new(3);
-        assert_eq!(choose(&[load(0, 5), load(0, 0)], random.next()), Some(1));
-        assert_eq!(choose(&[load(0, 5), load(1, 0)], random.next()), Some(0));
+        assert_eq!(of(&[load(0, 5), load(0, 0)], random.next()), Some(1));
+        assert_eq!(of(&[load(0, 5), load(1, 0)], random.next()), Some(0));
     }
 
     #[test]
@@ -281,7 +293,7 @@ mod tests {
         let mut random = Random::new(4);
         let mut loads = [load(0, 10), load(0, 10), load(0, 10), load(0, 100)];
         for _ in 0..4000 {
-            let chosen = choose(&loads, random.next()).expect("four choices");
+            let chosen = of(&loads, random.next()).expect("four choices");
             loads[chosen].in_flight += 1;
         }
         let [a, b, c, slow] = loads.map(|load| load.in_flight);

@@ -9,7 +9,7 @@ mod pace;
 mod retry;
 mod stopwatch;
 
-pub use balance::{Latency, Load, choose};
+pub use balance::{Latency, Load, candidates, choose};
 pub use pace::{Pace, wait_max};
 pub use retry::{RetryBudget, RetrySettings};
 pub use stopwatch::Stopwatch;

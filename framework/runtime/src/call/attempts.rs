@@ -120,6 +120,9 @@ pub(super) struct Answered<M: Method> {
     pub(super) at: Time,
 }
 
+/// An attempt that reached a node and failed there: the node, and why.
+pub(super) type Failed = (NodeId, CallError);
+
 /// What an attempt uses up: arguments that moved into a mailbox of this process, and items, are
 /// gone after it.
 pub(super) struct Parts<M: Method> {
@@ -128,11 +131,12 @@ pub(super) struct Parts<M: Method> {
 }
 
 impl<M: Method> Parts<M> {
-    /// Makes the call until its deadline.
+    /// Makes the call until its deadline; `failed` is its first attempt, if that was made before.
     pub(super) async fn in_time(
         self,
         target: &Ref<M::Interface>,
         plan: &Plan<'_>,
+        failed: Option<Failed>,
     ) -> Result<Answered<M>, CallError> {
         let is_forgotten = plan.hub.env().plant.strikes(Bug::ForgottenDeadline);
         let at = if is_forgotten {
@@ -141,7 +145,7 @@ impl<M: Method> Parts<M> {
             plan.answers_by()
         };
         let mut alarm = pin!(Alarm::new(plan.hub.deadlines(), at));
-        let mut attempts = pin!(Some(self.attempts(target, plan)));
+        let mut attempts = pin!(Some(self.attempts(target, plan, failed)));
         let result = poll_fn(|cx| {
             if let Some(attempts) = attempts.as_mut().as_pin_mut()
                 && let Poll::Ready(result) = attempts.poll(cx)
@@ -169,18 +173,27 @@ impl<M: Method> Parts<M> {
         mut self,
         target: &Ref<M::Interface>,
         plan: &Plan<'_>,
+        mut failed: Option<Failed>,
     ) -> Result<Answered<M>, CallError> {
         let mut tried = Vec::new();
         let mut earlier: Option<CallError> = None;
         let mut search = Search::of(target, plan);
-        if *target.address() == Address::Service {
+        if failed.is_some() {
+            plan.left.store(true, Ordering::Relaxed);
+        } else if *target.address() == Address::Service {
             // Nothing else is tried again.
             plan.hub.count_call(plan.meta.queued_at);
         }
         for attempt in 1.. {
-            let error = match self.attempt(target, plan, &mut tried).await {
-                Ok(answered) => return Ok(answered),
-                Err(error) => error,
+            let error = match failed.take() {
+                Some((node, error)) => {
+                    tried.push(node);
+                    error
+                }
+                None => match self.attempt(target, plan, &mut tried).await {
+                    Ok(answered) => return Ok(answered),
+                    Err(error) => error,
+                },
             };
             let can_go = self.can_go_again(plan);
             let retry = match &mut search {

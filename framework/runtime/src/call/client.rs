@@ -20,12 +20,12 @@ use futures_core::Stream;
 use tracing::Instrument;
 
 use super::{
-    attempts::{Items, Parts, Plan, call_span},
-    direct::{self, Direct},
+    attempts::{Failed, Items, Parts, Plan, call_span},
+    direct::{self, Came, Direct},
     interface::{Answer, Method, Shape},
     local::{self, Begun, Waiting},
     meta::{Caller, Meta},
-    reference::Ref,
+    reference::{Address, Ref},
     scope::{self, Chain},
     term::Term,
 };
@@ -47,10 +47,13 @@ enum State<M: Method> {
     /// In a mailbox of this process, the common case there.
     Here(Waiting<M>),
     /// At a peer, the common case there.
-    There(Direct<M>),
+    There(Direct<M>, Spare<M>),
     Far(Far<M>),
     Over,
 }
+
+/// What another attempt of a call of a service is made from; an actor is asked once.
+type Spare<M> = Option<Box<(Request<M>, Meta)>>;
 
 /// A call that has a way to find, or to go.
 type Far<M> = Pin<Box<dyn Future<Output = Result<Answer<M>, CallError>> + Send>>;
@@ -154,7 +157,7 @@ impl<M: Method> Request<M> {
     async fn send_far(self, meta: Meta) -> Result<(), CallError> {
         let (target, parts) = self.split();
         let plan = Plan::new::<M>(&target, meta, false)?;
-        let result = parts.in_time(&target, &plan).await.map(drop);
+        let result = parts.in_time(&target, &plan, None).await.map(drop);
         if let Some(method) = plan.face.methods.get(M::INDEX) {
             method
                 .metrics
@@ -163,15 +166,19 @@ impl<M: Method> Request<M> {
         result
     }
 
-    async fn run_far(self, meta: Meta) -> Result<Answer<M>, CallError> {
+    /// Makes the call, or goes on with one whose first attempt has failed.
+    async fn run_far(self, meta: Meta, failed: Option<Failed>) -> Result<Answer<M>, CallError> {
         let (target, parts) = self.split();
         let plan = Plan::new::<M>(&target, meta, true)?;
         let method = plan.face.methods.get(M::INDEX);
-        let metrics = method.map(|method| method.metrics.begin());
+        let metrics = method.map(|method| match failed {
+            None => method.metrics.begin(),
+            Some(_) => method.metrics.go_on(),
+        });
         let result = match call_span(&plan) {
-            None => parts.in_time(&target, &plan).await,
+            None => parts.in_time(&target, &plan, failed).await,
             // Apart, so that a call which nobody traces has no place for a span.
-            Some(span) => Box::pin(parts.in_time(&target, &plan).instrument(span)).await,
+            Some(span) => Box::pin(parts.in_time(&target, &plan, failed).instrument(span)).await,
         };
         let ended = match &result {
             Ok(answered) => answered.at,
@@ -242,17 +249,39 @@ impl<M: Method> State<M> {
             return Ok(());
         };
         let meta = request.meta(true)?;
-        if let Some(direct) = direct::begin(request, &meta, cx) {
-            *self = Self::There(direct);
-            return Ok(());
-        }
+        let direct = direct::begin(request, &meta, cx);
+        let is_tried_once = *request.target.address() != Address::Service;
+        let direct = match direct {
+            Some(direct) if is_tried_once => {
+                *self = Self::There(direct, None);
+                return Ok(());
+            }
+            direct => direct,
+        };
         if let Self::Made(request) = mem::replace(self, Self::Over) {
-            *self = match local::begin(request, meta)? {
-                Begun::Here(waiting) => Self::Here(waiting),
-                Begun::Elsewhere(request, meta) => Self::Far(Box::pin(request.run_far(meta))),
+            *self = match direct {
+                Some(direct) => Self::There(direct, Some(Box::new((request, meta)))),
+                None => match local::begin(request, meta)? {
+                    Begun::Here(waiting) => Self::Here(waiting),
+                    Begun::Elsewhere(request, meta) => {
+                        Self::Far(Box::pin(request.run_far(meta, None)))
+                    }
+                },
             };
         }
         Ok(())
+    }
+
+    /// Goes on with a call of a service whose first attempt has failed.
+    fn go_on(&mut self, failed: Failed) -> Result<(), CallError> {
+        match mem::replace(self, Self::Over) {
+            Self::There(_, Some(spare)) => {
+                let (request, meta) = *spare;
+                *self = Self::Far(Box::pin(request.run_far(meta, Some(failed))));
+                Ok(())
+            }
+            _ => Err(failed.1),
+        }
     }
 }
 
@@ -265,11 +294,19 @@ impl<M: Method> Future for Call<M> {
             *this = State::Over;
             return Poll::Ready(M::output(Err(error)));
         }
-        let result = match this {
-            State::Here(waiting) => ready!(waiting.poll(cx)),
-            State::There(direct) => ready!(direct.poll(cx)),
-            State::Far(far) => ready!(far.as_mut().poll(cx)),
-            State::Made(_) | State::Over => panic!("a call is polled after it was ready"),
+        let result = loop {
+            break match this {
+                State::Here(waiting) => ready!(waiting.poll(cx)),
+                State::There(direct, _) => match ready!(direct.poll(cx)) {
+                    Came::Back(result) => result,
+                    Came::Failed(node, error) => match this.go_on((node, error)) {
+                        Ok(()) => continue,
+                        Err(error) => Err(error),
+                    },
+                },
+                State::Far(far) => ready!(far.as_mut().poll(cx)),
+                State::Made(_) | State::Over => panic!("a call is polled after it was ready"),
+            };
         };
         *this = State::Over;
         Poll::Ready(M::output(result))

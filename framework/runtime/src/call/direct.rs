@@ -1,8 +1,9 @@
-//! A call straight to an actor on a peer: no route, no second attempt, no stream of its own.
+//! A call straight to an actor or a service on a peer: no search for a route, no stream of its own.
 //!
 //! It is what most remote calls are, so it has no future of its own to be boxed: the frame is appended
 //! when the call is first polled, and the table of calls looks at the deadline. Whatever does not go
-//! this way at once goes the way of `client`'s attempts, which finds out what is wrong and says so.
+//! this way at once goes the way of `client`'s attempts, which finds out what is wrong and says so; an
+//! attempt at a service that failed goes on there.
 
 use std::{
     future::Future,
@@ -15,7 +16,7 @@ use std::{
 
 use callboard_protocol::{
     code::CallError,
-    id::CallId,
+    id::{CallId, NodeId},
     time::Time,
     wire::header::{Call as CallFrame, Target},
 };
@@ -35,6 +36,7 @@ use super::{
     outgoing,
     pending::{NO_CALL, Returned},
     reference::Address,
+    route::{CellIn, drawn},
     session::Session,
     settle::settle,
 };
@@ -48,27 +50,39 @@ struct Way<'a> {
     lane: usize,
 }
 
-/// Finds the way of a call to an actor of a linked peer, which needs no span and no stream.
+/// Finds the way of a call to an actor or a service of a linked peer, which needs no span and no stream.
 fn way<'a, M: Method>(request: &'a Request<M>, meta: &Meta) -> Option<Way<'a>> {
     let (spec, target) = (M::spec(), &request.target);
-    let Address::Spawned(addr) = target.address() else {
-        return None;
-    };
     let options = &spec.options;
     let streams = options.streams_args || options.streams_reply || request.inbound.is_some();
-    if streams || meta.is_sampled() || meta.chain.contains(*addr) {
+    if streams || meta.is_sampled() {
         return None;
     }
     let hub = target.hub(spec).ok()?;
-    if addr.node == hub.me().id || hub.env().plant.buggify("a-call-waits-for-room") {
+    if hub.env().plant.buggify("a-call-waits-for-room") {
         return None;
     }
-    let session = target.session(addr.node)?;
     let face = target.face(spec).ok()?;
-    let target = Target::Spawned {
-        incarnation: addr.incarnation,
-        actor: addr.actor,
-        shape: face.methods.get(M::INDEX)?.shape(),
+    let (session, target) = match target.address() {
+        Address::Spawned(addr) => {
+            if meta.chain.contains(*addr) || addr.node == hub.me().id {
+                return None;
+            }
+            let spawned = Target::Spawned {
+                incarnation: addr.incarnation,
+                actor: addr.actor,
+                shape: face.methods.get(M::INDEX)?.shape(),
+            };
+            (target.session(addr.node)?, spawned)
+        }
+        // The node's own, if it has one, comes first.
+        Address::Service if face.local::<CellIn<M::Interface>>().is_some() => return None,
+        Address::Service => {
+            let sessions = hub.sessions();
+            let session = drawn(hub, &face, M::INDEX, &sessions, meta.queued_at)?;
+            (session.clone(), Target::Service)
+        }
+        Address::Keyed(_) => return None,
     };
     let lane = outgoing::lane(hub, &session, meta, &target, face.id);
     session.turnstile(lane).is_free().then_some(Way {
@@ -118,6 +132,10 @@ pub(super) fn begin<M: Method>(
     place.kept = true;
     let id = place.id;
     drop(place);
+    let of_service = way.target == Target::Service;
+    if of_service {
+        way.hub.count_call(meta.queued_at);
+    }
     if let Some(method) = way.face.methods.get(M::INDEX) {
         method.metrics.began();
     }
@@ -129,6 +147,7 @@ pub(super) fn begin<M: Method>(
         ticket,
         queued_at: meta.queued_at,
         deadline: due,
+        of_service,
         looks: false,
         rest: None,
         over: false,
@@ -160,6 +179,9 @@ pub(super) fn send<M: Method>(request: &Request<M>, meta: &Meta) -> bool {
     if way.append::<M>(NO_CALL, meta, &request.args).is_none() {
         return false;
     }
+    if way.target == Target::Service {
+        way.hub.count_call(meta.queued_at);
+    }
     if let Some(method) = way.face.methods.get(M::INDEX) {
         method.metrics.sent(None);
     }
@@ -175,6 +197,7 @@ pub(super) struct Direct<M: Method> {
     ticket: Ticket,
     queued_at: Time,
     deadline: Time,
+    of_service: bool,
     /// Whether the table is to be looked at: not in the poll that entered the call.
     looks: bool,
     /// What is left to do for what came back; few calls need it.
@@ -183,34 +206,50 @@ pub(super) struct Direct<M: Method> {
     method: PhantomData<fn() -> M>,
 }
 
+/// What became of a call that went straight to its target.
+pub(super) enum Came<M: Method> {
+    /// It is over, and has been counted.
+    Back(Result<Answer<M>, CallError>),
+    /// It is one of a service and failed at this node: another attempt may be made.
+    Failed(NodeId, CallError),
+}
+
 /// Nothing if the call is too late.
 type Rest = Pin<Box<dyn Future<Output = Option<Result<Encoding<'static>, CallError>>> + Send>>;
 
 impl<M: Method> Direct<M> {
     /// Becomes ready with the reply, or with what the deadline makes of the call.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer<M>, CallError>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Came<M>> {
         if !mem::replace(&mut self.looks, true) {
             return Poll::Pending;
         }
         let rest = match &mut self.rest {
             Some(rest) => rest,
             none => match ready!(self.session.pending.poll(self.id, cx)) {
-                Returned::Body(body, at) => return Poll::Ready(self.ended(Ok(body.into()), at)),
+                Returned::Body(body, at) => {
+                    return Poll::Ready(Came::Back(self.ended(Ok(body.into()), at)));
+                }
                 other => {
-                    let (session, at) = (self.session.clone(), (self.queued_at, self.deadline));
-                    none.insert(Box::pin(settle_by(
-                        session,
+                    let settled = settle_by(
+                        self.session.clone(),
                         M::spec(),
                         self.ticket,
                         other,
-                        at,
-                    )))
+                        self.of_service,
+                        (self.queued_at, self.deadline),
+                    );
+                    none.insert(Box::pin(settled))
                 }
             },
         };
         let settled = ready!(rest.as_mut().poll(cx));
-        if settled.is_none() {
-            self.cancel();
+        match &settled {
+            None => self.cancel(),
+            Some(Err(error)) if self.of_service => {
+                self.over = true;
+                return Poll::Ready(Came::Failed(self.session.node(), error.clone()));
+            }
+            Some(_) => {}
         }
         let hub = &self.session.hub;
         let settled = settled.unwrap_or_else(|| {
@@ -218,7 +257,7 @@ impl<M: Method> Direct<M> {
             Err(ran_out(hub, M::spec(), true, within))
         });
         let now = hub.now();
-        Poll::Ready(self.ended(settled, now))
+        Poll::Ready(Came::Back(self.ended(settled, now)))
     }
 
     /// Decodes the reply and counts the end of the call.
@@ -276,6 +315,7 @@ async fn settle_by(
     spec: &'static MethodSpec,
     ticket: Ticket,
     returned: Returned,
+    of_service: bool,
     (queued_at, deadline): (Time, Time),
 ) -> Option<Result<Encoding<'static>, CallError>> {
     if matches!(returned, Returned::TooLate) {
@@ -284,7 +324,7 @@ async fn settle_by(
     let hub = &session.hub;
     let within = deadline.saturating_since(queued_at);
     let settled = pin!(settle(
-        hub, spec, &session, &ticket, returned, false, within
+        hub, spec, &session, &ticket, returned, of_service, within
     ));
     match select(settled, Alarm::new(hub.deadlines(), deadline)).await {
         Either::Left((settled, _)) => Some(settled),

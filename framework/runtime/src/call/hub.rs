@@ -42,6 +42,7 @@ use super::{
     names::Names,
     server::Hosted,
     session::Session,
+    sessions::Sessions,
     watch::Unlinked,
     withdrawal::Withdrawals,
 };
@@ -79,7 +80,7 @@ pub(crate) struct Hub {
     actors: RwLock<BTreeMap<ActorId, Arc<dyn Hosted>>>,
     /// How often an actor or a service was taken out.
     removals: AtomicU64,
-    sessions: RwLock<BTreeMap<NodeId, Arc<Session>>>,
+    sessions: Sessions,
     names: Names,
     pub(super) withdrawals: Withdrawals,
     /// Groups of actors that the node stops with itself.
@@ -121,7 +122,7 @@ impl Hub {
             hosts: RwLock::default(),
             actors: RwLock::default(),
             removals: AtomicU64::new(0),
-            sessions: RwLock::default(),
+            sessions: Sessions::default(),
             names: Names::default(),
             withdrawals: Withdrawals::default(),
             groups: Mutex::default(),
@@ -318,18 +319,11 @@ impl Hub {
     /// Enters the session of a link that is up; it replaces an earlier one with the same peer.
     pub(crate) fn session_up(self: &Arc<Self>, link: &Arc<Link>) -> Arc<Session> {
         let session = Arc::new(Session::new(self.clone(), link.clone()));
-        if let Some((id, name)) = node_of(link) {
-            self.names.linked(id, name);
-        }
-        let mut sessions = self
-            .sessions
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        // Under the lock: whoever finds the new one does not use the earlier one after it.
-        if let Some(earlier) = sessions.insert(session.node(), session.clone()) {
-            earlier.set_replaced();
-        }
-        drop(sessions);
+        self.sessions.add(&session, || {
+            if let Some((id, name)) = node_of(link) {
+                self.names.linked(id, name);
+            }
+        });
         session.compare_all();
         self.tasks.spawn("call-deadlines", session.clone().sweep());
         session
@@ -358,38 +352,22 @@ impl Hub {
 
     /// Ends a session, unless a later one has taken its place already.
     pub(crate) fn session_down(&self, session: &Arc<Session>, why: &LinkDown) {
-        {
-            let mut sessions = self
-                .sessions
-                .write()
-                .unwrap_or_else(PoisonError::into_inner);
-            let node = session.node();
-            if sessions
-                .get(&node)
-                .is_some_and(|current| Arc::ptr_eq(current, session))
-            {
-                sessions.remove(&node);
-                if let Some((id, name)) = node_of(&session.link) {
-                    self.names.parted(id, name, why);
-                }
+        self.sessions.remove(session, || {
+            if let Some((id, name)) = node_of(&session.link) {
+                self.names.parted(id, name, why);
             }
-        }
+        });
         session.set_replaced();
         session.end(Unlinked::from(why));
     }
 
     pub(crate) fn session(&self, node: NodeId) -> Option<Arc<Session>> {
-        self.sessions
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&node)
-            .cloned()
+        self.sessions.get(node)
     }
 
     /// Returns all sessions, in the order of the peers' ids.
-    pub(crate) fn sessions(&self) -> Vec<Arc<Session>> {
-        let sessions = self.sessions.read().unwrap_or_else(PoisonError::into_inner);
-        sessions.values().cloned().collect()
+    pub(crate) fn sessions(&self) -> Arc<[Arc<Session>]> {
+        self.sessions.all()
     }
 
     /// Sets the links, once they can come up.
@@ -546,14 +524,9 @@ impl Hub {
     }
 
     fn clear(&self) {
-        let sessions = std::mem::take(
-            &mut *self
-                .sessions
-                .write()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        let sessions = self.sessions.take();
         // BEFORE the actors are taken: what is cancelled leaves their queues.
-        for session in sessions.values() {
+        for session in &*sessions {
             session.set_replaced();
             session.end(Unlinked::ForGood);
         }

@@ -68,6 +68,7 @@ mod scope;
 mod served;
 mod server;
 mod session;
+mod sessions;
 mod settle;
 mod stream;
 mod streams;

@@ -75,7 +75,7 @@ pub(crate) async fn end_lives(hub: Arc<Hub>, ownership: Arc<Ownership>) {
     loop {
         // BEFORE the look: a change in between wakes it.
         changes.mark_unchanged();
-        for session in hub.sessions() {
+        for session in &*hub.sessions() {
             if let Some(life) = ownership.over_life(session.node()) {
                 session.pending.end_life(life);
             }

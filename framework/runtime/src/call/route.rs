@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 use callboard_protocol::{
     code::{CallError, Code},
     id::{Incarnation, NodeId},
-    policy::choose,
+    policy::{Load, candidates, choose},
     time::Time,
 };
 
@@ -226,13 +226,19 @@ fn service<I: Interface>(
     {
         return Ok(Route::Local(Place { cell, again: None }));
     }
+    let sessions = hub.sessions();
+    if tried.is_empty()
+        && let Some(session) = drawn(hub, face, method, &sessions, plan.meta.queued_at)
+    {
+        return Ok(Route::Remote(session.clone(), None));
+    }
     let now = hub.now();
     let mut refusal = None;
     let mut hosts = Vec::new();
-    for session in hub.sessions() {
+    for session in &*sessions {
         if !session.hosts(face.id) {
             if session.link.has_withdrawn(face.id) {
-                refusal = refusal.or_else(|| Some(withdrawn(plan.spec, &session)));
+                refusal = refusal.or_else(|| Some(withdrawn(plan.spec, session)));
             }
             continue;
         }
@@ -245,15 +251,15 @@ fn service<I: Interface>(
     // other calls a moment ago is better than that.
     let untried =
         |session: &Arc<Session>| !tried.contains(&session.node()) && !session.link.is_leaving();
-    if hosts.iter().any(untried) {
-        hosts.retain(untried);
+    if hosts.iter().any(|session| untried(session)) {
+        hosts.retain(|session| untried(session));
         if hosts.iter().any(|session| !session.is_avoided(now)) {
             hosts.retain(|session| !session.is_avoided(now));
         }
     }
-    let loads: Vec<_> = hosts.iter().map(|session| session.load(now)).collect();
-    match choose(&loads, hub.random()).and_then(|index| hosts.get(index)) {
-        Some(session) => Ok(Route::Remote(session.clone(), None)),
+    let chosen = choose(hosts.len(), hub.random(), |index| hosts[index].load(now));
+    match chosen.and_then(|index| hosts.get(index)) {
+        Some(session) => Ok(Route::Remote((*session).clone(), None)),
         None => match face.local::<CellIn<I>>() {
             // Full, or about to stop: its mailbox says which, or takes the call after all.
             Some(cell) if !tried.contains(&hub.me().id) => {
@@ -262,6 +268,33 @@ fn service<I: Interface>(
             _ => Err(refusal.unwrap_or_else(|| no_host(hub, &I::METHODS[method]))),
         },
     }
+}
+
+/// Draws two of the linked nodes and takes the better one, if there is nothing against either: so it
+/// is as if two had been drawn of all that fit, and the cost does not grow with the cluster. Nothing
+/// says that all have to be looked at.
+pub(super) fn drawn<'a>(
+    hub: &Hub,
+    face: &Face,
+    method: usize,
+    sessions: &'a [Arc<Session>],
+    now: Time,
+) -> Option<&'a Arc<Session>> {
+    let fits = |session: &Arc<Session>| {
+        session.hosts(face.id)
+            && !session.link.is_leaving()
+            && !session.is_avoided(now)
+            && session.agrees(face, method).is_ok()
+    };
+    let random = hub.random();
+    let (first, second) = candidates(sessions.len(), random)?;
+    let fit = fits(sessions.get(first)?) && (first == second || fits(sessions.get(second)?));
+    let load = |index: usize| {
+        sessions
+            .get(index)
+            .map_or_else(Load::default, |it| it.load(now))
+    };
+    sessions.get(choose(sessions.len(), random, load).filter(|_| fit)?)
 }
 
 /// Returns the cell of a service of this node that takes calls and would take this one: `left` as

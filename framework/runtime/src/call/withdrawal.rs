@@ -36,7 +36,7 @@ impl Hub {
     pub(crate) fn withdraw(&self, interface: InterfaceId) {
         // BEFORE the sessions are looked at: one that comes later tells its peer itself.
         self.withdrawals.lock().insert(interface);
-        for session in self.sessions() {
+        for session in &*self.sessions() {
             session.link.withdraw(vec![interface], self.limits());
         }
     }

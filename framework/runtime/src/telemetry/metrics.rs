@@ -427,6 +427,11 @@ impl MethodMetrics {
     /// Counts a call that begins, and that it is dropped, unless it ends.
     pub(crate) fn begin(&self) -> CallMetrics<'_> {
         self.began();
+        self.go_on()
+    }
+
+    /// Counts of a call that has begun that it is dropped, unless it ends.
+    pub(crate) fn go_on(&self) -> CallMetrics<'_> {
         CallMetrics(Some(self))
     }
 
