@@ -8,6 +8,7 @@ use std::{
 };
 
 use callboard::{Code, prelude::*};
+use tokio::sync::Notify;
 use tracing::{Subscriber, field::Field, span};
 use tracing_subscriber::{
     Layer,
@@ -44,6 +45,24 @@ impl Back {
 
     pub async fn hangs(&self) {
         std::future::pending::<()>().await;
+    }
+}
+
+/// A service of which one host is asked and does not answer.
+#[derive(Service)]
+pub struct Desk {
+    answers: bool,
+    asked: Arc<Notify>,
+}
+
+#[handlers]
+impl Desk {
+    #[handler(idempotent)]
+    pub async fn ask(&self) {
+        self.asked.notify_one();
+        if !self.answers {
+            std::future::pending::<()>().await;
+        }
     }
 }
 
@@ -199,6 +218,48 @@ async fn the_metrics_count_what_was_done() {
     .await;
     client.close().await;
     drop(node);
+}
+
+#[tokio::test]
+async fn a_call_that_goes_on_at_another_host_is_one_call_and_one_retry() {
+    let town = Town::new();
+    let asked = Arc::new(Notify::new());
+    let desk = |answers: bool, asked: &Arc<Notify>| {
+        let asked = asked.clone();
+        move |_: &Ctx<Desk>| Desk {
+            answers,
+            asked: asked.clone(),
+        }
+    };
+    let silent = town.node("n1").host_with(desk(false, &asked));
+    let silent = silent.start().await.expect("n1");
+    let other = town.node("n2").host_with(desk(true, &Arc::default()));
+    let other = other.seed(silent.local_addr()).start().await.expect("n2");
+    let client = town.client(silent.local_addr()).await;
+    eventually("both are linked", || client.members().len() == 2).await;
+    let desk = client.service::<Desk>();
+    let mut made = 1.0;
+    let mut call = desk.ask();
+    loop {
+        tokio::select! {
+            () = asked.notified() => break,
+            answered = &mut call => answered.expect("the other answers"),
+        }
+        (call, made) = (desk.ask(), made + 1.0);
+    }
+    drop(silent);
+    assert_eq!(call.await, Ok(()));
+    let text = client.metrics();
+    let of = |name: &str| sample(&text, &format!("{name}{{method=\"Desk/ask\"}}"));
+    assert_eq!(of("callboard_calls_total"), made);
+    assert_eq!(of("callboard_call_retries_total"), 1.0);
+    assert_eq!(of("callboard_calls_in_flight"), 0.0);
+    assert!(
+        !text.contains("callboard_call_errors_total{method=\"Desk/ask\""),
+        "{text}"
+    );
+    client.close().await;
+    drop(other);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
