@@ -180,9 +180,15 @@ async fn host(listen: SocketAddr) -> Result<(), Box<dyn Error>> {
         node.local_addr()
     );
     tokio::signal::ctrl_c().await?;
-    node.stop().await;
-    Ok(())
+    println!("closing, once all have left or after 10 s; Ctrl-C again closes at once");
+    tokio::select! {
+        () = node.stop() => Ok(()),
+        again = tokio::signal::ctrl_c() => again.map(|()| std::process::exit(INTERRUPTED))?,
+    }
 }
+
+/// What a shell says of a program that Ctrl-C has ended.
+const INTERRUPTED: i32 = 130;
 
 // ANCHOR: guest
 /// Comes into the lobby with the lines that this guest will say; returns what it will hear.

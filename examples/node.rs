@@ -163,10 +163,15 @@ async fn serve(args: &Args) -> Result<(), Box<dyn Error>> {
         }
     }
     println!("stopping");
-    node.stop().await;
-    Ok(())
+    tokio::select! {
+        () = node.stop() => Ok(()),
+        again = asked_to_end() => again.map(|_| std::process::exit(INTERRUPTED))?,
+    }
 }
 // ANCHOR_END: serve
+
+/// What a shell says of a program that Ctrl-C has ended.
+const INTERRUPTED: i32 = 130;
 
 /// Waits for Ctrl-C or SIGTERM; returns whether it is the second, by which a machine that is updated
 /// ends its programs.

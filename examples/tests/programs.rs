@@ -5,6 +5,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -79,6 +80,26 @@ fn chat_carries_every_line_to_every_guest() {
 }
 
 #[test]
+fn a_second_interrupt_closes_the_hall_though_guests_are_in_it() {
+    let state = state();
+    let mut hall = Terminal::of(&state, "chat", &["--listen", "127.0.0.1:0"]);
+    let open = hall.read_until("the hall is open at ");
+    let addr = open.split(';').next().expect("an address");
+    let mut guest = Terminal::of(&state, "chat", &["--join", addr, "--name", "Ada"]);
+    guest.read_until("[  Ada hears] Ada: (comes in)");
+    hall.signal(Signal::INT);
+    hall.read_until("closing");
+    let before = Instant::now();
+    hall.signal(Signal::INT);
+    let ended = hall.node.wait().expect("it can be waited for");
+    assert_eq!(ended.code(), Some(130));
+    assert!(
+        before.elapsed() < Duration::from_secs(5),
+        "the grace is 10 s"
+    );
+}
+
+#[test]
 fn files_come_back_as_they_were_sent() {
     let state = state();
     let said = output(&state, "files", &["--mib", "4"]);
@@ -126,8 +147,14 @@ struct Terminal {
 
 impl Terminal {
     fn open(state: &TempDir, arguments: &[&str]) -> Self {
-        let mut command = command(state, "node");
-        let mut node = command.args(arguments).spawn().expect("it can be started");
+        Self::of(state, "node", arguments)
+    }
+
+    fn of(state: &TempDir, example: &str, arguments: &[&str]) -> Self {
+        let mut command = command(state, example);
+        // What is typed does not end as long as it is there.
+        command.args(arguments).stdin(Stdio::piped());
+        let mut node = command.spawn().expect("it can be started");
         let stdout = node.stdout.take().expect("it is piped");
         Self {
             node,
