@@ -232,8 +232,12 @@ impl FaceMethod {
         if caller == here {
             return Ok(());
         }
-        let [args, _, reply] = self.shapes.types.map(unqualified);
-        let what = format!("arguments {args} and the reply {reply} together have");
+        let [args, inbound, reply] = self.shapes.types.map(unqualified);
+        let streamed = match self.spec.options.streams_args {
+            true => format!(", the streamed argument {inbound}"),
+            false => String::new(),
+        };
+        let what = format!("arguments {args}{streamed} and the reply {reply} together have");
         Err(self.mismatch(&what, caller, here, &node()))
     }
 
