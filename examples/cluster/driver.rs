@@ -79,8 +79,8 @@ pub(crate) struct Member {
     pub(crate) life: u32,
     /// Whether it has been a member of the cluster in this life.
     pub(crate) has_joined: bool,
-    /// How many nodes vote in the control group, as it has seen last.
-    pub(crate) voters: u32,
+    /// Whether it says that it votes in the control group.
+    pub(crate) votes: bool,
     /// Whether it says that it leads the control group.
     pub(crate) leads: bool,
     /// Whether it is cut off from the other nodes.
@@ -303,20 +303,17 @@ impl Driver {
             }
             Happening::Word {
                 node,
-                word: Word::Stands { member, leads },
+                word:
+                    Word::Stands {
+                        member,
+                        leads,
+                        votes,
+                    },
             } => {
                 if let Some(it) = self.members.iter_mut().find(|it| it.name == node) {
                     it.has_joined |= member;
                     it.leads = leads;
-                }
-                Ok(())
-            }
-            Happening::Word {
-                node,
-                word: Word::Voters(voters),
-            } => {
-                if let Some(it) = self.members.iter_mut().find(|it| it.name == node) {
-                    it.voters = voters;
+                    it.votes = votes;
                 }
                 Ok(())
             }
@@ -377,7 +374,7 @@ impl Member {
             start_again: false,
             life: 0,
             has_joined: false,
-            voters: 0,
+            votes: false,
             leads: false,
             is_split: false,
             not_ok_before: None,

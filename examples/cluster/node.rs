@@ -57,13 +57,7 @@ async fn serve(args: NodeArgs) -> Result<(), Box<dyn std::error::Error>> {
     let node = builder.env(env).start().await?;
     // ANCHOR_END: node
     tell(&Word::Ready(node.local_addr()))?;
-    let drains = tokio::select! {
-        drains = until_told(&node, &args.name, &mut told) => drains?,
-        done = until_all_vote(&node, args.founders.unwrap_or_default()) => {
-            done?;
-            until_told(&node, &args.name, &mut told).await?
-        }
-    };
+    let drains = until_told(&node, &args.name, &mut told).await?;
     if drains {
         // ANCHOR: drain
         node.drain(DRAIN_LIMIT).await?;
@@ -96,6 +90,7 @@ async fn until_told(
                 let now = Word::Stands {
                     member: node.joined(Duration::ZERO).await.is_ok(),
                     leads: node.leader() == Some(node.id()),
+                    votes: node.votes(),
                 };
                 if stands.as_ref() != Some(&now) {
                     tell(&now)?;
@@ -104,23 +99,6 @@ async fn until_told(
             }
         }
     }
-}
-
-/// Tells the driver how many nodes vote, until so many do: the leader seats one after the other.
-async fn until_all_vote(node: &Node, founders: u32) -> std::io::Result<()> {
-    let mut ticks = tokio::time::interval(COUNT_EVERY);
-    let mut counted = 0;
-    while counted < founders {
-        ticks.tick().await;
-        let metrics = node.metrics();
-        let voters = metrics.lines().find_map(|line| line.strip_prefix(VOTERS));
-        let now = voters.and_then(|voters| voters.trim().parse().ok());
-        if let Some(now) = now.filter(|now| *now != counted) {
-            counted = now;
-            tell(&Word::Voters(now))?;
-        }
-    }
-    Ok(())
 }
 
 /// The members that this node is linked with, and itself, in order.
@@ -147,10 +125,6 @@ const GRACE: Duration = Duration::from_secs(3);
 
 /// What handing over may take: twice what all slots of one node of three take.
 const DRAIN_LIMIT: Duration = Duration::from_secs(20);
-
-/// How often the voters are counted, and in which metric.
-const COUNT_EVERY: Duration = Duration::from_millis(100);
-const VOTERS: &str = "callboard_control_voters ";
 
 /// How often the list of members is compared with what was told.
 const LOOK_EVERY: Duration = Duration::from_millis(20);

@@ -32,12 +32,12 @@ impl Driver {
         };
         self.wait(limit, "the nodes did not find each other", all)
             .await?;
-        // With fewer voters than it is formed for, the loss of one would stop the control group.
-        let founders = founders(self.plan.nodes.len());
+        // With fewer voters than it is formed for, the loss of one would stop the control group. Who votes
+        // is up to the cluster.
+        let founders = founders(self.plan.nodes.len()) as usize;
         let formed = |driver: &Self| {
-            let voting = |member: &Member| member.voters >= founders;
-            let all_vote = driver.members.iter().take(founders as usize).all(voting);
-            all_vote && driver.members.iter().all(|member| member.has_joined)
+            let voters = driver.members.iter().filter(|member| member.votes);
+            voters.count() >= founders && driver.members.iter().all(|member| member.has_joined)
         };
         self.wait(limit, "the nodes did not form a cluster", formed)
             .await

@@ -16,16 +16,16 @@ pub(crate) enum Word {
     Ready(SocketAddr),
     /// The names of the members that it is linked with, itself included, whenever they change.
     Members(Vec<String>),
-    /// Whether it is a member of the cluster with a lease, and whether it leads the control group,
-    /// whenever that changes.
+    /// Whether it is a member of the cluster with a lease, and whether it leads the control group and
+    /// votes in it, whenever that changes.
     Stands {
         /// It holds a lease.
         member: bool,
         /// It leads.
         leads: bool,
+        /// It votes.
+        votes: bool,
     },
-    /// How many nodes vote in the control group, until all do that form the cluster.
-    Voters(u32),
 }
 
 /// A line from the driver to a node. The end of them without [`Told::Stop`] or [`Told::Drain`] means

@@ -147,7 +147,7 @@ fn a_node_that_drains_fails_no_call_and_its_carts_move() {
 }
 
 /// The owner of a key and the leader stand still, for less than a lease and for longer, one after the other and
-/// together; whoever is elected meanwhile is another one.
+/// together; whoever is elected meanwhile is another one. Of five nodes three vote, whichever they are.
 #[test]
 fn owners_and_leaders_that_stand_still_for_one_three_and_ten_seconds_never_act_twice() {
     let output = cluster(&[
@@ -162,26 +162,6 @@ fn owners_and_leaders_that_stand_still_for_one_three_and_ten_seconds_never_act_t
          pause owner@18s for 10s; pause leader@22s for 10s",
         "--assert",
         "overlapping_turns==0 && epoch_regressions==0 && keys_unanswered==0 && steps_failed==0 && calls_hung==0",
-    ]);
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
-}
-
-#[test]
-fn carts_answer_again_when_owner_and_leader_are_killed_together() {
-    let output = cluster(&[
-        "--nodes",
-        "5",
-        "--for",
-        "15s",
-        "--rate",
-        "300",
-        "--profile",
-        "fast",
-        "--script",
-        "kill owner@4s; kill leader@4s",
-        "--assert",
-        "overlapping_turns==0 && epoch_regressions==0 && keys_unanswered==0 && recovered_slots>0 && steps_failed==0 \
-         && calls_hung==0",
     ]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
 }
