@@ -1,7 +1,7 @@
 //! A notice board: the program of a tutorial in the book, which readers put into a crate of their own.
 
 // ANCHOR: all
-use std::{env, error::Error};
+use std::{env, error::Error, io::IsTerminal};
 
 use callboard::prelude::*;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
@@ -105,6 +105,8 @@ fn show_log() {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // No colours in a file.
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
 }
 // ANCHOR_END: logs
@@ -122,8 +124,10 @@ async fn host(listen: &str) -> Result<(), Box<dyn Error>> {
         .await?;
     println!("the hall is open at {}", node.local_addr());
     tokio::signal::ctrl_c().await?;
-    node.stop().await;
-    Ok(())
+    tokio::select! {
+        () = node.stop() => Ok(()),
+        again = tokio::signal::ctrl_c() => again.map(|()| std::process::exit(130))?,
+    }
 }
 // ANCHOR_END: host
 

@@ -157,6 +157,9 @@ async fn one_for_all_restarts_the_siblings_and_keeps_their_queues() {
         (aborted.code(), aborted.ran()),
         (Code::TurnAborted, Ran::MayHaveRun)
     );
+    assert_eq!(aborted.subject(), "method Member/wait on node n1");
+    let why = "a sibling failed, and its supervisor starts both anew";
+    assert_eq!(aborted.detail(), why);
     assert_eq!(queued.await.expect("joins"), [Ok(1), Ok(2), Ok(3)]);
     assert_eq!(members[0].add().await, Ok(1));
     assert_eq!(members[2].add().await, Ok(1));
@@ -278,7 +281,10 @@ async fn giving_up_is_told_to_callers_watchers_metrics_and_the_log() {
     let (crashed, queued) = tokio::join!(members[0].crash(), queued);
     assert_eq!(code(crashed), Code::Panicked);
     assert_eq!(code(queued), Code::Quarantined);
-    assert_eq!(code(running.await.expect("joins")), Code::TurnAborted);
+    let running = running.await.expect("joins").expect_err("aborted");
+    assert_eq!(running.code(), Code::TurnAborted);
+    let why = "a sibling failed too often, and both were given up";
+    assert_eq!(running.detail(), why);
     for watch in watches {
         assert_eq!(watch.await.expect("joins"), DownReason::Failed);
     }
@@ -543,6 +549,37 @@ async fn a_handler_that_outlasts_the_grace_is_told_of_when_the_grace_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_says_whose_calls_it_waits_for_and_names_nobody_else() {
+    let (logged, _listening) = Logged::listen(tracing::Level::WARN);
+    let town = Town::new();
+    let node = town.node("n1").host::<Mill>();
+    let node = node.grace(Duration::from_millis(1500)).start().await;
+    let node = node.expect("starts");
+    let log = Log::default();
+    // It ends after its children, for which all of the grace goes.
+    let children = parent(&node, &log).raise().await.expect("raised");
+    let call = tokio::spawn(children[1].wait().timeout(LONG));
+    eventually("it runs", || {
+        node.metrics()
+            .contains("callboard_mailbox_wait_seconds_count{actor=\"Member\"} 1")
+    })
+    .await;
+    node.stop().await;
+    let one = "actor=\"Member\" running=1 waiting=0";
+    assert_eq!(logged.count("the stop waits for calls"), 1);
+    assert_eq!(logged.count("the grace is over"), 1);
+    assert_eq!(logged.count(one), 2);
+    for quiet in ["Parent", "Mill", "running=0"] {
+        assert_eq!(logged.count(quiet), 0, "{quiet}");
+    }
+    let error = call.await.expect("joins").expect_err("aborted");
+    assert_eq!(error.code(), Code::TurnAborted);
+    assert_eq!(error.subject(), "method Member/wait on node n1");
+    let why = "the node is stopping, and its grace was over";
+    assert_eq!(error.detail(), why);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refs_survive_a_restart() {
     let town = Town::new();
     let node = town.node("n1").start().await.expect("starts");
@@ -667,7 +704,10 @@ async fn a_stop_runs_what_waits_within_the_grace_and_refuses_the_rest() {
             assert_eq!(running, Ok(()));
             assert_eq!(answers, [Ok(1), Ok(2), Ok(3)]);
         } else {
-            assert_eq!(code(running), Code::TurnAborted);
+            let running = running.expect_err("aborted");
+            assert_eq!(running.code(), Code::TurnAborted);
+            let why = "it was stopped, and the grace of the stop was over";
+            assert_eq!(running.detail(), why);
             assert_eq!(answers, [Err(Code::ActorStopped); 3]);
         }
     }

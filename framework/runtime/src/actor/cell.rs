@@ -120,7 +120,7 @@ impl<T> Cell<T> {
         self.has_begun.store(true, Ordering::Relaxed);
     }
 
-    /// Returns how many workers of a service have a call.
+    /// Returns how many turns of an actor run, or how many workers of a service have a call.
     pub(super) fn at_work(&self) -> usize {
         self.at_work.load(Ordering::Acquire)
     }
@@ -131,6 +131,11 @@ impl<T> Cell<T> {
 
     pub(super) fn ended_work(&self) {
         self.at_work.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Returns what says how many turns of an actor run.
+    pub(super) fn work(&self) -> Work<'_> {
+        Work(&self.at_work)
     }
 
     /// Returns the address.
@@ -285,6 +290,25 @@ impl<T> Cell<T> {
         self.residence
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// How many turns of an actor run. They run on one task, which alone writes it; none runs any more when this
+/// is dropped.
+#[derive(Debug)]
+pub(super) struct Work<'a>(&'a AtomicUsize);
+
+impl Work<'_> {
+    /// So many turns run now.
+    #[inline]
+    pub(super) fn set(&self, turns: usize) {
+        self.0.store(turns, Ordering::Release);
+    }
+}
+
+impl Drop for Work<'_> {
+    fn drop(&mut self) {
+        self.set(0);
     }
 }
 

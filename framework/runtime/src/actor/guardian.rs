@@ -14,17 +14,17 @@ use std::{
 };
 
 use callboard_protocol::{
-    code::Code,
     id::ActorAddr,
     supervision::{Backoff, Decision, Intensity, Strategy, Supervisor},
     time::Time,
 };
 use futures_util::future::BoxFuture;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::task::Tasks;
 
-use super::{Ended, Settings};
+use super::{Ended, Settings, life::Cut, notice};
 
 /// A child that is being started: its ractor actor, or why there is none.
 pub(super) type Starting = Pin<Box<dyn Future<Output = Result<ActorCell, String>> + Send>>;
@@ -43,7 +43,7 @@ pub(crate) trait Child: Send + Sync + 'static {
     fn key(&self) -> Option<String>;
     /// Returns whether it is a service, which other nodes may host too.
     fn is_service(&self) -> bool;
-    /// Returns how many calls of a service run; nothing is known of others.
+    /// Returns how many calls run.
     fn running(&self) -> usize;
     /// Returns how many messages wait.
     fn waiting(&self) -> usize;
@@ -53,8 +53,9 @@ pub(crate) trait Child: Send + Sync + 'static {
     fn close(&self);
     /// Returns whether it refuses further messages: its next end is its last.
     fn is_closed(&self) -> bool;
-    /// Drops the running turn at its next await; returns the incarnation that it told to end.
-    fn kill(&self) -> Option<ActorCell>;
+    /// Drops the running turns at their next await, and has their callers told why; returns the
+    /// incarnation that it told to end.
+    fn kill(&self, why: Cut) -> Option<ActorCell>;
     /// As [`kill`](Self::kill), for its own children and all below them.
     fn kill_children(&self);
     /// Is told that an incarnation ended.
@@ -189,9 +190,9 @@ impl Guardian {
             state.stopping = true;
             state.children.values().rev().cloned().collect()
         };
-        let deadline = tokio::time::Instant::now() + grace;
+        let deadline = Instant::now() + grace;
         for child in &children {
-            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+            let left = deadline.saturating_duration_since(Instant::now());
             self.stop_child(child, left).await;
         }
         if let Some(actor) = self.0.actor.get() {
@@ -209,7 +210,7 @@ impl Guardian {
         for key in children {
             if let Some(child) = self.child(key) {
                 child.kill_children();
-                child.kill();
+                child.kill(Cut::Orphaned);
             }
             self.ended(key, Ended::Stopped);
         }
@@ -220,43 +221,25 @@ impl Guardian {
 
     /// Stops one child.
     pub(crate) async fn stop_child(&self, child: &Arc<dyn Child>, grace: Duration) {
-        let deadline = tokio::time::Instant::now() + grace;
+        let deadline = Instant::now() + grace;
         child.stop_children(grace).await;
         child.close();
         if self.waits_for_start(child) {
             return self.over(child, Ended::Stopped);
         }
-        if tokio::time::timeout_at(deadline, child.wait_ended())
-            .await
-            .is_ok()
-        {
+        if has_ended_by(&**child, deadline).await {
             return;
         }
-        let (actor, running, waiting) = (child.name(), child.running(), child.waiting());
-        // Those that come after one that took all of the grace may just not have had a moment to end.
-        if !grace.is_zero() || running + waiting > 0 {
-            tracing::warn!(
-                actor,
-                running,
-                waiting,
-                ?grace,
-                "the grace is over, and not all calls have ended: those that wait are refused, and those \
-                 that run are dropped where they next await; give it more grace, or the calls less to do"
-            );
+        // One that comes after another that took all of the grace, as a parent comes after its children,
+        // may just not have had a moment to end.
+        if child.running() + child.waiting() > 0 {
+            notice::grace_over(&**child, grace);
         }
-        child.kill();
+        child.kill(Cut::GraceOver);
         // A killed turn that never awaits holds its task; the child is declared over all the same,
         // so that nobody waits for it.
-        if tokio::time::timeout(KILL_GRACE, child.wait_ended())
-            .await
-            .is_err()
-        {
-            tracing::error!(
-                actor = child.name(),
-                "a handler still runs and does not await, so nothing can end it: the stop goes on without \
-                 it, and the process cannot end before it returns; move work that computes or blocks to \
-                 `tokio::task::spawn_blocking`"
-            );
+        if timeout(KILL_GRACE, child.wait_ended()).await.is_err() {
+            notice::cannot_end(&**child);
             self.over(child, Ended::Stopped);
         }
     }
@@ -343,7 +326,7 @@ impl Guardian {
             return self.ended(key, Ended::Stopped);
         }
         if !child.settings().restart {
-            log_given_up(&*child, failure, "its settings say not to restart it");
+            notice::given_up(&*child, failure, "its settings say not to restart it");
             child.given_up(format!(
                 "it failed, and its settings say not to restart it: {failure}"
             ));
@@ -365,9 +348,9 @@ impl Guardian {
             }
             Decision::GiveUp { children } => {
                 if child.is_service() {
-                    log_service(name, failure);
+                    notice::service_given_up(name, failure);
                 } else {
-                    log_given_up(&*child, failure, "it failed too often");
+                    notice::given_up(&*child, failure, "it failed too often");
                 }
                 let Settings {
                     intensity_restarts: restarts,
@@ -402,7 +385,7 @@ impl Guardian {
         };
         for key in keys.iter().rev().filter(|key| **key != failed) {
             if let Some(child) = self.child(*key) {
-                let killed = child.kill();
+                let killed = child.kill(Cut::Restarted);
                 child.incarnation_ended();
                 if let Some(waiting) = self.state().waiting.get_mut(key) {
                     // One that still ends from the restart before stays.
@@ -460,7 +443,7 @@ impl Guardian {
                 );
                 child.given_up(format!("its sibling {name} {why}"));
             }
-            child.kill();
+            child.kill(Cut::GivenUp);
             child.incarnation_ended();
             self.0.surroundings.gave_up(child.name());
             self.ended(key, Ended::GaveUp);
@@ -535,29 +518,18 @@ impl fmt::Debug for Guardian {
     }
 }
 
-/// Says that a service could not be started, and what comes of it.
-fn log_service(service: &str, failure: &str) {
-    tracing::error!(
-        service,
-        failure,
-        "a service could not be started and is given up: this node withdraws it, and calls go to \
-         other nodes that host it; mend what its constructor fails with, and start the node again"
-    );
-}
-
-/// Says that an actor is not restarted any more, and what to do.
-fn log_given_up(actor: &dyn Child, failure: &str, why: &str) {
-    let code = Code::Quarantined.text();
-    let (name, key, address) = (actor.name(), actor.key(), actor.addr());
-    tracing::error!(
-        code,
-        actor = name,
-        key,
-        %address,
-        failure,
-        "actor failed; giving up, as {why}: calls of it fail until its quarantine ends; mend what \
-         it fails with, then stop the actor to release it, or spawn a new one"
-    );
+/// Waits until the child has ended, until the deadline at most; returns whether it has. What takes long is
+/// told in the log: whoever stops a node sees nothing of it otherwise.
+async fn has_ended_by(child: &dyn Child, deadline: Instant) -> bool {
+    let told_at = deadline.min(Instant::now() + TOLD_AFTER);
+    if timeout_at(told_at, child.wait_ended()).await.is_ok() {
+        return true;
+    }
+    let left = deadline.saturating_duration_since(Instant::now());
+    if !left.is_zero() {
+        notice::waits(child, left);
+    }
+    timeout_at(deadline, child.wait_ended()).await.is_ok()
 }
 
 /// The ractor actor of a guardian: it only passes events on.
@@ -595,3 +567,6 @@ impl Actor for Watcher {
 
 /// How long a killed turn may take to reach its next await before its actor is declared over.
 const KILL_GRACE: Duration = Duration::from_secs(1);
+
+/// A stop that takes longer than this makes whoever waits for it wonder.
+const TOLD_AFTER: Duration = Duration::from_secs(1);

@@ -1,6 +1,6 @@
 //! The life of one incarnation: what it started ends with it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
@@ -8,7 +8,23 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Default)]
 pub(crate) struct Life {
     over: AtomicBool,
+    /// A [`Cut`]; 0 for none.
+    cut: AtomicU8,
     token: CancellationToken,
+}
+
+/// Why turns that had begun are dropped before their end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Cut {
+    /// It was told to stop, and the grace was over.
+    GraceOver = 1,
+    /// A sibling failed, with which it is restarted.
+    Restarted,
+    /// It failed too often, or a sibling that it is given up with did.
+    GivenUp,
+    /// What it belongs to has ended without a grace: its parent, or its node.
+    Orphaned,
 }
 
 impl Life {
@@ -17,6 +33,18 @@ impl Life {
         // BEFORE those that wait are woken: they may look.
         self.over.store(true, Ordering::Release);
         self.token.cancel();
+    }
+
+    /// Notes why its turns are dropped, BEFORE they are.
+    pub(super) fn cut(&self, why: Cut) {
+        self.cut.store(why as u8, Ordering::Release);
+    }
+
+    /// Returns why its turns were dropped; nothing while they run, or if a panic of one dropped the others.
+    pub(crate) fn why_cut(&self) -> Option<Cut> {
+        let all = [Cut::GraceOver, Cut::Restarted, Cut::GivenUp, Cut::Orphaned];
+        let noted = self.cut.load(Ordering::Acquire);
+        all.into_iter().find(|why| *why as u8 == noted)
     }
 
     /// Returns whether it has ended.

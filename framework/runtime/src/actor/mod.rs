@@ -11,6 +11,7 @@
 //! | `workers` | the calls of a service, beside each other |
 //! | `resident` | one incarnation as a ractor actor |
 //! | `guardian` | restarts by strategy |
+//! | `notice` | what a guardian says in the log |
 //! | `behaviour` | what all of it needs to know of the state |
 //!
 //! Knows nothing of calls, wires or nodes. Depends on `protocol` and `task`.
@@ -21,6 +22,7 @@ mod cell;
 mod guardian;
 mod life;
 mod mailbox;
+mod notice;
 mod resident;
 mod settings;
 mod stint;
@@ -31,7 +33,7 @@ pub use behaviour::TurnEnd;
 pub(crate) use behaviour::{Behaviour, Unrun};
 pub(crate) use cell::{Cell, Ended};
 pub(crate) use guardian::{Child, Guardian, Surroundings};
-pub(crate) use life::Life;
+pub(crate) use life::{Cut, Life};
 pub(crate) use mailbox::{MessageKey, Refusal};
 pub(crate) use resident::Job;
 pub use settings::Settings;

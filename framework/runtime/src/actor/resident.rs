@@ -17,6 +17,7 @@ use super::{
     behaviour::Behaviour,
     cell::{Cell, Housed},
     guardian::{Child, Starting},
+    life::Cut,
     turns::{self, Exit},
     workers,
 };
@@ -174,8 +175,12 @@ impl<B: Behaviour> Child for Job<B> {
         self.cell.mailbox.is_closed()
     }
 
-    fn kill(&self) -> Option<ActorCell> {
-        let actor = self.cell.residence().actor.take();
+    fn kill(&self, why: Cut) -> Option<ActorCell> {
+        let actor = {
+            let mut residence = self.cell.residence();
+            residence.life.cut(why);
+            residence.actor.take()
+        };
         if let Some(actor) = &actor {
             actor.kill();
         }

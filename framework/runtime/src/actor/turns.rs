@@ -20,7 +20,7 @@ use futures_util::{
 
 use super::{
     behaviour::{Behaviour, TurnEnd},
-    cell::Cell,
+    cell::{Cell, Work},
     life::Life,
     mailbox::Popped,
     stint::Stint,
@@ -49,7 +49,7 @@ pub(super) async fn run<B: Behaviour>(
     cell: &Cell<B::Item>,
     world: &Arc<B::World>,
 ) -> Exit {
-    let life = cell.life();
+    let (life, work) = (cell.life(), cell.work());
     let mut seat = None;
     let mut now = None;
     // Where the message of the next turn lies, until the turn takes it.
@@ -77,11 +77,13 @@ pub(super) async fn run<B: Behaviour>(
         let Some(item) = &place else { continue };
         let end = if B::exclusive(item) {
             let seat = seat.get_or_insert_with(|| B::seat(world, &life));
+            work.set(1);
             let end = state.run_exclusive(seat, &mut place).await;
+            work.set(0);
             now = B::ended_at(seat);
             end
         } else {
-            run_readers(state, cell, world, &mut place, &life, &mut seat).await
+            run_readers(state, cell, world, &mut place, &life, &mut seat, &work).await
         };
         if end == TurnEnd::Aborted {
             return Exit::Aborted;
@@ -100,6 +102,7 @@ async fn run_readers<B: Behaviour>(
     admitted: &mut Option<B::Item>,
     life: &Arc<Life>,
     spare: &mut Option<B::Seat>,
+    work: &Work<'_>,
 ) -> TurnEnd {
     let mut waiting = Waiting::default();
     let mut place = Box::pin(None);
@@ -108,6 +111,7 @@ async fn run_readers<B: Behaviour>(
     loop {
         if let Some(item) = admitted.take() {
             let seat = spare.take().unwrap_or_else(|| B::seat(world, life));
+            work.set(waiting.len() + 1);
             place.set(Some(state.run_shared(seat, item)));
             match poll_fn(|cx| Poll::Ready(poll_place(place.as_mut(), cx))).await {
                 Poll::Ready((end, seat)) => {
@@ -122,6 +126,7 @@ async fn run_readers<B: Behaviour>(
                 Poll::Pending => waiting.push(mem::replace(&mut place, Box::pin(None))),
             }
         }
+        work.set(waiting.len());
         let paused = stint.pause(now).await;
         let step = poll_fn(|cx| {
             if let Poll::Ready(Some((end, _))) = waiting.poll_next(cx) {

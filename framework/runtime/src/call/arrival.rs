@@ -428,7 +428,9 @@ impl Unanswered {
 impl Drop for Unanswered {
     fn drop(&mut self) {
         if let Some(arrival) = self.arrival.take() {
-            arrival.fail(self.spec.error(Code::TurnAborted));
+            let node = format!("node {}", arrival.hub().me().name);
+            let error = self.spec.error_on(Code::TurnAborted, &node);
+            arrival.fail(error.with_detail("its actor ended before its stream had begun"));
         }
     }
 }

@@ -392,12 +392,12 @@ impl<A> Drop for Port<A> {
         if matches!(self.sink, Sink::Answered) {
             return;
         }
-        let code = if self.started {
-            Code::TurnAborted
+        let error = if self.started {
+            scope::aborted(self.spec)
         } else {
-            Code::ActorStopped
+            self.spec.error(Code::ActorStopped)
         };
-        self.fail(self.spec.error(code));
+        self.fail(error);
     }
 }
 

@@ -24,7 +24,11 @@ use callboard_protocol::{
 };
 use tracing::Span;
 
-use crate::{actor::Life, cluster::Fence, env::Bug};
+use crate::{
+    actor::{Cut, Life},
+    cluster::Fence,
+    env::Bug,
+};
 
 use super::{
     face::Face, hub::Hub, interface::MethodSpec, meta::Meta, port::panic_text, term::Term,
@@ -143,6 +147,21 @@ impl Turn {
                 "the actor starts anew, or is given up if it fails too often"
             }
             Some(_) => "the actor has ended, as its settings say not to restart it",
+        }
+    }
+
+    /// Returns why the turn is dropped before its end.
+    fn why_aborted(&self) -> &'static str {
+        match self.life.why_cut() {
+            Some(Cut::GraceOver) if self.hub.is_stopping() => {
+                "the node is stopping, and its grace was over"
+            }
+            Some(Cut::GraceOver) => "it was stopped, and the grace of the stop was over",
+            Some(Cut::Restarted) => "a sibling failed, and its supervisor starts both anew",
+            Some(Cut::GivenUp) => "a sibling failed too often, and both were given up",
+            Some(Cut::Orphaned) => "the actor or the node that it belongs to has ended",
+            None if std::thread::panicking() => "a handler that ran beside it has panicked",
+            None => "its actor, or its node, has ended",
         }
     }
 
@@ -293,6 +312,18 @@ pub(super) fn panicked(spec: &MethodSpec, panic: &(dyn Any + Send)) -> CallError
         None => text,
     };
     spec.error(Code::Panicked).with_detail(detail)
+}
+
+/// Makes the error of a call whose turn, the current one, is dropped before its end: on which node, and why.
+pub(super) fn aborted(spec: &MethodSpec) -> CallError {
+    with_current(|turn| {
+        let Some(turn) = turn else {
+            return spec.error(Code::TurnAborted);
+        };
+        let node = format!("node {}", turn.hub.me().name);
+        spec.error_on(Code::TurnAborted, &node)
+            .with_detail(turn.why_aborted())
+    })
 }
 
 /// Makes the error of a call that would wait for its own chain; it names every actor on the way.
