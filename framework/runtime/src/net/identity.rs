@@ -6,6 +6,7 @@
 //! [`Authority`](super::Authority)'s work, and checking a chain is `tls`'s. It may depend on
 //! `env` for files.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -17,7 +18,7 @@ use callboard_protocol::rights::Roles;
 use callboard_protocol::wire::hello::{CertifiedPeer, PeerKind};
 use ring::hmac;
 use rustls::RootCertStore;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::StartError;
@@ -59,7 +60,7 @@ impl Identity {
     /// # Errors
     /// - [`Code::KeyReadable`] if others than the owner may read the key file.
     /// - [`Code::Io`] if a file cannot be read.
-    /// - [`Code::CertificateInvalid`] if a file does not hold what it should, or the certificate
+    /// - [`Code::CertificateInvalid`] if a file, which it names, does not hold what it should, or the certificate
     ///   has no name of the form `spiffe://<cluster>/<node|client>/<name>`.
     pub fn from_pem_files(
         authority: impl AsRef<Path>,
@@ -67,13 +68,18 @@ impl Identity {
         key: impl AsRef<Path>,
     ) -> Result<Self, StartError> {
         let files = Env::real().files;
-        let key = key.as_ref();
-        check_key_mode(&*files, key)?;
-        Self::from_pem(
-            &read(&*files, authority.as_ref())?,
-            &read(&*files, certificate.as_ref())?,
-            &read(&*files, key)?,
-        )
+        let paths = [authority.as_ref(), certificate.as_ref(), key.as_ref()];
+        let [authority, certificate, key] = paths.map(|path| format!("file {}", path.display()));
+        let key_text = read(&*files, paths[2])?;
+        let found = private_key(&key_text, &key);
+        // What is no key at all, as where two files were taken for each other, may be read by all.
+        if found.is_ok() || first_section(&key_text) != Some(SectionKind::Certificate) {
+            check_key_mode(&*files, paths[2])?;
+        }
+        let found = found?;
+        let roots = certificates(&read(&*files, paths[0])?, &authority)?;
+        let chain = certificates(&read(&*files, paths[1])?, &certificate)?;
+        Self::of_texts(roots, chain, found, [&authority, &certificate])
     }
 
     /// Reads an identity from the contents of three PEM files; see
@@ -83,12 +89,21 @@ impl Identity {
     /// [`Code::CertificateInvalid`] if a text does not hold what it should, or the certificate has
     /// no name of the form `spiffe://<cluster>/<node|client>/<name>`.
     pub fn from_pem(authority: &[u8], certificate: &[u8], key: &[u8]) -> Result<Self, StartError> {
-        let roots = certificates(authority, "authority")?;
-        let chain = certificates(certificate, "certificate")?;
-        let key = PrivateKeyDer::from_pem_slice(key)
-            .map_err(|error| invalid("private key", error.to_string()))?;
+        let roots = certificates(authority, AUTHORITY)?;
+        let chain = certificates(certificate, CERTIFICATE)?;
+        let key = private_key(key, "private key")?;
+        Self::of_texts(roots, chain, key, [AUTHORITY, CERTIFICATE])
+    }
+
+    /// Joins what was read from texts, which errors call by these names.
+    fn of_texts(
+        roots: Vec<CertificateDer<'static>>,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+        names: [&str; 2],
+    ) -> Result<Self, StartError> {
         let reset_secret = derive(key.secret_der(), b"stateless reset");
-        Self::new(chain, key, roots, reset_secret, false)
+        Self::named(chain, key, roots, reset_secret, false, names)
     }
 
     /// Joins the parts. `reset_secret` should be the same whenever this identity starts again.
@@ -99,16 +114,30 @@ impl Identity {
         reset_secret: [u8; 32],
         development: bool,
     ) -> Result<Self, StartError> {
+        let names = [AUTHORITY, CERTIFICATE];
+        Self::named(chain, key, authorities, reset_secret, development, names)
+    }
+
+    /// As [`new`](Self::new); errors call the authority and the certificate by these names.
+    fn named(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+        authorities: Vec<CertificateDer<'static>>,
+        reset_secret: [u8; 32],
+        development: bool,
+        [authority, certificate]: [&str; 2],
+    ) -> Result<Self, StartError> {
         let mut roots = RootCertStore::empty();
-        for authority in authorities {
+        for root in authorities {
             roots
-                .add(authority)
-                .map_err(|error| invalid("authority", error.to_string()))?;
+                .add(root)
+                .map_err(|error| invalid(authority.to_owned(), error.to_string()))?;
         }
+        let named = || certificate.to_owned();
         let leaf = chain
             .first()
-            .ok_or_else(|| invalid("certificate", "there is none"))?;
-        let subject = certified(leaf).map_err(|detail| invalid("certificate", detail))?;
+            .ok_or_else(|| invalid(named(), "there is none"))?;
+        let subject = certified(leaf).map_err(|detail| invalid(named(), detail))?;
         let roots = Arc::new(roots);
         let inner = Inner {
             subject,
@@ -300,20 +329,48 @@ pub(super) fn derive(secret: &[u8], purpose: &[u8]) -> [u8; 32] {
     derived
 }
 
-pub(super) fn invalid(what: &'static str, detail: impl Into<String>) -> StartError {
+pub(super) fn invalid(what: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> StartError {
     StartError::new(Code::CertificateInvalid, what).with_detail(detail.into())
 }
 
-fn certificates(
-    pem: &[u8],
-    what: &'static str,
-) -> Result<Vec<CertificateDer<'static>>, StartError> {
+/// Reads the certificates of a text that errors call `what`.
+fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, StartError> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let found = found.map_err(|error| invalid(what, error.to_string()))?;
-    if found.is_empty() {
-        return Err(invalid(what, "the PEM text holds no certificate"));
+    let found = found.map_err(|error| invalid(what.to_owned(), error.to_string()))?;
+    match found.is_empty() {
+        true => Err(holds_no("certificate", pem, what)),
+        false => Ok(found),
     }
-    Ok(found)
+}
+
+/// Reads the private key of a text that errors call `what`.
+fn private_key(pem: &[u8], what: &str) -> Result<PrivateKeyDer<'static>, StartError> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
+        pem::Error::NoItemsFound => holds_no("private key", pem, what),
+        other => invalid(what.to_owned(), other.to_string()),
+    })
+}
+
+/// Says that a text does not hold what it was given as, and what it holds.
+fn holds_no(expected: &str, pem: &[u8], what: &str) -> StartError {
+    let found = match first_section(pem) {
+        Some(SectionKind::Certificate) => "but a certificate",
+        Some(SectionKind::PrivateKey | SectionKind::RsaPrivateKey | SectionKind::EcPrivateKey) => {
+            "but a private key"
+        }
+        Some(_) => "but something else",
+        None => "as it is no PEM text",
+    };
+    invalid(
+        what.to_owned(),
+        format!("given as the {expected}, it holds no {expected}, {found}"),
+    )
+}
+
+/// Returns what a PEM text holds first; nothing if it is none.
+fn first_section(pem: &[u8]) -> Option<SectionKind> {
+    let first = <(SectionKind, Vec<u8>)>::from_pem_slice(pem).ok()?;
+    Some(first.0)
 }
 
 fn read(files: &dyn Files, path: &Path) -> Result<Vec<u8>, StartError> {
@@ -334,6 +391,11 @@ pub(super) fn check_key_mode(files: &dyn Files, path: &Path) -> Result<(), Start
 
 const SCHEME: &str = "spiffe://";
 const ROLE: &str = "role";
+
+/// What errors call the parts of an identity that came from no file.
+const AUTHORITY: &str = "authority";
+const CERTIFICATE: &str = "certificate";
+
 const FORM: &str = "spiffe://<cluster>/<node|client>/<name>";
 
 /// Far above what anyone needs; each costs a comparison for each call that needs a role.
@@ -431,8 +493,49 @@ mod tests {
         }
         let swapped = Identity::from_pem_files(&key, &cert, &key).expect_err("a key is no root");
         assert_eq!(swapped.code(), Code::CertificateInvalid);
+        assert_eq!(swapped.subject(), format!("file {}", key.display()));
+        let said = "given as the certificate, it holds no certificate, but a private key";
+        assert_eq!(swapped.detail(), said);
         let missing = Identity::from_pem_files(dir.path().join("none"), &cert, &key);
         assert_eq!(missing.expect_err("no such file").code(), Code::Io);
+    }
+
+    #[test]
+    fn what_is_no_key_is_named_by_its_file_whatever_its_mode() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().expect("a folder for the test");
+        let cluster = ClusterName::new("shop").expect("a name");
+        let authority = Authority::throw_away(cluster).expect("an authority");
+        let name = NodeName::new("n1").expect("a name");
+        let pem = authority.issue_pem(name, PeerKind::Node).expect("issue");
+        let [ca, cert, key, none] =
+            ["ca.pem", "n1.pem", "n1.key", "none"].map(|name| dir.path().join(name));
+        std::fs::write(&ca, authority.certificate_pem()).expect("write");
+        std::fs::write(&cert, &pem.certificate).expect("write");
+        std::fs::write(&key, &pem.key).expect("write");
+        std::fs::write(&none, "no PEM at all").expect("write");
+        let chmod = |path, mode| {
+            std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("chmod");
+        };
+        chmod(&cert, 0o644);
+        let swapped = Identity::from_pem_files(&ca, &key, &cert).expect_err("swapped");
+        assert_eq!(swapped.code(), Code::CertificateInvalid);
+        assert_eq!(swapped.subject(), format!("file {}", cert.display()));
+        let said = "given as the private key, it holds no private key, but a certificate";
+        assert_eq!(swapped.detail(), said);
+        // It may be a key that is damaged.
+        for (mode, code) in [
+            (0o644, Code::KeyReadable),
+            (0o600, Code::CertificateInvalid),
+        ] {
+            chmod(&none, mode);
+            let damaged = Identity::from_pem_files(&ca, &cert, &none).expect_err("no key");
+            assert_eq!(damaged.code(), code, "{damaged}");
+            assert_eq!(damaged.subject(), format!("file {}", none.display()));
+        }
+        chmod(&key, 0o600);
+        let own = Identity::from_pem_files(&ca, &ca, &key).expect_err("the authority has no name");
+        assert_eq!(own.subject(), format!("file {}", ca.display()));
     }
 
     #[test]
