@@ -179,8 +179,8 @@ impl Mesh {
         self.peers().linked_members()
     }
 
-    pub(super) fn seed_failures(&self) -> Vec<(SocketAddr, LinkDown)> {
-        self.peers().seed_failures()
+    pub(super) fn seeds_tried(&self) -> Vec<(SocketAddr, Option<LinkDown>)> {
+        self.peers().seeds_tried()
     }
 
     /// Returns whether the node at one of the addresses is linked.

@@ -399,12 +399,19 @@ impl<L: Clone + PartialEq> Peers<L> {
         reachable.take(self.settings.members_max).collect()
     }
 
-    /// Returns why the last dials of the seeds failed, in the order of their addresses.
-    pub(super) fn seed_failures(&self) -> Vec<(SocketAddr, LinkDown)> {
+    /// Returns why the last dials of the seeds failed, in the order of their addresses; nothing for one of
+    /// which no dial has ended yet.
+    pub(super) fn seeds_tried(&self) -> Vec<(SocketAddr, Option<LinkDown>)> {
         let others = self.seeds.iter().filter(|(_, seed)| !seed.is_own);
         others
-            .filter_map(|(addr, seed)| Some((*addr, seed.dial.failure()?)))
+            .map(|(addr, seed)| (*addr, seed.dial.failure()))
             .collect()
+    }
+
+    /// Returns the seeds whose last dial failed, and why.
+    pub(super) fn seed_failures(&self) -> Vec<(SocketAddr, LinkDown)> {
+        let tried = self.seeds_tried().into_iter();
+        tried.filter_map(|(addr, why)| Some((addr, why?))).collect()
     }
 
     /// Returns why every seed refuses this side, if all of them have and trying again gives the

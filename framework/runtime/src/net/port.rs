@@ -222,8 +222,11 @@ impl Net {
     }
 
     fn unreachable(&self, within: Duration) -> StartError {
-        let failures = self.mesh.seed_failures();
-        let tried = failures.iter().map(|(addr, why)| format!("{addr}: {why}"));
+        let tried = self.mesh.seeds_tried().into_iter();
+        let tried = tried.map(|(addr, why)| match why {
+            Some(why) => format!("{addr}: {why}"),
+            None => format!("{addr}: nothing has answered yet"),
+        });
         let unnamed = self.mesh.names.failures();
         let unnamed = unnamed
             .iter()

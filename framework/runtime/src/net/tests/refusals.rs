@@ -315,6 +315,11 @@ async fn a_client_without_a_node_to_answer_is_told_so() {
     let nobody = std::net::UdpSocket::bind(loopback(0)).expect("a port");
     let addr = nobody.local_addr().expect("its address");
     let one = Start::new(client(&shop, "c")).seeds(&[addr]).go();
+    // Long before the first dial is given up.
+    let early = one.net.first_link(Duration::from_millis(1)).await;
+    let early = early.expect_err("nobody");
+    let said = format!("; {addr}: nothing has answered yet");
+    assert!(early.detail().ends_with(&said), "{early}");
     let error = one
         .net
         .first_link(Duration::from_millis(300))
