@@ -16,6 +16,7 @@
 
 use std::collections::BTreeSet;
 use std::error::Error;
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -123,6 +124,8 @@ fn show_log() {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // No colours in a file.
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
 }
 // ANCHOR_END: logs
@@ -251,13 +254,20 @@ async fn visit(args: &Args) -> Result<(), Box<dyn Error>> {
         builder = builder.identity(identity);
     }
     let client = builder.connect().await?;
+    let mut failed = 0;
     for name in &args.visit {
         match client.actor::<Guest>(name.as_str()).visit().await {
             Ok(visit) => println!("{name}: {visit}"),
-            Err(error) => println!("{name}: {error}"),
+            Err(error) => {
+                println!("{name}: {error}");
+                failed += 1;
+            }
         }
     }
     client.close().await;
-    Ok(())
+    match failed {
+        0 => Ok(()),
+        failed => Err(format!("{failed} of {} visits failed", args.visit.len()).into()),
+    }
 }
 // ANCHOR_END: visit

@@ -17,8 +17,8 @@ pub fn none(name: &'static str, about: &'static str) {
 /// A sentence that says how an address is written, if it is not an IP address and a port.
 pub fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
-        "write an IP address and a port from 0 to 65535, such as 127.0.0.1:4001 or [::1]:4001; names \
-         are not looked up"
+        "write an IP address and a port from 0 to 65535, such as 127.0.0.1:4001 or [::1]:4001; this example \
+         looks no names up, as `.seed(\"node1.internal:4001\")` of a node or a client does"
             .to_owned()
     })
 }

@@ -52,6 +52,40 @@ fn what_cannot_be_done_is_refused_with_what_to_do() {
 }
 
 #[test]
+fn a_visit_that_fails_is_told_without_colours_and_fails_the_program() {
+    let state = state();
+    let mut alone = Terminal::open(&state, &["--name", "n1"]);
+    let addr = alone.read_until("n1 listens on ");
+    let mut visit = command(&state, "node");
+    let visit = visit.args(["--visit", "Ada", "--join", &addr]).output();
+    let visit = visit.expect("it can be started");
+    let (said, errors) = (
+        String::from_utf8_lossy(&visit.stdout),
+        String::from_utf8_lossy(&visit.stderr),
+    );
+    assert!(said.contains("Ada: CB1027 keyed-elsewhere"), "{said}");
+    assert_eq!(visit.status.code(), Some(1), "{said}{errors}");
+    assert!(errors.contains("1 of 1 visits failed"), "{errors}");
+
+    // A seed that does not answer is a warning in the log.
+    let warned = command(&state, "node")
+        .args(["--name", "n2", "--join", "127.0.0.1:1"])
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut warned = warned.expect("it can be started");
+    let log = warned.stderr.take().expect("it is piped");
+    let told = BufReader::new(log).lines().map_while(Result::ok);
+    let told = told.filter(|line| line.contains("WARN")).take(1).last();
+    // Nothing is left of a test that failed.
+    let _ = warned.kill();
+    let _ = warned.wait();
+    let told = told.expect("it warns of its seed");
+    assert!(!told.contains('\u{1b}'), "{told:?}");
+    alone.signal(Signal::INT);
+    assert!(alone.node.wait().expect("it can be waited for").success());
+}
+
+#[test]
 fn supervision_breaks_restarts_and_gives_up() {
     let state = state();
     let said = output(&state, "supervision", &[]);
