@@ -360,10 +360,11 @@ async fn a_stopped_actor_and_a_stopped_node_say_so() {
         code(soon(local.runs().timeout(DEADLINE)).await),
         Code::ActorStopped
     );
-    assert_eq!(
-        code(soon(remote.runs().timeout(DEADLINE)).await),
-        Code::ActorGone
-    );
+    let gone = soon(remote.runs().timeout(DEADLINE)).await;
+    let gone = gone.expect_err("it was stopped");
+    assert_eq!(gone.code(), Code::ActorGone);
+    assert_eq!(gone.subject(), "method Worker/runs on node n1");
+    assert!(gone.detail().starts_with("actor "), "{gone}");
     assert_eq!(
         soon(callboard::watch(&remote)).await.reason,
         callboard::DownReason::Gone
@@ -680,6 +681,13 @@ async fn a_deadline_that_ends_in_the_queue_is_told_from_one_that_ends_in_a_turn(
     eventually("it runs", || gate.started.load(Ordering::SeqCst) == 1).await;
     // A call of the same node is taken out of the queue: it has not run.
     let error = local.runs().timeout(Duration::from_millis(20)).await;
+    let error = error.expect_err("late");
+    assert_eq!(
+        (error.code(), error.ran()),
+        (Code::DeadlineBeforeSend, Ran::NotSent)
+    );
+    // One whose deadline has come when it is made does not leave.
+    let error = worker.runs().timeout(Duration::ZERO).await;
     let error = error.expect_err("late");
     assert_eq!(
         (error.code(), error.ran()),

@@ -153,7 +153,7 @@ async fn nodes_that_expect_different_numbers_are_told_so() {
     }
     let text = error.expect("found").to_string();
     assert!(
-        text.contains("bootstrap_expect is 3 here and 2 on node"),
+        text.contains("bootstrap_expect is 3 here and 2 on node n1: "),
         "{text}"
     );
     assert_eq!((first.cluster_id(), other.cluster_id()), (None, None));

@@ -6,7 +6,7 @@ use callboard::{Code, prelude::*};
 use futures_util::{StreamExt, stream};
 use tokio::sync::Notify;
 
-use crate::support::Town;
+use crate::support::{Town, eventually};
 
 /// A line of the room.
 #[derive(Clone, Debug, PartialEq, Wire)]
@@ -277,7 +277,21 @@ async fn a_keyed_actor_has_one_activation_for_each_key_on_its_node() {
         .await
         .expect_err("not from a client");
     assert_eq!(error.code(), Code::KeyedElsewhere);
+    let said = "a client hosts no actors, and no control group places the keys of Tally; linked nodes that host \
+                it: 1 of 1";
+    assert_eq!(error.detail(), said);
     client.close().await;
+    // A node that forgot to host the type.
+    let other = town.node("two").seed(node.local_addr()).start().await;
+    let other = other.expect("two");
+    eventually("they are linked", || !other.members().is_empty()).await;
+    let error = other.actor::<Tally>("alice").add().await;
+    let error = error.expect_err("not hosted");
+    assert_eq!(error.code(), Code::KeyedElsewhere);
+    let said = "this node does not host Tally: add `.host::<Tally>()` to its builder; linked nodes that host it: \
+                1 of 1";
+    assert_eq!(error.detail(), said);
+    other.stop().await;
     node.stop().await;
 }
 

@@ -701,5 +701,54 @@ async fn a_turn_of_a_service_that_outlives_the_grace_period_is_told_as_aborted()
     node.stop().await;
     let error = waits.await.expect("not dropped").expect_err("aborted");
     assert_eq!(error.code(), Code::TurnAborted, "{error}");
+    assert_eq!(error.subject(), "method Cabinet/wait on node n1");
+    let why = "the node is stopping, and its grace was over";
+    assert_eq!(error.detail(), why);
     client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deadline_that_comes_while_the_host_stops_says_that_it_stops() {
+    let town = Town::new();
+    let begun = Arc::new(Notify::new());
+    let node = town.node("n1").host_with(cabinet(&begun)).start().await;
+    let node = node.expect("starts");
+    let client = town.client(node.local_addr()).await;
+    let timeout = Duration::from_secs(1);
+    let far = tokio::spawn(client.service::<Cabinet>().wait().timeout(timeout));
+    begun.notified().await;
+    let near = tokio::spawn(node.service::<Cabinet>().wait().timeout(timeout));
+    begun.notified().await;
+    node.stop().await;
+    for (call, who) in [(far, "node n1"), (near, "this node")] {
+        let error = call.await.expect("not dropped").expect_err("too late");
+        assert_eq!(error.code(), Code::DeadlineExceeded, "{error}");
+        assert_eq!(
+            error.detail(),
+            format!("no reply within 1s; {who} is stopping")
+        );
+    }
+    client.close().await;
+}
+
+/// An actor that this version cannot keep.
+#[derive(Default, Wire, Actor)]
+#[actor(key = String, persist)]
+struct Ledger;
+
+#[handlers]
+impl Ledger {
+    pub fn read(&self) -> u32 {
+        0
+    }
+}
+
+#[tokio::test]
+async fn an_actor_that_persists_is_refused_with_one_advice() {
+    let town = Town::new();
+    let error = refused(town.node("n1").host::<Ledger>()).await;
+    assert_eq!(error.code(), Code::PersistUnsupported);
+    let text = error.to_string();
+    assert_eq!(text.matches("remove `persist`").count(), 1, "{text}");
+    assert!(!text.contains("with a store"), "{text}");
 }

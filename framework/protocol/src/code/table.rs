@@ -276,8 +276,8 @@ codes! {
         "two hosted types have the same interface name, or names of one hash",
         "host a type once; of two types, rename one with the name attribute";
     PersistUnsupported = 3005 "persist-unsupported", Caller, NotSent, Never,
-        "the actor asks for durable state, which this node cannot keep",
-        "remove persist, or start the node with a store";
+        "the actor asks for durable state, which this version cannot keep",
+        "remove `persist`: the state is in memory only, and is lost with the node";
     ShapeUnbounded = 3006 "shape-unbounded", Caller, NotSent, Never,
         "a message type is recursive without a stated depth, or nests deeper than allowed",
         "state the depth with #[wire(depth = N)], or flatten the type";

@@ -9,7 +9,7 @@ use std::{
     pin::{Pin, pin},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     task::Poll,
     time::Duration,
@@ -35,6 +35,7 @@ use super::{
     reference::{Address, Ref},
     remote,
     route::{Route, find_route, has_untried_host, is_for_others},
+    session::Session,
 };
 
 /// The streamed argument of a call, before it goes anywhere.
@@ -52,6 +53,8 @@ pub(super) struct Plan<'a> {
     pub(super) waits_for_room: AtomicBool,
     /// Why a call of a keyed actor looks for the owner of its slot, while it does.
     pub(super) sought: Mutex<Option<CallError>>,
+    /// The id of the peer that the last attempt went to; 0 while none has gone to one.
+    asked: AtomicU64,
     /// Who looks at the deadline: a [`Watch`].
     watched: AtomicU8,
     pub(super) wants_reply: bool,
@@ -72,6 +75,7 @@ impl<'a> Plan<'a> {
             left: AtomicBool::new(false),
             waits_for_room: AtomicBool::new(false),
             sought: Mutex::default(),
+            asked: AtomicU64::new(0),
             watched: AtomicU8::new(Watch::Alarm as u8),
             wants_reply,
         })
@@ -138,6 +142,10 @@ impl<M: Method> Parts<M> {
         plan: &Plan<'_>,
         failed: Option<Failed>,
     ) -> Result<Answered<M>, CallError> {
+        // A deadline that had come before the call was made: it must not be said that it may have run.
+        if plan.wants_reply && plan.allowed().is_zero() && failed.is_none() {
+            return Err(too_late(plan));
+        }
         let is_forgotten = plan.hub.env().plant.strikes(Bug::ForgottenDeadline);
         let at = if is_forgotten {
             Time::MAX
@@ -238,6 +246,7 @@ impl<M: Method> Parts<M> {
             Route::Remote(session, life) => {
                 let args = self.args.as_mut().ok_or_else(gone)?;
                 let items = &mut self.inbound;
+                plan.asked.store(session.node().0, Ordering::Relaxed);
                 let started = match tried.is_empty() {
                     true => plan.meta.queued_at,
                     false => plan.hub.now(),
@@ -308,12 +317,21 @@ fn too_late(plan: &Plan<'_>) -> CallError {
         let detail = format!("for {}", span(plan.allowed()));
         return plan.spec.error(Code::SendBufferFull).with_detail(detail);
     }
-    ran_out(plan.hub, plan.spec, left, plan.allowed())
+    let asked = NodeId(plan.asked.load(Ordering::Relaxed));
+    let asked = plan.hub.session(asked);
+    ran_out(plan.hub, plan.spec, left, plan.allowed(), asked.as_deref())
 }
 
 /// Makes the error of a call whose deadline has come, or whose node has stopped; `left` says whether
-/// it may have reached a handler, `within` how long it was allowed to take.
-pub(super) fn ran_out(hub: &Hub, spec: &MethodSpec, left: bool, within: Duration) -> CallError {
+/// it may have reached a handler, `within` how long it was allowed to take, `asked` which peer it went to, if it
+/// went to one.
+pub(super) fn ran_out(
+    hub: &Hub,
+    spec: &MethodSpec,
+    left: bool,
+    within: Duration,
+    asked: Option<&Session>,
+) -> CallError {
     if hub.deadlines().is_over() {
         let code = if left {
             Code::PeerLost
@@ -326,8 +344,13 @@ pub(super) fn ran_out(hub: &Hub, spec: &MethodSpec, left: bool, within: Duration
         true => (Code::DeadlineExceeded, "no reply"),
         false => (Code::DeadlineBeforeSend, "it did not leave"),
     };
+    let why = match asked {
+        Some(peer) if peer.link.is_leaving() => format!("; {} is stopping", peer.peer_name()),
+        None if hub.is_stopping() => "; this node is stopping".to_owned(),
+        _ => String::new(),
+    };
     spec.error(code)
-        .with_detail(format!("{what} within {}", span(within)))
+        .with_detail(format!("{what} within {}{why}", span(within)))
 }
 
 /// Writes a time for a reader. What a turn has left of its own deadline has digits that nobody

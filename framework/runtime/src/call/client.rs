@@ -249,7 +249,11 @@ impl<M: Method> State<M> {
             return Ok(());
         };
         let meta = request.meta(true)?;
-        let direct = direct::begin(request, &meta, cx);
+        let is_late = meta.deadline <= meta.queued_at;
+        let direct = match is_late {
+            false => direct::begin(request, &meta, cx),
+            true => None,
+        };
         let is_tried_once = *request.target.address() != Address::Service;
         let direct = match direct {
             Some(direct) if is_tried_once => {

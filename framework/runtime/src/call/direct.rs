@@ -254,7 +254,7 @@ impl<M: Method> Direct<M> {
         let hub = &self.session.hub;
         let settled = settled.unwrap_or_else(|| {
             let within = self.deadline.saturating_since(self.queued_at);
-            Err(ran_out(hub, M::spec(), true, within))
+            Err(ran_out(hub, M::spec(), true, within, Some(&self.session)))
         });
         let now = hub.now();
         Poll::Ready(Came::Back(self.ended(settled, now)))

@@ -205,12 +205,7 @@ fn target(hub: &Hub, call: &ArrivedCall) -> Result<Arc<dyn Hosted>, CallError> {
     };
     actor
         .filter(|actor| actor.interface() == call.interface)
-        .ok_or_else(|| {
-            CallError::new(
-                Code::ActorGone,
-                format!("actor {addr} on node {}", hub.me().name),
-            )
-        })
+        .ok_or_else(|| node_error(hub, Code::ActorGone).with_detail(format!("actor {addr}")))
 }
 
 /// Refuses a call that would wait behind another one, where as much waits as may.

@@ -220,7 +220,8 @@ impl<M: Method> Waiting<M> {
                 ready!(self.wait.poll(hub.deadlines(), at, cx));
                 let left = !self.withdraw();
                 let within = self.deadline.saturating_since(self.queued_at);
-                let error = ran_out(self.target.hub(M::spec())?, M::spec(), left, within);
+                let hub = self.target.hub(M::spec())?;
+                let error = ran_out(hub, M::spec(), left, within, None);
                 return Poll::Ready(self.ended(Err(error), Time::ZERO));
             }
         };

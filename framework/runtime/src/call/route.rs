@@ -9,6 +9,7 @@ use callboard_protocol::{
     id::{Incarnation, NodeId},
     policy::{Load, candidates, choose},
     time::Time,
+    wire::hello::PeerKind,
 };
 
 use crate::{
@@ -161,7 +162,7 @@ pub(super) fn choose_route<I: Interface>(
                 None => None,
             };
             let directory = face.local::<Arc<dyn Directory<I>>>();
-            let directory = directory.ok_or_else(|| spec.error(Code::KeyedElsewhere))?;
+            let directory = directory.ok_or_else(|| keyed_elsewhere(hub, face, spec))?;
             let cell = directory.activation(key, fence.as_ref())?;
             let again = Some(((*directory).clone(), key.clone(), fence));
             Ok(Route::Local(Place { cell, again }))
@@ -336,6 +337,23 @@ fn not_linked(hub: &Hub, spec: &'static MethodSpec, node: NodeId, what: &str) ->
             .error_on(Code::PeerUnreachable, &name)
             .with_detail(format!("no link to it is up; {what}")),
     }
+}
+
+/// Says why a key is not reached from here, and how many of the linked nodes host its type.
+fn keyed_elsewhere(hub: &Hub, face: &Face, spec: &'static MethodSpec) -> CallError {
+    let name = spec.interface;
+    let sessions = hub.sessions();
+    let hosts = sessions.iter().filter(|it| it.hosts(face.id)).count();
+    let linked = format!("linked nodes that host it: {hosts} of {}", sessions.len());
+    let error = spec.error(Code::KeyedElsewhere);
+    error.with_detail(match hub.me().kind {
+        PeerKind::Client => format!(
+            "a client hosts no actors, and no control group places the keys of {name}; {linked}"
+        ),
+        _ => format!(
+            "this node does not host {name}: add `.host::<{name}>()` to its builder; {linked}"
+        ),
+    })
 }
 
 fn no_host(hub: &Hub, spec: &'static MethodSpec) -> CallError {

@@ -48,7 +48,7 @@ pub(super) async fn settle(
         Returned::LifeOver => Err(spec
             .error_on(Code::LeaseLost, &session.peer_name())
             .with_detail("its lease has ended, so that nothing it answers counts")),
-        Returned::TooLate => Err(ran_out(hub, spec, true, within)),
+        Returned::TooLate => Err(ran_out(hub, spec, true, within, Some(session))),
     }
 }
 

@@ -232,6 +232,20 @@ impl Driver {
             }
             _ => Code::NotJoined,
         };
-        self.set_trouble(code, why.to_string());
+        let text = why.to_string();
+        self.set_trouble(code, self.with_name(text, &why));
+    }
+
+    /// Names the node of a refusal, which knows it by its id only, as far as it is linked.
+    fn with_name(&self, text: String, why: &FormingRefusal) -> String {
+        let (FormingRefusal::ExpectDiffers { node, .. } | FormingRefusal::Promised { by: node }) =
+            why
+        else {
+            return text;
+        };
+        match self.peers.link(*node) {
+            Some(link) => text.replace(&node.to_string(), link.peer().name.as_str()),
+            None => text,
+        }
     }
 }

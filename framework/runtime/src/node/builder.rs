@@ -384,10 +384,8 @@ fn start_error(error: CallError) -> StartError {
 }
 
 fn persist_unsupported<T: Definition>() -> CallError {
-    CallError::new(Code::PersistUnsupported, format!("actor {}", T::NAME)).with_detail(
-        "this version keeps actor state in memory only; remove `persist`, or state that was \
-         acknowledged would be lost with the node",
-    )
+    CallError::new(Code::PersistUnsupported, format!("actor {}", T::NAME))
+        .with_detail("this version has no store for the state of actors")
 }
 
 impl fmt::Debug for Builder {

@@ -287,10 +287,9 @@ impl<T: Handlers> Inner<T> {
     fn called(&self, face: &Face, key: &[u8]) -> Result<(T::Key, Fence), CallError> {
         let Some(ownership) = self.hub.ownership() else {
             // No table says who owns the key: here might be a second activation of it.
-            return Err(CallError::new(
-                Code::KeyedElsewhere,
-                format!("actor {}", T::NAME),
-            ));
+            let subject = format!("actor {} on node {}", T::NAME, self.hub.me().name);
+            return Err(CallError::new(Code::KeyedElsewhere, subject)
+                .with_detail("no control group places keys there"));
         };
         let fence = fence(&self.hub, ownership, face, key)?;
         Ok((decode_key::<T::Key>(key, &self.hub, T::NAME)?, fence))
