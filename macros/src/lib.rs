@@ -58,7 +58,7 @@ pub fn derive_service(item: TokenStream) -> TokenStream {
 /// | --- | --- | --- |
 /// | `name = "Cart"` | the name on the wire, in logs and in metrics | the type's name |
 /// | `key = String` | the type of the key | none: a spawned actor |
-/// | `persist` | the struct is durable state; needs `key` | off |
+/// | `persist` | the struct is durable state; needs `key`; a node of this version does not start with it | off |
 /// | `handover` | the state goes along when the key's slot moves; it has to be `Wire`; needs `key` | off |
 /// | `idle = "10m"` | deactivated after this long without calls; needs `key` | 10 minutes |
 /// | `mailbox = 1024` | messages that wait at most | 1024 |
@@ -117,7 +117,7 @@ pub fn wire(item: TokenStream) -> TokenStream {
 /// | --- | --- |
 /// | `skip` | stays an ordinary method |
 /// | `idempotent` | running twice is harmless: the runtime may retry |
-/// | `once` | duplicates are removed by request id; needs `persist` |
+/// | `once` | duplicates are removed by request id; needs `persist`, and so has no use in this version |
 /// | `abort` | a dropped call ends a running `&mut self` turn and the activation |
 /// | `timeout = "2s"` | the deadline of a call that sets none; `"none"` for a stream without one |
 /// | `name = "add"` | the name on the wire, if not the method's |

@@ -62,6 +62,7 @@ const RUNTIME_LAYERS: &[(&str, &[&str])] = &[
             "node",
         ],
     ),
+    ("guess", &["net", "call", "service", "node", "client"]),
 ];
 
 /// The modules of `callboard-protocol`.

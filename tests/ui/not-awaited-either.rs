@@ -8,6 +8,10 @@ impl Greeter {
     pub fn hello(&self) -> String {
         "hello".to_string()
     }
+
+    pub fn names(&self) -> impl Stream<Item = String> + use<> {
+        futures_util::stream::empty()
+    }
 }
 
 pub async fn mapped(greeter: GreeterRef) -> Result<usize, String> {
@@ -31,6 +35,14 @@ pub async fn one_by_one(greeter: GreeterRef) {
     for letter in greeter.hello() {
         drop(letter);
     }
+}
+
+pub fn printed(greeter: GreeterRef) {
+    println!("{}", greeter.hello());
+}
+
+pub async fn read(greeter: GreeterRef) -> Option<Result<String, CallError>> {
+    greeter.names().next().await
 }
 
 fn main() {}

@@ -34,4 +34,23 @@ impl Desk {
     }
 }
 
+pub fn spawn(node: &Node) {
+    let _ = node.spawn_with(|_| Room {
+        topic: Rc::new("hello".to_string()),
+    });
+    let _ = Node::builder().host::<Hall>();
+}
+
+#[derive(Default, Service)]
+pub struct Hall {
+    doors: Rc<u32>,
+}
+
+#[handlers]
+impl Hall {
+    pub fn doors(&self) -> u32 {
+        *self.doors
+    }
+}
+
 fn main() {}

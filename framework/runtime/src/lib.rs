@@ -21,6 +21,7 @@ pub mod env;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod guess;
 pub mod net;
 mod node;
 mod service;
@@ -50,14 +51,15 @@ pub use service::{Ctx, Handlers, Supervisor};
 #[doc(hidden)]
 pub use usage::Held;
 
-/// What the greeter example needs.
+/// What most programs need: the macros, their traits, nodes and clients, and who they are and what they
+/// allow. The rest has one path each, such as [`net::Authority`](crate::net::Authority).
 pub mod prelude {
     pub use callboard_macros::{actor, service};
     pub use futures_core::Stream;
 
     pub use crate::{
-        Actor, CallError, Client, Ctx, HandlerError, Inbound, Node, Reference, Service, Streaming,
-        Wire, contract, handler, handlers,
+        Actor, CallError, Client, Ctx, HandlerError, Inbound, Node, Policy, Reference, Service,
+        Streaming, Wire, contract, handler, handlers, net::Identity,
     };
 }
 

@@ -80,8 +80,8 @@ fn fits_kind(handler: &Handler<'_>, kind: Kind, problems: &Problems) {
     }
     if let (Some(once), true) = (&handler.method.options.once, kind != Kind::Keyed) {
         let message = "`once` remembers the request ids it has seen with durable state, which only \
-                       an actor with a key has: write `#[contract(key = String)]`, or `idempotent` \
-                       if running twice is harmless";
+                       an actor with a key can have, and no node keeps in this version: write \
+                       `idempotent` if running twice is harmless";
         problems.under(once, Code::OnceNeedsPersist, message);
     }
 }

@@ -298,11 +298,18 @@ fn context(
     let is_self = of_self.is_some_and(|of| of.ident == "Self" || of.ident == *name);
     let is_shared = matches!(ty, Type::Reference(reference) if reference.mutability.is_none());
     if !is_self || !is_shared {
-        problems.under(
-            ty,
-            Code::CtxForm,
-            "the context is borrowed: write `ctx: &Ctx<Self>`",
-        );
+        let reason = match of_self {
+            Some(of) if !is_self => {
+                format!(
+                    "this is the context of `{}`, in a handler of `{name}`",
+                    of.ident
+                )
+            }
+            Some(_) => "the context is borrowed".to_string(),
+            None => "the context says whose it is".to_string(),
+        };
+        let message = format!("{reason}: write `ctx: &Ctx<Self>`");
+        problems.under(ty, Code::CtxForm, message);
         return Some(ArgRole::Ctx);
     }
     if position > 0 {

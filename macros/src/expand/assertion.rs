@@ -74,9 +74,9 @@ pub(super) fn stateful(owner: &Path, handler: &Handler<'_>, p: &TokenStream) -> 
 pub(super) fn persists(owner: &Path, span: Span, p: &TokenStream) -> TokenStream {
     let message = said(
         Code::OnceNeedsPersist,
-        "`once` remembers the request ids it has seen with the state, so the actor has to be \
-         durable: add `persist` to its `#[actor(…)]`, or write `idempotent` if running twice is \
-         harmless",
+        "`once` remembers the request ids it has seen with durable state, which no node keeps in this \
+         version: write `idempotent` if running twice is harmless, or remember in the state what \
+         `ctx.request_id()` returns",
     );
     refuse_if(
         &quote!(!<#owner as #p::Definition>::SETTINGS.persist),
@@ -90,7 +90,8 @@ pub(super) fn contract_persists(owner: &Path, contract: &Path, p: &TokenStream) 
     let message = said(
         Code::OnceNeedsPersist,
         "the contract has a method with `once`, which remembers the request ids it has seen with \
-         the state, so the actor has to be durable: add `persist` to its `#[actor(…)]`",
+         durable state, and no node keeps that in this version: write `idempotent` in the contract if \
+         running twice is harmless, or remember in the state what `ctx.request_id()` returns",
     );
     let condition = quote! {{
         let methods = <#contract as #p::Interface>::METHODS;

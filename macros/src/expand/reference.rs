@@ -17,7 +17,10 @@ pub(super) fn reference(vis: &Visibility, owner: &Ident, p: &TokenStream) -> Tok
     // The compiler would name the refs of our own services to each user whose type is no definition.
     let named = (!is_own()).then(|| named(&name, owner, p));
     // What is missing on the ref, or too private about it, is to be mended where the type is written.
-    let item = under(owner.span(), quote!(struct #name(#p::Ref<#owner>);));
+    let item = under(
+        owner.span(),
+        quote!(struct #name { __ref: #p::Ref<#owner> }),
+    );
     quote! {
         #[doc = #doc]
         #[allow(unreachable_pub, clippy::module_name_repetitions)]
@@ -28,10 +31,10 @@ pub(super) fn reference(vis: &Visibility, owner: &Ident, p: &TokenStream) -> Tok
         impl #p::Reference for #name {
             type Interface = #owner;
             fn from_raw(raw: #p::Ref<#owner>) -> Self {
-                Self(raw)
+                Self { __ref: raw }
             }
             fn as_raw(this: &Self) -> &#p::Ref<#owner> {
-                &this.0
+                &this.__ref
             }
         }
 
@@ -68,13 +71,13 @@ fn values(name: &Ident, p: &TokenStream) -> TokenStream {
         #[automatically_derived]
         impl ::core::clone::Clone for #name {
             fn clone(&self) -> Self {
-                Self(::core::clone::Clone::clone(&self.0))
+                Self { __ref: ::core::clone::Clone::clone(&self.__ref) }
             }
         }
         #[automatically_derived]
         impl ::core::cmp::PartialEq for #name {
             fn eq(&self, other: &Self) -> bool {
-                ::core::cmp::PartialEq::eq(&self.0, &other.0)
+                ::core::cmp::PartialEq::eq(&self.__ref, &other.__ref)
             }
         }
         #[automatically_derived]
@@ -82,13 +85,13 @@ fn values(name: &Ident, p: &TokenStream) -> TokenStream {
         #[automatically_derived]
         impl ::core::hash::Hash for #name {
             fn hash<H: ::core::hash::Hasher>(&self, state: &mut H) {
-                ::core::hash::Hash::hash(&self.0, state);
+                ::core::hash::Hash::hash(&self.__ref, state);
             }
         }
         #[automatically_derived]
         impl ::core::fmt::Debug for #name {
             fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-                ::core::fmt::Debug::fmt(&self.0, f)
+                ::core::fmt::Debug::fmt(&self.__ref, f)
             }
         }
         #[automatically_derived]
@@ -97,7 +100,7 @@ fn values(name: &Ident, p: &TokenStream) -> TokenStream {
                 &self,
                 serializer: S,
             ) -> ::core::result::Result<S::Ok, S::Error> {
-                #p::serde::Serialize::serialize(&self.0, serializer)
+                #p::serde::Serialize::serialize(&self.__ref, serializer)
             }
         }
         #[automatically_derived]
@@ -107,7 +110,7 @@ fn values(name: &Ident, p: &TokenStream) -> TokenStream {
             ) -> ::core::result::Result<Self, D::Error> {
                 ::core::result::Result::map(
                     #p::serde::Deserialize::deserialize(deserializer),
-                    Self,
+                    |__ref| Self { __ref },
                 )
             }
         }

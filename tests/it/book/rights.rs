@@ -2,11 +2,7 @@
 
 use std::path::Path;
 
-use callboard::{
-    Code, Node, Policy,
-    net::{DenyList, Identity, PeerKind, StartError},
-    prelude::*,
-};
+use callboard::{Code, net::PeerKind, prelude::*};
 
 use crate::support::{Town, connect, eventually};
 
@@ -36,6 +32,8 @@ impl Orders {
 async fn roles_and_a_policy_say_who_may_call_what() {
     let town = Town::new();
     // ANCHOR: policy
+    use callboard::Policy;
+
     let policy = Policy::deny_by_default()
         .allow_anyone("Greeter/*")
         .allow("Orders/*", ["clerk", "auditor"])
@@ -64,6 +62,11 @@ async fn roles_and_a_policy_say_who_may_call_what() {
 }
 
 // ANCHOR: rotate
+use callboard::{
+    Node,
+    net::{Identity, StartError},
+};
+
 /// Takes in the files anew, after they were replaced. Where one is wrong, nothing changes.
 fn renew(node: &Node, folder: &Path) -> Result<(), StartError> {
     let [ca, certificate, key] = ["ca.pem", "n1.pem", "n1.key"].map(|name| folder.join(name));
@@ -72,6 +75,8 @@ fn renew(node: &Node, folder: &Path) -> Result<(), StartError> {
 // ANCHOR_END: rotate
 
 // ANCHOR: deny
+use callboard::net::DenyList;
+
 /// Takes in a list with an entry a line: the name of a node or client, or the fingerprint of a
 /// certificate, `sha256:` and the digits that `openssl x509 -fingerprint -sha256` shows.
 fn deny(node: &Node, list: &str) -> Result<(), StartError> {

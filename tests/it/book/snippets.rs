@@ -11,8 +11,8 @@ use std::{
 };
 
 use callboard::{
-    Code, Fault, Node, NodeName, Ran, Retry, Strategy,
-    net::{Authority, Identity, PeerKind},
+    Code, Fault, NodeName,
+    net::{Authority, PeerKind},
     prelude::*,
 };
 use futures_util::{StreamExt, stream};
@@ -120,9 +120,50 @@ fn a_visit_is_counted() {
 }
 // ANCHOR_END: unit_test_ctx
 
+// ANCHOR: without_key
+/// Says where it runs. A service has no key.
+#[derive(Default, Service)]
+pub struct Place;
+
+#[handlers]
+impl Place {
+    pub fn name(&self, ctx: &Ctx<Self>) -> String {
+        ctx.node_name().to_string()
+    }
+}
+
+/// Says how often it was rung. An actor that is spawned has no key either.
+#[derive(Default, Actor)]
+pub struct Bell {
+    rung: u32,
+}
+
+#[handlers]
+impl Bell {
+    pub fn ring(&mut self, ctx: &Ctx<Self>) -> String {
+        self.rung += 1;
+        format!("{} times on {}", self.rung, ctx.node_name())
+    }
+}
+// ANCHOR_END: without_key
+
+// ANCHOR: unit_test_without_key
+#[test]
+fn what_has_no_key_is_given_the_context_of_nothing() {
+    assert_eq!(Place.name(&Ctx::test(())), "test");
+    let mut bell = Bell::default();
+    assert_eq!(bell.ring(&Ctx::test(())), "1 times on test");
+}
+// ANCHOR_END: unit_test_without_key
+
 // ANCHOR: cluster_test
 #[tokio::test]
 async fn an_order_is_taken_on_another_node() -> Result<(), Box<dyn std::error::Error>> {
+    use callboard::{
+        Node,
+        net::{Authority, PeerKind},
+    };
+
     // An authority of this test's own: nothing is written, and nobody else is trusted.
     let authority = Authority::throw_away("test".parse()?)?;
     let identity = |name: &str| authority.issue(name.parse().expect("a name"), PeerKind::Node);
@@ -196,6 +237,8 @@ impl Shop {
 // ANCHOR_END: shop
 
 // ANCHOR: facts
+use callboard::{CallError, Ran, Retry};
+
 /// Says what a caller may do about an error, from its facts alone.
 fn advice(error: &CallError) -> &'static str {
     match (error.ran(), error.retry()) {
@@ -502,6 +545,8 @@ async fn those_after_the_failed_one_are_restarted_too() {
     let counts: [Arc<AtomicU32>; 3] = Default::default();
     let [one, two, three] = &counts;
     // ANCHOR: strategy
+    use callboard::{Code, Strategy};
+
     let group = node.supervisor(Strategy::RestForOne);
     let first = group.spawn_with(part(one));
     let second = group.spawn_with(part(two));
@@ -646,6 +691,8 @@ fn an_identity_is_read_from_three_files() {
     }
     let (ca, certificate, key) = (path("ca.pem"), path("n1.pem"), path("n1.key"));
     // ANCHOR: identity
+    use callboard::{Node, net::Identity};
+
     let identity = Identity::from_pem_files(&ca, &certificate, &key).expect("three PEM files");
     let builder = Node::builder()
         .identity(identity)

@@ -51,6 +51,8 @@ mod handler_without_self;
 mod idempotent_and_once;
 #[path = "../../ui/right/inbound-form.rs"]
 mod inbound_form;
+#[path = "../../ui/right/made-another-way.rs"]
+mod made_another_way;
 #[path = "../../ui/right/made-by-hand.rs"]
 mod made_by_hand;
 #[path = "../../ui/right/malformed-attribute.rs"]
@@ -117,6 +119,8 @@ mod serde_attribute;
 mod setting_twice;
 #[path = "../../ui/right/skip-with-options.rs"]
 mod skip_with_options;
+#[path = "../../ui/right/spawned-by-a-client.rs"]
+mod spawned_by_a_client;
 #[path = "../../ui/right/stated-by-contract.rs"]
 mod stated_by_contract;
 #[path = "../../ui/right/stateless-service.rs"]

@@ -179,7 +179,20 @@ impl<E: fmt::Debug> fmt::Debug for HandlerError<E> {
     }
 }
 
-impl<E: std::error::Error> std::error::Error for HandlerError<E> {
+/// An error of a handler that is an [`Error`](std::error::Error): every one that is. Apart from it for the
+/// words alone; of those, `?` shows the label.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}`, the error of a handler, is not an `Error`",
+    label = "`{Self}`, the handler's own error, is not an `Error`: write `.map_err(|error| error.to_string())?`, \
+             or reply with an enum that implements `Error`"
+)]
+pub trait IsError: std::error::Error {}
+
+#[diagnostic::do_not_recommend]
+impl<E: std::error::Error> IsError for E {}
+
+impl<E: IsError> std::error::Error for HandlerError<E> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         // The text is the inner error's own, so the chain goes on behind that error.
         match self {

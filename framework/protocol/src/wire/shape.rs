@@ -35,7 +35,9 @@ pub use recursion::Recursion;
     note = "if it is a service or an actor, send its ref: that of `Greeter` is `GreeterRef`",
     note = "if it is a type of another package, send what it holds as text, a number, a `Duration` or \
             an enum of your own; one with serde impls may be a field with \
-            `#[wire(opaque = \"name/1\")]`"
+            `#[wire(opaque = \"name/1\")]`",
+    note = "`bytes::Bytes`, `uuid::Uuid` and the types of `time` can travel with the features `bytes`, \
+            `uuid` and `time` of `callboard`"
 )]
 pub trait Wire: Serialize + DeserializeOwned + Send + 'static {
     /// Describes the type by exactly one call of a method of `shape`.

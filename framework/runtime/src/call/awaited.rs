@@ -3,13 +3,14 @@
 //! The methods of `Result` would only be "not found" on a call. They are found here, and cannot be
 //! called: their bound holds for nothing, and says what is missing. They give what they would give
 //! behind an `.await`, so that one mistake is one message. Calls and streams are iterators under such
-//! a bound, for who puts them into a `for` loop; about their own type the compiler would say that it is
-//! no iterator, so the bound is on another one. Knows nothing of how calls work.
+//! a bound, for who puts them into a `for` loop, and calls can be printed; about their own type the
+//! compiler would say that it is no iterator, so the bound is on another one. Knows nothing of how calls
+//! work.
 //!
 //! The methods take `&self`. So they hide nothing: one that takes `self`, such as those of
 //! `futures-util` with the same names, is found before them.
 
-use std::task::Poll;
+use std::{fmt, future::Ready, task::Poll};
 
 use callboard_protocol::code::CallError;
 
@@ -189,6 +190,25 @@ impl<M: Method<Output: Fallible>> Call<M> {
         Self: Awaited,
     {
         self.result()
+    }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn next(&self) -> Ready<Option<Result<M::Reply, CallError>>>
+    where
+        Self: Awaited,
+    {
+        self.result()
+    }
+}
+
+#[doc(hidden)]
+impl<M: Method<Output: Fallible>> fmt::Display for Call<M>
+where
+    Poll<M>: Awaited,
+{
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Poll::<M>::Pending.result()
     }
 }
 

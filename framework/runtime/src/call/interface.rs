@@ -42,7 +42,8 @@ impl<T: Wire + Clone + Eq + Hash + fmt::Debug + Sync> Key for T {}
 /// Implemented by `#[derive(Service)]`, `#[derive(Actor)]` and `#[contract]`.
 #[diagnostic::on_unimplemented(
     message = "CB0060: `{Self}` is neither a service nor an actor",
-    note = "add `#[derive(Service)]` or `#[derive(Actor)]` to it, which makes `{Self}Ref` too"
+    note = "add `#[derive(Service)]` or `#[derive(Actor)]` to it, which makes `{Self}Ref` too; if it has one, \
+            write `use callboard::prelude::*;` at the top of the file"
 )]
 pub trait Definition: Sized + 'static {
     /// The name on the wire, in logs and in metrics.
@@ -90,7 +91,8 @@ impl Wire for NoKey {
 /// Implemented by `#[handlers]` and `#[contract]`.
 #[diagnostic::on_unimplemented(
     message = "CB0061: `{Self}` has no handlers that can be called",
-    note = "write `#[handlers]` above the `impl {Self} {{ … }}` with its `pub` methods",
+    note = "write `#[handlers]` above the `impl {Self} {{ … }}` with its `pub` methods; if it is there, write \
+            `use callboard::prelude::*;` at the top of the file",
     note = "if they implement a contract, write `contract = …` below the derive too, and call them by the \
             contract's name"
 )]

@@ -77,6 +77,17 @@ impl<T: Definition> ReachedByKey<T> for IsKeyed {
     type Key = T::Key;
 }
 
+/// The kind of what has a key in its context.
+#[diagnostic::on_unimplemented(
+    message = "CB0065: `{T}` has no key, so there is none in its context",
+    label = "without a key",
+    note = "for a key, write `#[actor(key = String)]` below `#[derive(Actor)]`; an actor is then reached by \
+            `actor::<{T}>(key)`"
+)]
+pub trait HasKey<T>: Addressing {}
+
+impl<T> HasKey<T> for IsKeyed {}
+
 /// The kind of what a node hosts: services, and actors with keys.
 #[diagnostic::on_unimplemented(
     message = "CB0065: `{T}` is an actor without a key, which is not hosted but spawned",

@@ -7,7 +7,7 @@ use callboard_protocol::supervision::Strategy;
 use crate::{
     call::{
         Caller, Definition, Meta, Reference,
-        kind::{CanBeSpawned, ReachedByKey, ReachedByType},
+        kind::{CanBeSpawned, HasKey, ReachedByKey, ReachedByType},
     },
     cluster::Fence,
 };
@@ -43,19 +43,20 @@ trait Residence<A: Definition>: Send + Sync {
 }
 
 impl<A: Definition> Ctx<A> {
-    /// Makes a context for a unit test of a handler: it has a key and nothing else.
+    /// Makes a context for a unit test of a handler: it has a key and nothing else. For what has no key,
+    /// a service or a spawned actor, the key is `()`: `Ctx::test(())`.
     #[must_use]
     pub fn test(key: impl Into<A::Key>) -> Self {
         Self(Inner::Test { key: key.into() })
     }
 
-    /// Returns the key of a keyed actor; `NoKey` for others.
+    /// Returns the key of a keyed actor. What has no key has no such function.
     #[must_use]
-    pub fn key(&self) -> &A::Key {
-        match &self.0 {
-            Inner::Resident { world, .. } => world.key(),
-            Inner::Test { key } => key,
-        }
+    pub fn key(&self) -> &A::Key
+    where
+        A::Addressing: HasKey<A>,
+    {
+        self.own_key()
     }
 
     /// Returns who made the call; nothing while the state is being made, and in a test.
@@ -224,6 +225,14 @@ impl<A: Definition> Ctx<A> {
         });
     }
 
+    /// Returns the key; `NoKey` for what has none.
+    fn own_key(&self) -> &A::Key {
+        match &self.0 {
+            Inner::Resident { world, .. } => world.key(),
+            Inner::Test { key } => key,
+        }
+    }
+
     fn meta(&self) -> Option<&Meta> {
         match &self.0 {
             Inner::Resident { meta, .. } => meta.as_ref(),
@@ -290,7 +299,7 @@ impl<A: Definition> fmt::Debug for Ctx<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ctx")
             .field("actor", &A::NAME)
-            .field("key", self.key())
+            .field("key", self.own_key())
             .finish_non_exhaustive()
     }
 }
