@@ -231,9 +231,14 @@ impl<T> Stream for Streaming<T> {
             return Poll::Ready(item);
         }
         if let (Some(term), Some(Err(error))) = (this.term.take(), &mut item)
-            && error.code() == Code::DeadlineExceeded
+            && match error.code() {
+                // The host looked at its clock first, and knows less.
+                Code::DeadlineExceeded => true,
+                // And had no room left to say so.
+                Code::StreamBroken => term.is_past(),
+                _ => false,
+            }
         {
-            // The host looked at its clock first, and knows less.
             *error = term.error();
         }
         Poll::Ready(item)

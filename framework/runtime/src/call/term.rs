@@ -56,11 +56,16 @@ impl Term {
 
     /// Becomes ready with the error that the stream ends with.
     pub(super) fn poll(&mut self, cx: &Context<'_>) -> Poll<CallError> {
-        if !self.wait.has_begun() && self.hub.now() >= self.at {
+        if !self.wait.has_begun() && self.is_past() {
             return Poll::Ready(self.error());
         }
         let waited = self.wait.poll(self.hub.deadlines(), self.at, cx);
         waited.map(|()| self.error())
+    }
+
+    /// Returns whether the deadline has passed, which the wheel may not have told yet.
+    pub(super) fn is_past(&self) -> bool {
+        self.hub.now() >= self.at
     }
 
     /// Waits for the error that the stream ends with.

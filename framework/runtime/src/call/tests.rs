@@ -16,17 +16,22 @@ use callboard_protocol::{
     slots::{Command, Delta, Settings, SlotCount, State, Version, View},
     time::Time,
     wire::{
+        Limits,
         header::{Body, Call, Chain, Down, DownReason, Frame, Reply, Target, Watch},
         hello::{FEATURE_CLUSTER, HostedInterface, PeerKind},
     },
 };
-use futures_util::future::BoxFuture;
+use futures_util::{future::BoxFuture, poll, stream};
 use tokio::sync::mpsc;
 
 use super::{
+    Me,
     face::Face,
-    interface::Reference,
+    hub::Hub,
+    interface::{Interface, Reference},
     reference::{Address, Ref},
+    stream::local_pair,
+    term::Term,
     watch::watch,
 };
 use crate::{
@@ -39,6 +44,25 @@ use crate::{
     task::Tasks,
     telemetry::Metrics,
 };
+
+/// A hub without a port, and without anything that looks at its clock.
+pub(super) fn hub(name: &str) -> Arc<Hub> {
+    let me = Me {
+        id: NodeId(1),
+        name: name.to_owned(),
+        incarnation: Incarnation(1),
+        kind: PeerKind::Node,
+    };
+    Hub::new(
+        me,
+        Env::real(),
+        Tasks::new(name),
+        Limits::default(),
+        CallLimits::default(),
+        Policy::default(),
+        Duration::from_secs(3),
+    )
+}
 
 #[derive(Default, Service)]
 #[service(crate = crate)]
@@ -633,3 +657,32 @@ async fn a_watch_follows_its_node_from_link_to_link_until_the_process_is_another
 
 /// Far longer than anything takes.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A host whose stream is full has no room left to say that it ends it for its deadline, and may look at its
+/// clock before the reader's wheel turns.
+#[tokio::test]
+async fn a_stream_that_breaks_off_after_its_deadline_has_ended_by_it() {
+    let (hub, spec) = (hub("one"), &Oracle::METHODS[0]);
+    for (left, code) in [
+        (Duration::from_millis(5), Code::DeadlineExceeded),
+        (PATIENCE, Code::StreamBroken),
+    ] {
+        let at = hub.now() + left;
+        let (items, host) = local_pair(stream::pending::<u32>(), spec, None);
+        let mut items = items.until(Term::new(&hub, spec, at));
+        assert!(
+            poll!(items.next()).is_pending(),
+            "it is on the wheel, which nobody turns"
+        );
+        if code == Code::DeadlineExceeded {
+            tokio::time::sleep(left).await;
+        }
+        drop(host);
+        let ended = items
+            .next()
+            .await
+            .map(|item| item.map_err(|error| error.code()));
+        assert_eq!(ended, Some(Err(code)));
+        assert!(items.next().await.is_none());
+    }
+}

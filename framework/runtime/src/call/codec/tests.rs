@@ -1,7 +1,7 @@
 use callboard_protocol::wire::LONG_BYTES_MIN;
 
 use super::*;
-use crate::{call::CallLimits, env::Env, task::Tasks};
+use crate::call::tests::hub;
 
 #[test]
 fn a_long_text_is_copied_once_and_the_rest_is_one_piece() {
@@ -47,25 +47,6 @@ fn bytes_are_lent_and_not_copied() {
     let places: Vec<_> = frame[1..].iter().map(|part| part.as_ptr()).collect();
     assert_eq!(places.len(), 5);
     assert_eq!((places[1], places[3]), (body.as_ptr(), body.as_ptr()));
-}
-
-fn hub(name: &str) -> Arc<Hub> {
-    let me = crate::call::Me {
-        id: callboard_protocol::id::NodeId(1),
-        name: name.to_owned(),
-        incarnation: callboard_protocol::id::Incarnation(1),
-        kind: callboard_protocol::wire::hello::PeerKind::Node,
-    };
-    let timeout = std::time::Duration::from_secs(3);
-    Hub::new(
-        me,
-        Env::real(),
-        Tasks::new("codec"),
-        Default::default(),
-        CallLimits::default(),
-        Default::default(),
-        timeout,
-    )
 }
 
 fn name() -> Option<String> {
