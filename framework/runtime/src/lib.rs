@@ -52,7 +52,7 @@ pub use service::{Ctx, Handlers, Supervisor};
 pub use usage::Held;
 
 /// What most programs need: the macros, their traits, nodes and clients, and who they are and what they
-/// allow. The rest has one path each, such as [`net::Authority`](crate::net::Authority).
+/// allow. The rest has one path each, such as [`net::Authority`].
 pub mod prelude {
     pub use callboard_macros::{actor, service};
     pub use futures_core::Stream;
