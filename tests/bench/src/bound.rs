@@ -14,6 +14,8 @@ pub(crate) struct Bound {
     pub(crate) bold: bool,
     pub(crate) case: &'static str,
     pub(crate) figure: &'static str,
+    /// Whose figure it is of: one of ours.
+    pub(crate) of: Contender,
     pub(crate) against: Against,
     pub(crate) must: Limit,
     pub(crate) moonshot: Option<Limit>,
@@ -45,6 +47,7 @@ pub(crate) struct Verdict {
     pub(crate) bold: bool,
     pub(crate) case: &'static str,
     pub(crate) figure: &'static str,
+    pub(crate) of: Contender,
     pub(crate) against: Option<Contender>,
     pub(crate) ours: f64,
     pub(crate) theirs: Option<f64>,
@@ -56,7 +59,8 @@ pub(crate) struct Verdict {
 }
 
 impl Limit {
-    fn holds(self, value: f64) -> bool {
+    /// Whether a value keeps it.
+    pub(crate) fn holds(self, value: f64) -> bool {
         match self {
             Self::AtLeast(least) => value >= least,
             Self::AtMost(most) => value <= most,
@@ -68,7 +72,7 @@ impl Bound {
     /// Compares the medians, if both sides were measured.
     pub(crate) fn judge(&self, results: &Results) -> Option<Verdict> {
         let median = |contender| results.median(self.case, contender, self.figure);
-        let ours = median(Contender::Ours)?;
+        let ours = median(self.of)?;
         let (against, theirs, value) = match self.against {
             Against::Times(rival) => {
                 let theirs = median(rival)?;
@@ -85,6 +89,7 @@ impl Bound {
             bold: self.bold,
             case: self.case,
             figure: self.figure,
+            of: self.of,
             against,
             ours,
             theirs,

@@ -4,8 +4,8 @@ use crate::args::Group;
 use crate::job::{Contender, SMALL_BYTES, Target, Work};
 
 use Contender::{
-    Assembled, Channels, Kameo, Ours, OursLanes4, OursLanes8, OursService, OursThreads, Ractor,
-    Raw, RawCallers, Tarpc, TcpTls, TonicBidi, TonicUnary,
+    Assembled, Channels, Kameo, Ours, OursKeyed, OursLanes4, OursLanes8, OursService, OursThreads,
+    Ractor, Raw, RawCallers, Tarpc, TcpTls, TonicBidi, TonicUnary,
 };
 
 /// One thing that is measured.
@@ -157,6 +157,7 @@ const fn bulk(name: &'static str, bytes: usize, in_flight: usize) -> Case {
 const EVERYBODY: &[Contender] = &[
     Ours,
     OursService,
+    OursKeyed,
     OursThreads,
     Raw,
     RawCallers,

@@ -24,6 +24,8 @@ pub(crate) enum Contender {
     Ours,
     /// Callboard: a service.
     OursService,
+    /// Callboard: a keyed actor, owned by a node that holds a lease.
+    OursKeyed,
     /// Callboard: a spawned actor; each process on as many threads as there are cores, which is
     /// what `#[tokio::main]` makes.
     OursThreads,

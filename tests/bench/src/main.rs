@@ -80,6 +80,7 @@ fn runtime(contender: Contender, is_remote: bool) -> std::io::Result<Runtime> {
             contender,
             Contender::Ours
                 | Contender::OursService
+                | Contender::OursKeyed
                 | Contender::OursLanes4
                 | Contender::OursLanes8
                 | Contender::Raw

@@ -3,7 +3,9 @@
 use crate::bound::Against::{Nobody, Plus, Times};
 use crate::bound::Limit::{AtLeast, AtMost};
 use crate::bound::{Against, Bound, Limit};
-use crate::job::Contender::{Channels, Kameo, Ractor, Raw, TcpTls, TonicBidi, TonicUnary};
+use crate::job::Contender::{
+    Channels, Kameo, Ours, OursKeyed, OursService, Ractor, Raw, TcpTls, TonicBidi, TonicUnary,
+};
 
 /// Every bound.
 pub(crate) const BOUNDS: &[Bound] = &[
@@ -63,6 +65,16 @@ pub(crate) const BOUNDS: &[Bound] = &[
         8.0,
         None,
     ),
+    Bound {
+        of: OursKeyed,
+        ..rate(
+            "keyed call to a remote owner",
+            "calls-128-64",
+            Times(OursService),
+            0.9,
+            None,
+        )
+    },
     p50(Times(Raw), 1.4, Some(1.15)),
     p50(Times(TonicUnary), 0.7, None),
     p50(Times(Ractor), 0.8, None),
@@ -90,6 +102,7 @@ pub(crate) const BOUNDS: &[Bound] = &[
         bold: true,
         case: "beside-1m",
         figure: "p99_ratio",
+        of: Ours,
         against: Nobody,
         must: AtMost(3.0),
         moonshot: Some(AtMost(1.5)),
@@ -99,6 +112,7 @@ pub(crate) const BOUNDS: &[Bound] = &[
         bold: false,
         case: "connect",
         figure: "p50_ns",
+        of: Ours,
         against: Times(Raw),
         must: AtMost(2.0),
         moonshot: Some(AtMost(1.2)),
@@ -185,6 +199,7 @@ const fn rate(
         bold: false,
         case,
         figure: "calls_per_s",
+        of: Ours,
         against,
         must: AtLeast(must),
         moonshot: match moonshot {
@@ -268,6 +283,7 @@ const fn at_most(
         bold: false,
         case,
         figure,
+        of: Ours,
         against,
         must: AtMost(must),
         moonshot: match moonshot {
@@ -288,6 +304,7 @@ const fn sends(
         bold: false,
         case: "sends-128",
         figure,
+        of: Ours,
         against,
         must,
         moonshot,

@@ -55,6 +55,7 @@ async fn start(
     Ok(match contender {
         Contender::Ours
         | Contender::OursService
+        | Contender::OursKeyed
         | Contender::OursThreads
         | Contender::OursLanes4
         | Contender::OursLanes8 => {
@@ -94,6 +95,7 @@ pub(crate) async fn measure(job: &Job) -> Result<Figures, Box<dyn Error>> {
     match job.contender {
         Contender::Ours
         | Contender::OursService
+        | Contender::OursKeyed
         | Contender::OursThreads
         | Contender::OursLanes4
         | Contender::OursLanes8 => load::run::<ours::Connected>(job).await,

@@ -91,6 +91,24 @@ impl Echo {
     }
 }
 
+/// Answers calls; wherever its key is owned.
+#[derive(Debug, Default, Actor)]
+#[actor(key = u32)]
+pub(crate) struct Keyed;
+
+#[handlers]
+impl Keyed {
+    /// Returns the body.
+    pub fn echo(&mut self, body: Bytes) -> Bytes {
+        body
+    }
+
+    /// Returns the length of the body.
+    pub fn put(&mut self, body: Bytes) -> u64 {
+        body.len() as u64
+    }
+}
+
 /// Takes about a hundred messages a second and lets few wait.
 #[derive(Debug, Default, Actor)]
 #[actor(mailbox = 16)]
@@ -135,6 +153,7 @@ pub(crate) struct Connected {
 enum Target {
     Actor(EchoRef),
     Service(AnswersRef),
+    Keyed(KeyedRef),
 }
 
 /// Calls the actor, or the service.
@@ -152,6 +171,7 @@ impl Link for Connected {
         let service = client.service::<Answers>();
         let target = match job.contender {
             Contender::OursService => Target::Service(service),
+            Contender::OursKeyed => Target::Keyed(client.actor::<Keyed>(0u32)),
             _ => Target::Actor(service.open().await?),
         };
         Ok(Self { client, target })
@@ -189,6 +209,8 @@ impl Caller for Calls {
             (Target::Service(service), true) => {
                 service.put(body).await.is_ok_and(|n| n == len as u64)
             }
+            (Target::Keyed(key), false) => key.echo(body).await.is_ok_and(|b| b.len() == len),
+            (Target::Keyed(key), true) => key.put(body).await.is_ok_and(|n| n == len as u64),
         }
     }
 
@@ -196,14 +218,14 @@ impl Caller for Calls {
         match &self.target {
             Target::Actor(actor) if slow => actor.take_slowly(body).send().await.is_ok(),
             Target::Actor(actor) => actor.take(body).send().await.is_ok(),
-            Target::Service(_) => false,
+            Target::Service(_) | Target::Keyed(_) => false,
         }
     }
 
     async fn handled(&self) -> Option<u64> {
         match &self.target {
             Target::Actor(actor) => actor.taken().await.ok(),
-            Target::Service(_) => None,
+            Target::Service(_) | Target::Keyed(_) => None,
         }
     }
 }
@@ -216,7 +238,13 @@ pub(crate) async fn serve(
 ) -> Result<(Ready, Arc<OnceLock<Node>>), Box<dyn Error>> {
     let held = Arc::new(OnceLock::new());
     let own = Arc::clone(&held);
-    let node = Node::builder()
+    let mut builder = Node::builder();
+    if contender == Contender::OursKeyed {
+        // Gone with the certificates; another server of this run begins anew.
+        let data = tempfile::Builder::new().tempdir_in(credentials)?.keep();
+        builder = builder.data_dir(data).bootstrap_expect(1);
+    }
+    let node = builder
         .name("server")
         .listen((ip, 0))
         .identity(credentials::ours(credentials, "server")?)
@@ -225,8 +253,12 @@ pub(crate) async fn serve(
             node: Arc::clone(&own),
         })
         .host::<Desk>()
+        .host::<Keyed>()
         .start()
         .await?;
+    if contender == Contender::OursKeyed {
+        node.joined(FORMS_WITHIN).await?;
+    }
     let ready = Ready::here(node.local_addr());
     // It was empty.
     let _ = held.set(node);
@@ -254,6 +286,8 @@ fn config(contender: Contender) -> callboard::net::Config {
     };
     config
 }
+
+const FORMS_WITHIN: Duration = Duration::from_secs(10);
 
 /// A rest is between one and two milliseconds: the grain of the timer.
 const TAKEN_BETWEEN_RESTS: u64 = 32;
