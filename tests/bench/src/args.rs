@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::job::Contender;
+use crate::owners;
 
 /// Measures Callboard beside its rivals, interleaved in one run.
 ///
@@ -45,7 +46,7 @@ pub(crate) struct Args {
     pub(crate) role: Option<Role>,
 }
 
-/// What the processes that the driver starts do.
+/// What else it does, and what the processes that the driver starts do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Role {
     /// Answers until standard input ends
@@ -57,6 +58,19 @@ pub(crate) enum Role {
         credentials: PathBuf,
         /// Where to listen
         ip: IpAddr,
+    },
+    Owners(owners::Options),
+    /// Runs a node of the cluster that `owners` measures
+    #[command(hide = true)]
+    Owner {
+        /// Which one, as JSON
+        spec: String,
+    },
+    /// Measures within one process for `owners`
+    #[command(hide = true)]
+    Alone {
+        /// What, as JSON
+        job: String,
     },
     /// Makes load
     #[command(hide = true)]

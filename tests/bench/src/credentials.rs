@@ -22,16 +22,9 @@ pub(crate) const SERVER_NAME: &str = "localhost";
 
 /// Makes the certificates of a run in `directory`.
 pub(crate) fn make(directory: &Path) -> Result<(), Box<dyn Error>> {
-    let ours = Authority::throw_away("bench".parse()?)?;
-    fs::write(directory.join("ours-ca.pem"), ours.certificate_pem())?;
-    for (name, kind) in [("server", PeerKind::Node), ("client", PeerKind::Client)] {
-        let issued = ours.issue_pem(name.parse()?, kind)?;
-        fs::write(
-            directory.join(format!("ours-{name}.pem")),
-            issued.certificate,
-        )?;
-        secret(&directory.join(format!("ours-{name}.key")), &issued.key)?;
-    }
+    let ours = authority(directory)?;
+    issue(&ours, directory, "server", PeerKind::Node)?;
+    issue(&ours, directory, "client", PeerKind::Client)?;
     let mut params = CertificateParams::new(Vec::new())?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate_for(&PKCS_ED25519)?)?;
@@ -46,7 +39,18 @@ pub(crate) fn make(directory: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Reads Callboard's identity of this name, `server` or `client`.
+/// Makes the certificates of the nodes of a cluster in `directory`, for [`ours`]. Returns the identity of a
+/// client that may ask how the cluster is.
+pub(crate) fn cluster(directory: &Path, nodes: &[String]) -> Result<Identity, Box<dyn Error>> {
+    let authority = authority(directory)?;
+    for node in nodes {
+        issue(&authority, directory, node, PeerKind::Node)?;
+    }
+    let role = callboard::admin::ROLE.parse()?;
+    Ok(authority.issue_with_roles("client".parse()?, PeerKind::Client, [role])?)
+}
+
+/// Reads Callboard's identity of this name.
 pub(crate) fn ours(directory: &Path, name: &str) -> Result<Identity, Box<dyn Error>> {
     Ok(Identity::from_pem_files(
         directory.join("ours-ca.pem"),
@@ -93,6 +97,26 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
     let mut provider = rustls::crypto::ring::default_provider();
     provider.cipher_suites = vec![TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384];
     Arc::new(provider)
+}
+
+/// Callboard's authority of a run. Its key is in memory alone.
+fn authority(directory: &Path) -> Result<Authority, Box<dyn Error>> {
+    let authority = Authority::throw_away("bench".parse()?)?;
+    fs::write(directory.join("ours-ca.pem"), authority.certificate_pem())?;
+    Ok(authority)
+}
+
+fn issue(
+    authority: &Authority,
+    directory: &Path,
+    name: &str,
+    kind: PeerKind,
+) -> Result<(), Box<dyn Error>> {
+    let issued = authority.issue_pem(name.parse()?, kind)?;
+    let certificate = directory.join(format!("ours-{name}.pem"));
+    fs::write(certificate, issued.certificate)?;
+    secret(&directory.join(format!("ours-{name}.key")), &issued.key)?;
+    Ok(())
 }
 
 fn roots(directory: &Path) -> Result<RootCertStore, Box<dyn Error>> {

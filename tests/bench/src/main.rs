@@ -18,6 +18,7 @@ mod local;
 mod lossy;
 mod meter;
 mod overload;
+mod owners;
 mod remote;
 mod report;
 mod run;
@@ -44,6 +45,11 @@ fn main() -> ExitCode {
             credentials,
             ip,
         }) => remote::serve(*contender, credentials, *ip).map(|()| true),
+        Some(Role::Owner { spec }) => owners::node(spec).map(|()| true),
+        Some(Role::Alone { job }) => owners::alone(job).map(|()| true),
+        Some(Role::Owners(options)) => Runtime::new()
+            .map_err(Into::into)
+            .and_then(|runtime| runtime.block_on(owners::run(options))),
         Some(Role::Load { job }) => load(job).map(|()| true),
         None => run::run(&args),
     };

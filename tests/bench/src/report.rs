@@ -41,12 +41,13 @@ struct Summary {
     seconds: f64,
 }
 
+/// What the run was made on.
 #[derive(Debug, Serialize)]
-struct Machine {
-    cores: usize,
+pub(crate) struct Machine {
+    pub(crate) cores: usize,
     kernel: String,
     /// Averages over 1, 5 and 15 minutes, at the end of the run.
-    load: String,
+    pub(crate) load: String,
 }
 
 /// Prints the results.
@@ -106,12 +107,6 @@ fn summary(results: &Results, took: Duration) -> Summary {
     let judged = BOUNDS.iter().filter_map(|bound| bound.judge(results));
     let bounds: Vec<Verdict> = judged.collect();
     let mut bold = bounds.iter().filter(|verdict| verdict.bold);
-    let read = |path| {
-        fs::read_to_string(path)
-            .unwrap_or_default()
-            .trim()
-            .to_owned()
-    };
     Summary {
         raw_to_tonic: raw_to_tonic(results),
         skipped: results.skipped.clone(),
@@ -122,12 +117,23 @@ fn summary(results: &Results, took: Duration) -> Summary {
         hold: bounds.iter().filter(|verdict| verdict.holds).count(),
         of: bounds.len(),
         bounds,
-        machine: Machine {
+        machine: Machine::here(),
+        seconds: took.as_secs_f64(),
+    }
+}
+
+impl Machine {
+    /// This one, now.
+    pub(crate) fn here() -> Self {
+        let read = |path| {
+            let text = fs::read_to_string(path).unwrap_or_default();
+            text.trim().to_owned()
+        };
+        Self {
             cores: std::thread::available_parallelism().map_or(0, Into::into),
             kernel: read("/proc/sys/kernel/osrelease"),
             load: read("/proc/loadavg"),
-        },
-        seconds: took.as_secs_f64(),
+        }
     }
 }
 
@@ -207,7 +213,8 @@ fn print_bounds(summary: &Summary) {
     );
 }
 
-fn limit(limit: Limit) -> String {
+/// A bound, as it is read.
+pub(crate) fn limit(limit: Limit) -> String {
     match limit {
         Limit::AtLeast(least) => format!(">= {}", number(least)),
         Limit::AtMost(most) => format!("<= {}", number(most)),
@@ -215,7 +222,7 @@ fn limit(limit: Limit) -> String {
 }
 
 /// Three digits that count.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     let size = value.abs();
     match size {
         _ if size >= 1e9 => format!("{:.2}G", value / 1e9),
