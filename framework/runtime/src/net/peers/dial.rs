@@ -74,6 +74,12 @@ impl Dial {
         }
     }
 
+    /// Has it dialled at that time, or before, as if it had never failed.
+    pub(super) fn not_after(&mut self, at: Instant) {
+        self.attempt = 0;
+        self.at = self.at.map(|due| due.min(at));
+    }
+
     pub(super) fn hasten(&mut self, now: Instant) {
         self.wait_until(now, 0);
     }

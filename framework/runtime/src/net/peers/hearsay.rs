@@ -69,13 +69,15 @@ impl<L: Clone + PartialEq> Peers<L> {
         }
         let wait = self.wait_for_the_other(id);
         let has_room = self.members.len() < self.settings.members_max;
-        match self.members.get_mut(&id) {
+        let is_news = match self.members.get_mut(&id) {
             Some(member) => {
                 member.heard = now;
-                if *info != member.info {
+                let is_news = *info != member.info;
+                if is_news {
                     member.info = info.clone();
                     member.dial.hasten(now);
                 }
+                is_news
             }
             None if has_room => {
                 let member = Member {
@@ -84,8 +86,13 @@ impl<L: Clone + PartialEq> Peers<L> {
                     heard: now,
                 };
                 self.members.insert(id, member);
+                true
             }
-            None => {}
+            None => false,
+        };
+        // Where a seed is, it is the seed that is dialled, which may have failed for long.
+        if is_news && let Some(seed) = self.seeds.get_mut(&info.addr) {
+            seed.dial.not_after(now + wait);
         }
     }
 

@@ -631,6 +631,33 @@ fn a_newer_life_of_a_member_is_dialled_at_its_new_address_at_once() {
 }
 
 #[test]
+fn a_node_that_is_back_where_a_seed_is_is_dialled_at_once() {
+    let now = start();
+    for why in [lost(), LinkDown::new(Code::NodeLeaving, "")] {
+        let mut peers = node(&[addr(20)], now);
+        assert_eq!(admit(&mut peers, candidate(40, 1), 40, now), Admission::Up);
+        assert_eq!(admit(&mut peers, candidate(20, 1), 1, now), Admission::Up);
+        tell(&mut peers, vec![member(20, 1)], now);
+        tell(&mut peers, Vec::new(), now);
+        peers.handle_ended(&1, &why, now, 0);
+        let mut later = now;
+        for _ in 0..10 {
+            later = peers.next_deadline().expect("a try");
+            let target = peers.poll_dial(later).expect("due");
+            peers.handle_dialled(target, Dialled::Failed(lost().into()), later, u64::MAX);
+        }
+        assert_eq!(peers.poll_dial(later), None, "it has failed for long");
+        tell(&mut peers, vec![member(20, 2)], later);
+        let target = peers.poll_dial(later).expect("others are linked with it");
+        assert_eq!(target.addr, addr(20));
+        // Said again, it is no news.
+        peers.handle_dialled(target, Dialled::Failed(lost().into()), later, u64::MAX);
+        tell(&mut peers, vec![member(20, 2)], later);
+        assert_eq!(peers.poll_dial(later), None);
+    }
+}
+
+#[test]
 fn a_member_that_left_is_dropped_and_its_seed_is_tried_later() {
     let now = start();
     let mut peers = node(&[addr(20)], now);
