@@ -30,10 +30,11 @@ pub(crate) async fn owners(
         let slowest = outages.iter().max().copied().unwrap_or_default();
         let names: Vec<_> = victims.iter().map(|it| cluster.nodes[*it].name()).collect();
         eprintln!(
-            "         {} of {}: {} killed, all keys answered after {slowest:.0?}",
+            "         {} of {}: {} killed, all keys answered after {} ms",
             time + 1,
             options.times(row),
             names.join(" and "),
+            slowest.as_millis(),
         );
         last.push(slowest);
         // Those of the nodes that live have answered at once, and say nothing.

@@ -34,6 +34,7 @@ pub(crate) struct Counts {
 /// What is known of a key from its calls.
 #[derive(Debug, Default)]
 struct Key {
+    number: u32,
     owner: Option<Answer>,
     /// When it answered last.
     last: Option<Instant>,
@@ -42,11 +43,23 @@ struct Key {
     /// The longest that a call took.
     longest: Duration,
     /// How long nobody answered each time that another node did than before.
-    moves: Vec<Duration>,
+    moves: Vec<Move>,
     /// Set while its first answer after a loss is waited for.
     loss: Option<Loss>,
     /// How long that took.
     outage: Option<Duration>,
+}
+
+/// A key was taken over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Move {
+    /// From the last answer of the one to the first of the other.
+    pub(crate) pause: Duration,
+    /// When it was over.
+    pub(crate) at: Instant,
+    pub(crate) key: u32,
+    pub(crate) from: String,
+    pub(crate) to: String,
 }
 
 /// Nodes were killed.
@@ -68,7 +81,10 @@ impl Load {
             callers: JoinSet::new(),
         };
         for number in 0..pace.keys {
-            let key = Arc::new(Mutex::new(Key::default()));
+            let key = Arc::new(Mutex::new(Key {
+                number,
+                ..Key::default()
+            }));
             load.keys.push(key.clone());
             let caller = Caller {
                 target: match keys {
@@ -111,9 +127,9 @@ impl Load {
         self.keys.iter().map(|key| locked(key).outage).collect()
     }
 
-    /// How long each key was without an answer when another node took it over, the pause between two
-    /// calls included: from the last answer of the one to the first of the other. Forgets them.
-    pub(crate) fn take_moves(&self) -> Vec<Duration> {
+    /// Which keys were taken over by another node, and how long each was without an answer, the pause
+    /// between two calls included. Forgets them.
+    pub(crate) fn take_moves(&self) -> Vec<Move> {
         let moves = self
             .keys
             .iter()
@@ -225,9 +241,15 @@ impl Key {
         let before = self.owner.replace(answer).zip(self.last.replace(now));
         let owner = self.owner.as_ref();
         if let Some((before, last)) = before
-            && owner.is_some_and(|it| it.node != before.node)
+            && let Some(owner) = owner.filter(|it| it.node != before.node)
         {
-            self.moves.push(now - last);
+            self.moves.push(Move {
+                pause: now - last,
+                at: now,
+                key: self.number,
+                from: before.node,
+                to: owner.node.clone(),
+            });
         }
     }
 }
@@ -290,7 +312,8 @@ mod tests {
         key.answered(of("n1", 3), at + Duration::from_millis(10));
         key.answered(of("n2", 4), at + Duration::from_millis(35));
         key.answered(of("n2", 4), at + Duration::from_millis(99));
-        assert_eq!(key.moves, [Duration::from_millis(25)]);
+        let pauses: Vec<_> = key.moves.iter().map(|it| it.pause).collect();
+        assert_eq!(pauses, [Duration::from_millis(25)]);
     }
 
     #[test]

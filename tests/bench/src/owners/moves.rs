@@ -13,7 +13,8 @@ use super::words::{Keys, Part};
 pub(crate) async fn drain(profile: Times, options: &Options) -> Result<Found, Box<dyn Error>> {
     let row = Row::Drain;
     let (mut cluster, load) = start(profile, options, row, 3).await?;
-    let (mut pauses, mut took, mut failed) = (Vec::new(), Vec::new(), 0);
+    let (mut pauses, mut back) = (Vec::new(), Vec::new());
+    let (mut took, mut failed) = (Vec::new(), 0);
     for time in 0..options.times(row) {
         // The one that leads is among them.
         let node = time as usize % cluster.nodes.len();
@@ -22,23 +23,23 @@ pub(crate) async fn drain(profile: Times, options: &Options) -> Result<Found, Bo
         cluster.drain(node).await?;
         took.push(began.elapsed());
         failed += load.failures() - before;
-        let moves = load.take_moves();
-        let longest = moves.iter().max().copied().unwrap_or_default();
         eprintln!(
-            "         {} of {}: {} drained in {:.1?}, {} keys went, the longest pause {longest:.1?}",
+            "         {} of {}: {} drained in {:.1?}",
             time + 1,
             options.times(row),
             cluster.nodes[node].name(),
             began.elapsed(),
-            moves.len(),
         );
-        pauses.extend(moves);
+        pauses.extend(pauses_of(&load, began));
+        let began = Instant::now();
         cluster.restart(&[node]).await?;
         cluster.balanced().await?;
+        back.extend(pauses_of(&load, began));
     }
     let mut found = Found::new(row, profile, options.times(row));
     found.set("keys_moved", pauses.len() as f64);
     found.quantiles("pause", &mut pauses);
+    found.quantiles("back", &mut back);
     found.quantiles("drain", &mut took);
     found.set("failed_in_drain", failed as f64);
     found.must("pause_p99_ms", true, 200.0);
@@ -52,11 +53,12 @@ pub(crate) async fn add(profile: Times, options: &Options) -> Result<Found, Box<
     let (mut cluster, load) = start(profile, options, row, 4).await?;
     let added = cluster.nodes.len() - 1;
     let ideal = f64::from(options.slots()) / cluster.nodes.len() as f64;
-    let (mut took, mut moved) = (Vec::new(), Vec::new());
+    let (mut took, mut moved, mut pauses) = (Vec::new(), Vec::new(), Vec::new());
     let mut off = 0.0f64;
     for time in 0..options.times(row) {
         cluster.drain(added).await?;
         cluster.balanced().await?;
+        load.take_moves();
         let (before, began) = (cluster.epochs(), Instant::now());
         cluster.restart(&[added]).await?;
         let report = cluster.balanced().await?;
@@ -75,6 +77,7 @@ pub(crate) async fn add(profile: Times, options: &Options) -> Result<Found, Box<
             moved.last(),
             began.elapsed(),
         );
+        pauses.extend(pauses_of(&load, began));
     }
     let most = moved.iter().copied().fold(0.0, f64::max);
     let mut found = Found::new(row, profile, options.times(row));
@@ -83,13 +86,28 @@ pub(crate) async fn add(profile: Times, options: &Options) -> Result<Found, Box<
     found.set("beyond_ideal_percent", (most / ideal - 1.0) * 100.0);
     found.set("off_share_percent", off);
     found.quantiles("balance", &mut took);
-    let mut pauses = load.take_moves();
     found.quantiles("pause", &mut pauses);
     found.must("beyond_ideal_percent", false, 5.0);
     found.must("off_share_percent", false, 10.0);
     found.must("balance_max_ms", false, 60_000.0);
     found.judge(cluster, load).await?;
     Ok(found)
+}
+
+/// How long each key was without an answer that was taken over, and says which was for longest.
+fn pauses_of(load: &Load, began: Instant) -> Vec<Duration> {
+    let moves = load.take_moves();
+    if let Some(it) = moves.iter().max_by_key(|it| it.pause) {
+        let (pause, after) = (it.pause, it.at - began);
+        eprintln!(
+            "         {} keys went; {} from {} to {} paused for {pause:.1?}, until {after:.1?} after the beginning",
+            moves.len(),
+            it.key,
+            it.from,
+            it.to,
+        );
+    }
+    moves.into_iter().map(|it| it.pause).collect()
 }
 
 /// A cluster whose slots are shared out, under load.

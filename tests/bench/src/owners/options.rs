@@ -24,10 +24,10 @@ pub(crate) struct Options {
     /// or 100]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) times: Option<u32>,
-    /// How many keys are called, each with one call at a time [default: 256; 64 for kill-leader and drain]
+    /// How many keys are called, each with one call at a time [default: 256; 64 for kill-leader, drain and add]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) keys: Option<u32>,
-    /// The pause between an answer and the next call of its key [default: 100; 10 for kill-leader and drain]
+    /// The pause between an answer and the next call of its key [default: 100; 10 for kill-leader, drain and add]
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub(crate) pause: Option<u64>,
     /// How many slots the keys are in, a power of two [default: 4096; 256 with --smoke]
@@ -125,7 +125,7 @@ impl Options {
     /// How many keys are called, and how often.
     pub(crate) fn pace(&self, row: Row) -> Pace {
         let (keys, pause) = match row {
-            Row::KillLeader | Row::Drain => (64, 10),
+            Row::KillLeader | Row::Drain | Row::Add => (64, 10),
             _ => (256, 100),
         };
         Pace {
