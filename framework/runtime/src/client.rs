@@ -251,6 +251,7 @@ impl ClientBuilder {
             hub.tasks().token().clone(),
         );
         hub.tasks().spawn("following", following);
+        hub.end_with_runtime(None);
         let client = Client { hub, net };
         match client.net.first_link(wait).await {
             Ok(()) => Ok(client),

@@ -39,7 +39,8 @@ use crate::{
 /// One member of a cluster.
 ///
 /// Dropping it without [`Node::stop`] ends its tasks at their next await: what is in flight is lost
-/// and peers notice by their timers.
+/// and peers notice by their timers. It lives on the runtime that it was started on. When that ends before it, the same
+/// happens, and calls through it, from another runtime, end at once with `NodeStopping`.
 pub struct Node {
     hub: Arc<Hub>,
     net: Arc<Net>,
@@ -304,6 +305,9 @@ impl Node {
     /// # Cancel safety
     /// Dropped in the middle, the node is stopping and its links may still be open.
     pub async fn stop(self) {
+        if self.hub.is_adrift() {
+            return;
+        }
         let deadline = Instant::now() + self.grace;
         // BEFORE calls are refused: peers choose other nodes from now on.
         self.net.leave().await;

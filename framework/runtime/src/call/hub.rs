@@ -75,6 +75,8 @@ pub(crate) struct Hub {
     random: AtomicU64,
     next_actor: AtomicU64,
     stopping: AtomicBool,
+    /// The runtime has ended that the tasks ran on.
+    pub(super) adrift: AtomicBool,
     faces: RwLock<BTreeMap<InterfaceId, (TypeId, Arc<Face>)>>,
     pub(super) hosts: RwLock<BTreeMap<InterfaceId, Arc<dyn Hosted>>>,
     actors: RwLock<BTreeMap<ActorId, Arc<dyn Hosted>>>,
@@ -118,6 +120,7 @@ impl Hub {
             random,
             next_actor: AtomicU64::new(1),
             stopping: AtomicBool::new(false),
+            adrift: AtomicBool::new(false),
             faces: RwLock::default(),
             hosts: RwLock::default(),
             actors: RwLock::default(),
@@ -501,9 +504,11 @@ impl Hub {
     }
 
     /// Returns why no call is made from here any more: the node has stopped, or the client is closed,
-    /// which has nothing that would have to end first.
+    /// which has nothing that would have to end first, or their runtime has ended.
     pub(crate) fn over(&self) -> Option<&'static str> {
         match self.me.kind {
+            PeerKind::Client if self.is_adrift() => Some(CLIENT_ADRIFT),
+            _ if self.is_adrift() => Some(NODE_ADRIFT),
             PeerKind::Client => self.is_stopping().then_some("this client is closed"),
             _ => self.deadlines.is_over().then_some("this node has stopped"),
         }
@@ -562,6 +567,12 @@ fn same_name<I: Interface>() -> CallError {
          `#[service(name = \"…\")]` or `#[actor(name = \"…\")]`",
     )
 }
+
+const NODE_ADRIFT: &str = "the runtime has ended that this node was started on; start a node in each test, or keep its \
+                           runtime for as long as the node is used";
+
+const CLIENT_ADRIFT: &str = "the runtime has ended that this client was connected on; connect a client in each test, or \
+                             keep its runtime for as long as the client is used";
 
 /// One lock for so many calls; a retry counts those that are left.
 const CALLS_COUNTED_AT_ONCE: u32 = 64;

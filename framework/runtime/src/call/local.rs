@@ -491,7 +491,10 @@ pub(crate) fn refused<T>(spec: &MethodSpec, hub: &Hub, cell: &Cell<T>, why: Refu
             "the wait in it is {wait:.0?}, and may be {most:.0?}"
         )),
         (Refusal::Closed, Some(Ended::Failed | Ended::GaveUp)) => quarantined(spec, hub, cell),
-        (Refusal::Closed, _) if hub.is_stopping() => spec.error(Code::NodeStopping),
+        (Refusal::Closed, _) if hub.is_stopping() => {
+            let why = hub.over().unwrap_or_default();
+            spec.error(Code::NodeStopping).with_detail(why)
+        }
         (Refusal::Closed, _) => spec.error(Code::ActorStopped),
     }
 }

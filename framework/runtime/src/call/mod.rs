@@ -32,6 +32,7 @@
 //! Knows nothing of how states are made or restarted. Depends on `net`, `actor`, `telemetry`,
 //! `env` and `protocol`.
 
+mod adrift;
 mod arrival;
 mod attempts;
 mod awaited;

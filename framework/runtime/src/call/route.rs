@@ -341,6 +341,9 @@ fn not_linked(hub: &Hub, spec: &'static MethodSpec, node: NodeId, what: &str) ->
 
 /// Says why a key is not reached from here, and how many of the linked nodes host its type.
 fn keyed_elsewhere(hub: &Hub, face: &Face, spec: &'static MethodSpec) -> CallError {
+    if let Some(why) = hub.over() {
+        return spec.error(Code::NodeStopping).with_detail(why);
+    }
     let name = spec.interface;
     let sessions = hub.sessions();
     let hosts = sessions.iter().filter(|it| it.hosts(face.id)).count();

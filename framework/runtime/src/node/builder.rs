@@ -280,6 +280,7 @@ impl Builder {
         match opened {
             Ok(desk) => {
                 guardian.release();
+                hub.end_with_runtime(Some(guardian.clone()));
                 pulse::watch(&hub);
                 Ok(Node {
                     hub,
