@@ -8,6 +8,7 @@
 //! | `instance` | a user's type as an actor |
 //! | `hosting`, `keyed` | services, spawned actors, keyed actors of a node |
 //! | `slots` | what becomes of keyed actors whose slot goes |
+//! | `early` | what comes along with a slot before it is known to come |
 //! | `passing` | the states that came along with slots, until their keys are called |
 //! | `supervisor` | groups with a strategy |
 //! | `state` | what the fields of a definition have to be |
@@ -15,6 +16,7 @@
 //! Knows nothing of sockets. Depends on `call`, `cluster`, `actor` and `protocol`.
 
 mod ctx;
+mod early;
 mod handlers;
 pub(crate) mod hosting;
 mod instance;

@@ -24,6 +24,7 @@ use callboard_protocol::{
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::sync::Notify;
 
+use super::early::Early;
 use crate::{
     call::{Departing, Hosted, Hub, Keys, Supervised},
     cluster::{Ownership, Passage},
@@ -35,11 +36,12 @@ use crate::{
 pub(crate) async fn follow(hub: Arc<Hub>, ownership: Arc<Ownership>, passage: Arc<Passage>) {
     let token = hub.tasks().token().clone();
     let mut changes = ownership.changes();
-    let desk = Desk {
+    let mut desk = Desk {
         hub,
         ownership,
         passage,
         leaving: Arc::default(),
+        early: Early::default(),
     };
     loop {
         // BEFORE the look: a change in between wakes it.
@@ -62,6 +64,7 @@ struct Desk {
     ownership: Arc<Ownership>,
     passage: Arc<Passage>,
     leaving: Arc<Leaving>,
+    early: Early,
 }
 
 impl Desk {
@@ -137,8 +140,11 @@ impl Desk {
         }
     }
 
-    /// Reads what other owners have said.
-    fn read(&self) {
+    /// Reads what other owners have said, first what was said too early the last time.
+    fn read(&mut self) {
+        for ((id, by, epoch, sequence), parcel) in self.early.take() {
+            self.take_in((by, epoch), id, sequence, parcel);
+        }
         for (from, message) in self.passage.take_heard() {
             match message {
                 Message::Hand {
@@ -163,7 +169,7 @@ impl Desk {
     }
 
     fn take_in(
-        &self,
+        &mut self,
         (by, epoch): (Owner, Epoch),
         id: SlotId,
         sequence: SequenceNumber,
@@ -175,6 +181,10 @@ impl Desk {
         let (Some(keys), Some(entry)) = (directory.keys(), self.ownership.entry(id)) else {
             return;
         };
+        if Early::is_early(&entry, self.ownership.me(), (by, epoch)) {
+            self.early.keep((id, by, epoch, sequence), parcel);
+            return;
+        }
         // The look at the view may come only after this.
         self.settle(keys, id, &entry);
         if let Some(before) = keys.take_in(id.slot, (by, epoch), sequence, parcel) {
