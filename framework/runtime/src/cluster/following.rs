@@ -37,6 +37,8 @@ struct Following {
     ask_at: Time,
     /// Since when there is no answer.
     asked_since: Option<Time>,
+    /// How long an answer may take before another one is asked.
+    patience: Duration,
     random: u64,
 }
 
@@ -48,6 +50,7 @@ impl Following {
             followed: None,
             ask_at: Time::ZERO,
             asked_since: None,
+            patience: PATIENCE_MIN,
             random,
         }
     }
@@ -65,11 +68,14 @@ impl Following {
     }
 
     /// The node that is followed has told what it knows.
-    fn handle_told(&mut self, session: u64) {
+    fn handle_told(&mut self, session: u64, now: Time) {
         if let Some(said) = self.links.get_mut(&session) {
             *said = None;
         }
-        self.asked_since = None;
+        if let Some(since) = self.asked_since.take() {
+            let took = now.saturating_since(since);
+            self.patience = (took * PATIENCE_PARTS).clamp(PATIENCE_MIN, PATIENCE_MAX);
+        }
     }
 
     /// A node cannot be followed.
@@ -92,8 +98,10 @@ impl Following {
 
     /// Returns the session to ask now, if one is to be asked.
     fn poll_ask(&mut self, now: Time) -> Option<u64> {
-        let lost = |since: Time| now.saturating_since(since) >= LOST;
+        let lost = |since: Time| now.saturating_since(since) >= self.patience;
         if self.asked_since.is_some_and(lost) {
+            // Where all are slow to answer, one of them is waited for in the end.
+            self.patience = (self.patience * 2).min(PATIENCE_MAX);
             self.turn_to_next(now);
         }
         let followed = self.followed.filter(|_| now >= self.ask_at)?;
@@ -104,7 +112,7 @@ impl Following {
 
     fn next_deadline(&self) -> Option<Time> {
         self.followed?;
-        let lost = self.asked_since.map(|since| since + LOST);
+        let lost = self.asked_since.map(|since| since + self.patience);
         Some(lost.map_or(self.ask_at, |lost| lost.min(self.ask_at)))
     }
 
@@ -197,7 +205,7 @@ fn hear(
                     return following.turn_to_next(now + PAUSE);
                 }
             };
-            following.handle_told(session);
+            following.handle_told(session, now);
             if let Err(why) = ownership.handle_delta(&delta) {
                 tracing::debug!(%from, %why, "a delta");
                 following.handle_missed(&why, now);
@@ -230,8 +238,13 @@ fn reach(ownership: &Ownership, known: &mut Vec<MemberInfo>, net: &Weak<Net>) {
 /// How often the node that is followed is asked.
 const EVERY: Duration = Duration::from_millis(500);
 
-/// After what time without an answer another one is asked.
-const LOST: Duration = Duration::from_secs(1);
+/// After what time without an answer another one is asked: the shortest and the longest, and how many times
+/// as long as the last answer took. A node that is lost seems to be linked for `peer_timeout`, and until
+/// another one is followed, calls of keys that it had wait though they have a new owner: with `fast` they
+/// have one after little more than a second.
+const PATIENCE_MIN: Duration = Duration::from_millis(250);
+const PATIENCE_MAX: Duration = Duration::from_secs(1);
+const PATIENCE_PARTS: u32 = 4;
 
 /// When the next one is asked after one that cannot be followed.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -257,7 +270,7 @@ mod tests {
         for time in [0, 500, 1000, 1500] {
             assert_eq!(following.poll_ask(at(time)), Some(1));
             assert_eq!(following.poll_ask(at(time + 1)), None);
-            following.handle_told(1);
+            following.handle_told(1, at(time + 1));
             assert_eq!(following.next_deadline(), Some(at(time + 500)));
         }
     }
@@ -275,14 +288,33 @@ mod tests {
         assert_eq!(following.poll_ask(at(0)), Some(1));
         following.handle_links(&BTreeSet::from([2, 3]), at(10));
         assert_eq!(following.poll_ask(at(10)), Some(2));
-        assert_eq!(following.poll_ask(at(510)), Some(2), "asked again");
-        assert_eq!(following.poll_ask(at(1009)), None);
-        assert_eq!(following.next_deadline(), Some(at(1010)));
-        assert_eq!(following.poll_ask(at(1010)), Some(3));
+        assert_eq!(following.poll_ask(at(259)), None);
+        assert_eq!(following.next_deadline(), Some(at(260)));
+        assert_eq!(following.poll_ask(at(260)), Some(3));
         following.handle_links(&BTreeSet::new(), at(1020));
         assert_eq!(following.next_deadline(), None);
         following.handle_links(&BTreeSet::from([4]), at(1030));
         assert_eq!(following.poll_ask(at(1030)), Some(4));
+    }
+
+    #[test]
+    fn nodes_that_are_slow_to_answer_are_waited_for_longer() {
+        let mut following = linked(&[1, 2, 3]);
+        // They take 600 ms each: neither the first nor the second is waited for so long.
+        for (time, session) in [(0, 1), (250, 2), (750, 3)] {
+            assert_eq!(following.poll_ask(at(time)), Some(session));
+        }
+        assert_eq!(following.poll_ask(at(1250)), Some(3), "asked again");
+        following.handle_told(3, at(1350));
+        // From now on it is known how slow they are.
+        assert_eq!(following.poll_ask(at(1750)), Some(3));
+        assert_eq!(following.poll_ask(at(2250)), Some(3), "asked again");
+        following.handle_told(3, at(2350));
+        // One that answers at once is missed soon again.
+        assert_eq!(following.poll_ask(at(2750)), Some(3));
+        following.handle_told(3, at(2760));
+        assert_eq!(following.poll_ask(at(3250)), Some(3));
+        assert_eq!(following.next_deadline(), Some(at(3500)));
     }
 
     #[test]
