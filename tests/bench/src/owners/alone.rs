@@ -70,7 +70,9 @@ pub(crate) async fn form(profile: Times, options: &Options) -> Result<Found, Box
     for nodes in sizes {
         let mut all: Vec<Figures> = Vec::new();
         for _ in 0..options.times(row) {
-            all.push(start(Alone::Nodes(*nodes, profile))?);
+            let figures = start(Alone::Nodes(*nodes, profile))?;
+            eprintln!("         {:?}", figures.0);
+            all.push(figures);
         }
         let names = all.first().map(|it| it.0.keys().cloned());
         for name in names.into_iter().flatten().collect::<Vec<_>>() {
@@ -124,17 +126,13 @@ async fn keys(number: u32) -> Result<Figures, Box<dyn Error>> {
         .start()
         .await?;
     node.joined(FORMS_WITHIN).await?;
-    let figures = {
-        let node = &node;
-        begin_each(number, |key| {
-            // The hash of the key is spread by the runtime; the key need not be.
-            let key = node.actor::<Idle>(u128::from(key));
-            async move { key.touch().await.is_ok() }
-        })
-        .await
-    };
-    node.stop().await;
-    figures
+    // The node ends with the process: to stop so many activations in order is another matter.
+    begin_each(number, |key| {
+        // The hash of the key is spread by the runtime; the key need not be.
+        let key = node.actor::<Idle>(u128::from(key));
+        async move { key.touch().await.is_ok() }
+    })
+    .await
 }
 
 async fn tasks(number: u32) -> Result<Figures, Box<dyn Error>> {
