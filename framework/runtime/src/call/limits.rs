@@ -32,7 +32,8 @@ pub struct CallLimits {
     /// part has come keeps its room until somebody awaits the rest or drops it.
     pub bodies_bytes_max: usize,
     /// Arguments and replies up to this many encoded bytes travel on a lane, larger ones on a
-    /// stream of their own. Default 64 KiB. Larger values let one body delay its neighbours.
+    /// stream of their own. Default 65 KiB, so that a payload of 64 KiB and what is around it do. Larger
+    /// values let one body delay its neighbours.
     pub inline_bytes_max: usize,
     /// Activations of one keyed actor type on this node. Default 100,000; each costs about 8 KiB
     /// and its state. A call that would make one more is refused with `MailboxFull`.
@@ -63,7 +64,7 @@ impl Default for CallLimits {
             reply_bytes_max: 256 << 20,
             held_bytes_max: 4 << 20,
             bodies_bytes_max: 64 << 20,
-            inline_bytes_max: 64 << 10,
+            inline_bytes_max: 65 << 10,
             activations_max: 100_000,
             quarantine: Duration::from_secs(600),
             turn_limit: Duration::from_secs(2),
@@ -83,5 +84,20 @@ impl CallLimits {
         at_least("served_max", self.served_max, 1)?;
         at_least("activations_max", self.activations_max, 1)?;
         at_least("attempts_max", self.attempts_max, 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use callboard_protocol::wire::Limits;
+
+    use super::*;
+
+    #[test]
+    fn a_payload_of_64_kib_fits_on_a_lane_and_its_frame_into_the_longest() {
+        let inline = CallLimits::default().inline_bytes_max;
+        // With the length of a byte string, and some numbers beside it.
+        assert!(inline >= (64 << 10) + 256);
+        assert!(inline <= Limits::inline_body_bytes_max(Limits::default().frame_bytes_max));
     }
 }

@@ -235,8 +235,7 @@ impl Lane {
             traffic.lane(last_frames, batch.len());
             stream.write_all(&batch).await?;
             stats.sent(last_frames, batch.len());
-            batch.clear();
-            batch.shrink_to(BUFFER_BYTES_KEPT);
+            empty(&mut batch);
         }
     }
 
@@ -306,6 +305,13 @@ impl Drop for Rollback<'_> {
     }
 }
 
+/// Empties a buffer for what comes next, which is taken for as much as what it had.
+fn empty(batch: &mut Vec<u8>) {
+    let kept = BUFFER_BYTES_KEPT.max(2 * batch.len());
+    batch.clear();
+    batch.shrink_to(kept);
+}
+
 /// Returns whether a wait for more frames is worth it, with so many waiting, now or the last time.
 fn may_get_more(frames: usize, bytes: usize) -> bool {
     frames > 1 && bytes < PACKET_BYTES
@@ -314,7 +320,8 @@ fn may_get_more(frames: usize, bytes: usize) -> bool {
 /// So much fills most of a packet: more frames would hardly make it cheaper to send.
 const PACKET_BYTES: usize = 4 << 10;
 
-/// What an empty buffer keeps of its memory: a burst must not cost its peak for ever.
+/// What an empty buffer keeps of its memory, however little it has held: a burst must not cost its peak for
+/// ever.
 const BUFFER_BYTES_KEPT: usize = 256 << 10;
 
 #[cfg(test)]
@@ -328,6 +335,17 @@ mod tests {
             bytes.extend_from_slice(body);
             Ok(())
         })
+    }
+
+    #[test]
+    fn a_buffer_keeps_what_bursts_need_while_they_last() {
+        let burst = 1 << 20;
+        let mut batch = vec![0; burst];
+        empty(&mut batch);
+        assert!(batch.is_empty() && batch.capacity() >= burst);
+        batch.extend_from_slice(b"a small one");
+        empty(&mut batch);
+        assert!(batch.capacity() < 2 * BUFFER_BYTES_KEPT);
     }
 
     #[test]
