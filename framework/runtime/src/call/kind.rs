@@ -84,9 +84,17 @@ impl<T: Definition> ReachedByKey<T> for IsKeyed {
     note = "for a key, write `#[actor(key = String)]` below `#[derive(Actor)]`; an actor is then reached by \
             `actor::<{T}>(key)`"
 )]
-pub trait HasKey<T>: Addressing {}
+pub trait HasKey<T: Definition, K>: Addressing {
+    /// Returns the key. Its type follows from the bound: where that does not hold the key has no type, of which
+    /// the compiler could say more.
+    fn key(key: &T::Key) -> &K;
+}
 
-impl<T> HasKey<T> for IsKeyed {}
+impl<T: Definition> HasKey<T, T::Key> for IsKeyed {
+    fn key(key: &T::Key) -> &T::Key {
+        key
+    }
+}
 
 /// The kind of what a node hosts: services, and actors with keys.
 #[diagnostic::on_unimplemented(

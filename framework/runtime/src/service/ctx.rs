@@ -50,13 +50,13 @@ impl<A: Definition> Ctx<A> {
         Self(Inner::Test { key: key.into() })
     }
 
-    /// Returns the key of a keyed actor. What has no key has no such function.
+    /// Returns the key of a keyed actor: a `K` is what `key = K` says. What has no key has no such function.
     #[must_use]
-    pub fn key(&self) -> &A::Key
+    pub fn key<K>(&self) -> &K
     where
-        A::Addressing: HasKey<A>,
+        A::Addressing: HasKey<A, K>,
     {
-        self.own_key()
+        A::Addressing::key(self.own_key())
     }
 
     /// Returns who made the call; nothing while the state is being made, and in a test.
