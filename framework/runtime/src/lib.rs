@@ -37,7 +37,7 @@ pub use call::{
 };
 pub use callboard_macros::{Actor, Service, Wire, contract, handler, handlers};
 pub use callboard_protocol::{
-    code::{CallError, Code, Fault, HandlerError, Ran, Retry},
+    code::{CallError, Code, Fault, HandlerError, ImplementsError, Ran, Retry},
     id::{ActorAddr, ClusterId, ClusterName, Incarnation, NodeId, NodeName, RoleName},
     membership::Profile,
     rights::{Policy, Roles},

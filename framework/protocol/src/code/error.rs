@@ -179,20 +179,22 @@ impl<E: fmt::Debug> fmt::Debug for HandlerError<E> {
     }
 }
 
-/// An error of a handler that is an [`Error`](std::error::Error): every one that is. Apart from it for the
-/// words alone; of those, `?` shows the label.
-#[doc(hidden)]
+/// A handler's own error that is an [`Error`](std::error::Error): every one that is. Then a [`HandlerError`] of it
+/// is one too, which `?` makes a `Box<dyn Error>` of.
+///
+/// It differs from `Error` in the words alone that the compiler has for its lack: of those, `?` shows the label, and in
+/// the headline its name.
 #[diagnostic::on_unimplemented(
     message = "`{Self}`, the error of a handler, is not an `Error`",
     label = "`{Self}`, the handler's own error, is not an `Error`: write `.map_err(|error| error.to_string())?`, \
              or reply with an enum that implements `Error`"
 )]
-pub trait IsError: std::error::Error {}
+pub trait ImplementsError: std::error::Error {}
 
 #[diagnostic::do_not_recommend]
-impl<E: std::error::Error> IsError for E {}
+impl<E: std::error::Error> ImplementsError for E {}
 
-impl<E: IsError> std::error::Error for HandlerError<E> {
+impl<E: ImplementsError> std::error::Error for HandlerError<E> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         // The text is the inner error's own, so the chain goes on behind that error.
         match self {

@@ -7,7 +7,7 @@
 mod error;
 mod table;
 
-pub use error::{CallError, DETAIL_BYTES_MAX, HandlerError, SUBJECT_BYTES_MAX};
+pub use error::{CallError, DETAIL_BYTES_MAX, HandlerError, ImplementsError, SUBJECT_BYTES_MAX};
 pub use table::Code;
 
 use std::fmt;
