@@ -63,10 +63,9 @@ fn every_code_has_a_mistake_and_its_correction() {
     {
         let message = fs::read_to_string(folder.join(format!("{}.stderr", row.name)));
         let message = message.unwrap_or_else(|error| panic!("{}.stderr: {error}", row.name));
-        let said = if row.code == SAID_BY_A_NAME {
-            format!("`callboard::__private::{}", row.code)
-        } else {
-            format!("{}: ", row.code)
+        let said = match SAID_BY_A_NAME.iter().find(|(code, _)| *code == row.code) {
+            Some((code, before)) => format!("{before}{code}"),
+            None => format!("{}: ", row.code),
         };
         assert!(message.contains(&said), "{} says another code", row.name);
         let messages = message.matches("\nerror").count();
@@ -153,8 +152,12 @@ fn newest(folder: &Path, prefix: &str, suffix: &str) -> PathBuf {
     named.max_by_key(age).expect("built")
 }
 
-/// The trait that a second `impl` is in conflict with has the code in its name.
-const SAID_BY_A_NAME: &str = "CB0070";
+/// What two derives both define, and the trait that a second `impl` is in conflict with, have the code in their names;
+/// with what stands before it.
+const SAID_BY_A_NAME: &[(&str, &str)] = &[
+    ("CB0069", "error[E0428]: the name `"),
+    ("CB0070", "`callboard::__private::"),
+];
 
 /// Two derives, or two `impl`s, of which neither sees the other: the compiler tells each trait that
 /// both implement.

@@ -87,8 +87,8 @@ pub mod __private {
         service::{
             Ctx, Handlers,
             state::{
-                Answered, Asserted, CB0070PutAllHandlersOfATypeIntoOneImpl, DerivesActor, MayMove,
-                Otherwise, Probe,
+                Answered, CB0070PutAllHandlersOfATypeIntoOneImpl, Checked, DerivesActor, GoesBy,
+                IsActor, MayMove, OneKind, Otherwise, Probe, asserted,
             },
         },
     };

@@ -12,40 +12,27 @@ use crate::{
     problem::said,
 };
 
-/// Asserts of each field that it may be on any thread, under the field's type. Nothing for a type
-/// without fields, or one of which its author has said that it may.
-pub(super) fn state(owner: &Ident, fields: &[Type], p: &TokenStream) -> Option<TokenStream> {
+/// Emits the constant that asserts of each field that it may be on any thread, under the field's type. Nothing
+/// for a type without fields; true for one of which its author has said that it may.
+pub(super) fn checked(owner: &Ident, fields: &[Type], p: &TokenStream) -> Option<TokenStream> {
     let owner = Path::from(owner.clone());
     let asserted = fields.iter().map(|ty| {
         let ty = without_self(ty, &owner);
         let probe = quote!({ <#p::Probe<#ty>>::FITS || <#p::Probe<#owner>>::FITS });
-        let asserted = under(ty.span(), quote!(#p::Asserted<#ty, #p::Answered<#probe>>));
-        quote!(const _: ::core::option::Option<#asserted> = ::core::option::Option::None;)
+        under(
+            ty.span(),
+            quote!(#p::asserted::<#ty, #p::Answered<#probe>>();),
+        )
     });
     (!fields.is_empty()).then(|| {
         quote! {
-            use #p::Otherwise as _;
-            #(#asserted)*
+            const CHECKED: bool = {
+                use #p::Otherwise as _;
+                #(#asserted)*
+                true
+            };
         }
     })
-}
-
-/// Asserts that a type that derives `Service` does not derive `Actor` too.
-pub(super) fn one_kind(owner: &Ident, p: &TokenStream) -> TokenStream {
-    let message = said(
-        Code::TwoKinds,
-        "a type is a service or an actor: keep `Service` for handlers without a state of their own, \
-         which every node that hosts it may answer, or `Actor` for a state and `&mut self`",
-    );
-    let asserted = refuse_if(
-        &quote!(<#p::Probe<#owner>>::IS_ACTOR),
-        Span::call_site(),
-        &message,
-    );
-    quote! {
-        use #p::Otherwise as _;
-        #asserted
-    }
 }
 
 /// Asserts that the type of the handlers has its derive. Without it there is no ref, and the compiler

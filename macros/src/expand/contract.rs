@@ -26,9 +26,9 @@ pub(crate) fn contract(contract: &Contract, offered: &Offered<'_>) -> TokenStrea
         ident: ident.clone(),
     };
     let (attrs, vis) = (&contract.attrs, &contract.vis);
-    let reference = reference::reference(vis, ident, &p);
+    let reference = reference::reference(vis, ident, None, &p);
     let kind = check::kind(None, &contract.settings);
-    let definition = definition::own(ident, kind, &contract.settings, &p);
+    let definition = definition::own(ident, kind, &contract.settings, None, None, &p);
     let interface = interface::interface(&target, handlers, &p);
     let ref_path = Path::from(ref_ident(ident));
     let ref_methods = interface::ref_methods(&target, &ref_path, handlers, &p);
@@ -44,6 +44,7 @@ pub(crate) fn contract(contract: &Contract, offered: &Offered<'_>) -> TokenStrea
         #vis #keyword #ident {}
 
         #[automatically_derived]
+        #[allow(deprecated)]
         impl ::core::fmt::Debug for #ident {
             fn fmt(&self, _: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
                 match *self {}

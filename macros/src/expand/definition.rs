@@ -1,12 +1,13 @@
 //! `#[derive(Service)]` and `#[derive(Actor)]`: the ref and `Definition`.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{quote, quote_spanned};
+use quote::{format_ident, quote, quote_spanned};
 use syn::{Ident, Path, ext::IdentExt, spanned::Spanned};
 
 use super::{assertion, hidden, private, ref_ident, reference};
 use crate::{
     check,
+    code::Code,
     model::{Definition, DefinitionSettings, Flavor, Kind, Millis},
 };
 
@@ -15,29 +16,70 @@ pub(crate) fn definition(definition: &Definition) -> TokenStream {
     let settings = &definition.settings;
     let p = private(settings.callboard.as_ref());
     let flavor = definition.flavor;
-    let state = assertion::state(&definition.ident, &definition.fields, &p);
-    let state = state.map(|state| hidden(&state));
-    let kind = one_kind(definition, &p);
+    let checked = assertion::checked(&definition.ident, &definition.fields, &p);
+    let (kind, bound) = one_kind(definition, &p);
     if let Some(contract) = &settings.contract {
-        let own = implementation(&definition.ident, flavor, &contract.value, settings, &p);
-        return quote!(#kind #state #own);
+        let own = implementation(definition, &contract.value, checked, Some(&bound), &p);
+        return quote!(#kind #own);
     }
     let addressing = check::kind(Some(flavor), settings);
-    let reference = reference::reference(&definition.vis, &definition.ident, &p);
-    let own = own(&definition.ident, addressing, settings, &p);
-    quote!(#kind #state #reference #own)
+    let reference = reference::reference(&definition.vis, &definition.ident, Some(&bound), &p);
+    let own = own(
+        &definition.ident,
+        addressing,
+        settings,
+        checked,
+        Some(&bound),
+        &p,
+    );
+    quote!(#kind #reference #own)
 }
 
-/// Emits what one of the two derives says of a type, and the other one asks.
-fn one_kind(definition: &Definition, p: &TokenStream) -> TokenStream {
+/// Emits what tells a type that has both derives, and returns the bound of all that both emit.
+///
+/// Neither sees the other. Both define a name, with the code and what to do in it: the compiler compares the
+/// names of a module before all else. Of the rest it would tell each trait that both implement, so each derive's
+/// impls are under the bound that the type goes by it, and a type with both goes by `Actor`. The bound is on an
+/// associated type: an impl supposes its own bounds, and with this one it finds one impl of everything all the
+/// same. `for<'__any>` has the compiler say nothing where the bound does not hold.
+fn one_kind(definition: &Definition, p: &TokenStream) -> (TokenStream, TokenStream) {
     let ident = &definition.ident;
-    match definition.flavor {
-        Flavor::Actor => quote! {
-            #[automatically_derived]
-            impl #p::DerivesActor for #ident {}
-        },
-        Flavor::Service => hidden(&assertion::one_kind(ident, p)),
-    }
+    let name = format_ident!(
+        "CB0069_keep_either_Service_or_Actor_on_{}",
+        ident.unraw(),
+        span = Span::call_site()
+    );
+    debug_assert!(name.to_string().starts_with(Code::TwoKinds.text()));
+    let name = quote! {
+        #[doc(hidden)]
+        #[allow(dead_code, non_camel_case_types)]
+        type #name = ();
+    };
+    let (kind, derives) = match definition.flavor {
+        Flavor::Actor => (
+            quote!(#p::IsActor),
+            Some(quote!(impl #p::DerivesActor for #ident {})),
+        ),
+        Flavor::Service => (quote!(#p::IsService), None),
+    };
+    let one = hidden(&quote! {
+        use #p::Otherwise as _;
+
+        #derives
+
+        #[automatically_derived]
+        impl #p::OneKind for #ident
+        where
+            for<'__any> #p::Answered<{ <#p::Probe<#ident>>::IS_ACTOR }>: #p::GoesBy<#ident, Kind = #kind>,
+        {
+            type Kind = #kind;
+        }
+    });
+    // Not the user's own token: of a deprecated type each use of that is told.
+    let mut owner = ident.clone();
+    owner.set_span(Span::call_site());
+    let bound = quote!(for<'__any> #owner: #p::OneKind<Kind = #kind>,);
+    (quote!(#name #one), bound)
 }
 
 /// Emits `Definition` for a type with a ref of its own.
@@ -45,6 +87,8 @@ pub(super) fn own(
     ident: &Ident,
     kind: Kind,
     settings: &DefinitionSettings,
+    checked: Option<TokenStream>,
+    one_kind: Option<&TokenStream>,
     p: &TokenStream,
 ) -> TokenStream {
     let name = match &settings.name {
@@ -69,12 +113,15 @@ pub(super) fn own(
     let reference = ref_ident(ident);
     let tuning = tuning(kind, settings, p);
     let handover = handover(settings, p);
+    let clause = one_kind.map(|bound| quote!(where #bound));
     quote! {
         #[automatically_derived]
+        #[allow(deprecated)]
         #[diagnostic::do_not_recommend]
-        impl #p::Definition for #ident {
+        impl #p::Definition for #ident #clause {
             const NAME: &'static str = #name;
             const SETTINGS: #p::Settings = #tuning;
+            #checked
             type Addressing = #p::#addressing;
             type Key = #key;
             type Ref = #reference;
@@ -85,12 +132,13 @@ pub(super) fn own(
 
 /// Emits `Definition` for a type whose name, key and ref are those of its contract.
 fn implementation(
-    ident: &Ident,
-    flavor: Flavor,
+    definition: &Definition,
     contract: &Path,
-    settings: &DefinitionSettings,
+    checked: Option<TokenStream>,
+    one_kind: Option<&TokenStream>,
     p: &TokenStream,
 ) -> TokenStream {
+    let (ident, flavor, settings) = (&definition.ident, definition.flavor, &definition.settings);
     let base = match flavor {
         Flavor::Service => Kind::Service,
         Flavor::Actor => Kind::Spawned,
@@ -99,11 +147,14 @@ fn implementation(
     let handover = handover(settings, p);
     let of_contract = quote_spanned!(contract.span()=> <#contract as #p::Definition>);
     let kind = hidden(&assertion::contract_kind(flavor, contract, p));
+    let clause = one_kind.map(|bound| quote!(where #bound));
     quote! {
         #[automatically_derived]
-        impl #p::Definition for #ident {
+        #[allow(deprecated)]
+        impl #p::Definition for #ident #clause {
             const NAME: &'static str = #of_contract::NAME;
             const SETTINGS: #p::Settings = #tuning;
+            #checked
             type Addressing = #of_contract::Addressing;
             type Key = #of_contract::Key;
             type Ref = #of_contract::Ref;

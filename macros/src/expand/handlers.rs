@@ -95,7 +95,8 @@ fn turns(target: &Target, handlers: &[Handler<'_>], p: &TokenStream) -> TokenStr
 /// Emits the frame of `Handlers` around the code of the two kinds of turns.
 ///
 /// A type that may not be on any thread is refused by its derive, under the field. So the impl
-/// supposes that it may: `for<'__any>` has the bound checked where the impl is used, and not here.
+/// supposes that it may: `for<'__any>` has the bound checked where the impl is used, and not here; and there
+/// it goes through what the derive has computed, so that nothing is said after a refusal.
 pub(super) fn handlers_impl(
     owner: &Path,
     interface: &Path,
@@ -119,6 +120,7 @@ pub(super) fn handlers_impl(
             }
         }
     };
+    let checked = under(owner.span(), quote!(<#owner as #p::Definition>::CHECKED));
     let run_shared = function("run_shared", quote!(&'a self), shared);
     let run_exclusive = function("run_exclusive", quote!(&'a mut self), exclusive);
     quote! {
@@ -126,7 +128,8 @@ pub(super) fn handlers_impl(
         #[diagnostic::do_not_recommend]
         impl #p::Handlers for #owner
         where
-            for<'__any> #owner: ::core::marker::Send + ::core::marker::Sync,
+            for<'__any> <#p::Answered<{ #checked }> as #p::Checked<#owner>>::This:
+                ::core::marker::Send + ::core::marker::Sync,
             #with_ref
         {
             type Interface = #interface;

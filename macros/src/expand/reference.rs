@@ -6,16 +6,22 @@ use syn::{Ident, Visibility};
 
 use super::{is_own, ref_ident, under};
 
-/// Emits `<Type>Ref`.
-pub(super) fn reference(vis: &Visibility, owner: &Ident, p: &TokenStream) -> TokenStream {
+/// Emits `<Type>Ref`, its impls under the bound `one_kind`.
+pub(super) fn reference(
+    vis: &Visibility,
+    owner: &Ident,
+    one_kind: Option<&TokenStream>,
+    p: &TokenStream,
+) -> TokenStream {
     let name = ref_ident(owner);
     let doc = format!(
         "The handle of [`{owner}`] that callers hold: cheap to clone, and it travels in messages."
     );
-    let values = values(&name, p);
-    let travels = travels(&name, owner, p);
+    let clause = one_kind.map(|bound| quote!(where #bound));
+    let values = values(&name, clause.as_ref(), p);
+    let travels = travels(&name, owner, clause.as_ref(), p);
     // The compiler would name the refs of our own services to each user whose type is no definition.
-    let named = (!is_own()).then(|| named(&name, owner, p));
+    let named = (!is_own()).then(|| named(&name, owner, one_kind, p));
     // What is missing on the ref, or too private about it, is to be mended where the type is written.
     let item = under(
         owner.span(),
@@ -23,12 +29,13 @@ pub(super) fn reference(vis: &Visibility, owner: &Ident, p: &TokenStream) -> Tok
     );
     quote! {
         #[doc = #doc]
-        #[allow(unreachable_pub, clippy::module_name_repetitions)]
+        #[allow(deprecated, unreachable_pub, clippy::module_name_repetitions)]
         #vis #item
 
         #[automatically_derived]
+        #[allow(deprecated)]
         #[diagnostic::do_not_recommend]
-        impl #p::Reference for #name {
+        impl #p::Reference for #name #clause {
             type Interface = #owner;
             fn from_raw(raw: #p::Ref<#owner>) -> Self {
                 Self { __ref: raw }
@@ -46,14 +53,20 @@ pub(super) fn reference(vis: &Visibility, owner: &Ident, p: &TokenStream) -> Tok
 
 /// Emits that the ref is a definition under a bound that never holds, which has the words for who
 /// writes `service::<GreeterRef>()`.
-fn named(name: &Ident, owner: &Ident, p: &TokenStream) -> TokenStream {
+fn named(
+    name: &Ident,
+    owner: &Ident,
+    one_kind: Option<&TokenStream>,
+    p: &TokenStream,
+) -> TokenStream {
     let named = quote! {
-        #[allow(unused_lifetimes)]
+        #[allow(deprecated, unused_lifetimes)]
         impl #p::Definition for #name
         where
             for<'__any> #name: #p::NamedByItself<#owner>,
             // A key that cannot be one is told by the definition itself.
             for<'__any> <#owner as #p::Definition>::Key: #p::Key,
+            #one_kind
         {
             const NAME: &'static str = <#owner as #p::Definition>::NAME;
             const SETTINGS: #p::Settings = <#owner as #p::Definition>::SETTINGS;
@@ -66,36 +79,36 @@ fn named(name: &Ident, owner: &Ident, p: &TokenStream) -> TokenStream {
     under(owner.span(), named)
 }
 
-fn values(name: &Ident, p: &TokenStream) -> TokenStream {
+fn values(name: &Ident, clause: Option<&TokenStream>, p: &TokenStream) -> TokenStream {
     quote! {
         #[automatically_derived]
-        impl ::core::clone::Clone for #name {
+        impl ::core::clone::Clone for #name #clause {
             fn clone(&self) -> Self {
                 Self { __ref: ::core::clone::Clone::clone(&self.__ref) }
             }
         }
         #[automatically_derived]
-        impl ::core::cmp::PartialEq for #name {
+        impl ::core::cmp::PartialEq for #name #clause {
             fn eq(&self, other: &Self) -> bool {
                 ::core::cmp::PartialEq::eq(&self.__ref, &other.__ref)
             }
         }
         #[automatically_derived]
-        impl ::core::cmp::Eq for #name {}
+        impl ::core::cmp::Eq for #name #clause {}
         #[automatically_derived]
-        impl ::core::hash::Hash for #name {
+        impl ::core::hash::Hash for #name #clause {
             fn hash<H: ::core::hash::Hasher>(&self, state: &mut H) {
                 ::core::hash::Hash::hash(&self.__ref, state);
             }
         }
         #[automatically_derived]
-        impl ::core::fmt::Debug for #name {
+        impl ::core::fmt::Debug for #name #clause {
             fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
                 ::core::fmt::Debug::fmt(&self.__ref, f)
             }
         }
         #[automatically_derived]
-        impl #p::serde::Serialize for #name {
+        impl #p::serde::Serialize for #name #clause {
             fn serialize<S: #p::serde::Serializer>(
                 &self,
                 serializer: S,
@@ -104,7 +117,7 @@ fn values(name: &Ident, p: &TokenStream) -> TokenStream {
             }
         }
         #[automatically_derived]
-        impl<'de> #p::serde::Deserialize<'de> for #name {
+        impl<'de> #p::serde::Deserialize<'de> for #name #clause {
             fn deserialize<D: #p::serde::Deserializer<'de>>(
                 deserializer: D,
             ) -> ::core::result::Result<Self, D::Error> {
@@ -117,10 +130,16 @@ fn values(name: &Ident, p: &TokenStream) -> TokenStream {
     }
 }
 
-fn travels(name: &Ident, owner: &Ident, p: &TokenStream) -> TokenStream {
+fn travels(
+    name: &Ident,
+    owner: &Ident,
+    clause: Option<&TokenStream>,
+    p: &TokenStream,
+) -> TokenStream {
     quote! {
         #[automatically_derived]
-        impl #p::Wire for #name {
+        #[allow(deprecated)]
+        impl #p::Wire for #name #clause {
             fn describe(shape: &mut #p::WireShape) {
                 <#p::Ref<#owner> as #p::Wire>::describe(shape);
             }

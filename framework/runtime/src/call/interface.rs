@@ -58,6 +58,9 @@ pub trait Definition: Sized + 'static {
     type Ref: Reference<Interface: Interface<Key = Self::Key>>;
     /// The settings that its attributes gave.
     const SETTINGS: Settings;
+    /// That its fields may be where turns run. The derive computes it after a look at each of them.
+    #[doc(hidden)]
+    const CHECKED: bool = true;
 
     /// Returns how its state travels, if it goes along when the slot of its key moves: what
     /// `#[actor(handover)]` says.

@@ -14,8 +14,7 @@ use super::Ctx;
     message = "CB0061: `{Self}` has no handlers that can be called",
     note = "write `#[handlers]` above the `impl {Self} {{ … }}` with its `pub` methods; if it is there, write \
             `use callboard::prelude::*;` at the top of the file",
-    note = "if this is a ref, name the type that it is the ref of; if a field of it stays on one thread, CB0067, \
-            its handlers can be called once that is mended"
+    note = "if this is a ref, name the type that it is the ref of"
 )]
 pub trait Handlers: Definition + Send + Sync {
     /// The interface that the handlers implement: the type itself, or a contract.
