@@ -67,7 +67,7 @@ pub(crate) fn wire(item: TokenStream) -> TokenStream {
     let problems = Problems::default();
     let tokens = match parse::wire(item, &problems) {
         Err(error) => unreadable(&error, &problems),
-        Ok(wire) if check::wire(&wire, &problems) => expand::wire(&wire),
+        Ok(wire) if check::wire(&wire, &problems) => expand::wire(wire),
         Ok(_) => TokenStream::new(),
     };
     with(tokens, problems)

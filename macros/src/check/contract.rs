@@ -35,7 +35,13 @@ pub(crate) fn contract<'a>(contract: &'a Contract, problems: &Problems) -> Optio
                            the method";
             problems.under(skip, Code::SkipWithOptions, message);
         }
-        if method.sig.receiver().is_none() {
+        if handlers::is_repeated(method, &handlers) {
+            let message = format!(
+                "the contract has two methods `{0}`; give one of them another name",
+                method.sig.ident
+            );
+            problems.under(&method.sig.ident, Code::SameName, message);
+        } else if method.sig.receiver().is_none() {
             let message = format!(
                 "`{}` has no `self`, so there is no instance to call it on: add `&self` or `&mut \
                  self`",

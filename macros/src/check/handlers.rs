@@ -45,6 +45,10 @@ pub(crate) fn handlers<'a>(
             withheld.extend(refused::withheld(method));
             continue;
         }
+        if is_repeated(method, &handlers) {
+            // The compiler says of the user's own `impl` that it has two methods of one name.
+            continue;
+        }
         let is_callable = is_callable(method, problems);
         let place = Place::Impl(&target.ident);
         let handler = is_callable.then(|| method::method(method, place, problems));
@@ -157,6 +161,14 @@ fn stray_options(set: &HandlerSet, method: &Method, problems: &Problems) {
             problems.under(option, Code::ContractOptions, message);
         }
     }
+}
+
+/// Returns whether an earlier handler has the name too, and no `cfg` can make the two alternatives.
+pub(super) fn is_repeated(method: &Method, earlier: &[Handler<'_>]) -> bool {
+    earlier.iter().any(|other| {
+        let cfgs = [&other.method.kept.cfgs, &method.kept.cfgs];
+        *other.ident == method.sig.ident && cfgs.iter().all(|cfgs| cfgs.is_empty())
+    })
 }
 
 /// Reports a wire name that an earlier method has.

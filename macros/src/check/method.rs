@@ -259,9 +259,9 @@ fn role(
     place: Place<'_>,
     problems: &Problems,
 ) -> Option<ArgRole> {
-    let ty = &*typed.ty;
+    let ty = types::bare(&typed.ty);
     let inner = match ty {
-        Type::Reference(reference) => &*reference.elem,
+        Type::Reference(reference) => types::bare(&reference.elem),
         other => other,
     };
     match types::last_name(inner) {

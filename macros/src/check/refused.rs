@@ -51,9 +51,9 @@ fn arg((position, typed): (usize, &PatType)) -> Arg {
         Pat::Ident(pat) => pat.ident.clone(),
         _ => format_ident!("__arg_{position}"),
     };
-    let ty = &*typed.ty;
+    let ty = types::bare(&typed.ty);
     let inner = match ty {
-        Type::Reference(reference) => &*reference.elem,
+        Type::Reference(reference) => types::bare(&reference.elem),
         other => other,
     };
     let role = match types::last_name(inner) {

@@ -15,7 +15,7 @@ use crate::{
 
 /// Tells the kinds of replies apart and reports what cannot be one.
 pub(super) fn reply(method: &Method, problems: &Problems) -> Option<Reply> {
-    let ty = method.output();
+    let ty = types::bare(&method.output()).clone();
     if let Type::ImplTrait(opaque) = &ty {
         return stream(opaque, problems).map(Reply::Stream);
     }

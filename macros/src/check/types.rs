@@ -28,6 +28,14 @@ pub(super) fn obstacle(ty: &Type) -> Option<Obstacle> {
     search.0
 }
 
+/// Returns a type without the invisible brackets around what a macro of the user's was given.
+pub(super) fn bare(ty: &Type) -> &Type {
+    match ty {
+        Type::Group(group) => bare(&group.elem),
+        other => other,
+    }
+}
+
 /// Returns the last name of a path type.
 pub(super) fn last_name(ty: &Type) -> Option<&syn::PathSegment> {
     match ty {

@@ -5,7 +5,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::{Ident, Path, Type, Visibility, ext::IdentExt, spanned::Spanned};
 
-use super::{marker, marker_ident, message, travel, with_ref, without_self};
+use super::{marker, marker_ident, message, travel, under, with_ref, without_self};
 use crate::{
     check::Target,
     model::{Arg, ArgRole, Handler, Millis, Reply, Timeout},
@@ -151,15 +151,14 @@ fn method(target: &Target, handler: &Handler<'_>, p: &TokenStream) -> TokenStrea
         Reply::Stream(item) => (without_self(item, path), quote!(Streamed)),
     };
     let (output, merge) = match &handler.reply {
-        Reply::Fallible(_) => (
-            quote! {
-                ::core::result::Result<
-                    <#reply as #p::Fallible>::Ok,
-                    #p::HandlerError<<#reply as #p::Fallible>::Err>,
-                >
-            },
-            quote!(#p::flatten(result)),
-        ),
+        Reply::Fallible(_) => {
+            // That it is only called so is an error about the type.
+            let fallible = under(reply.span(), quote!(<#reply as #p::Fallible>));
+            let output = quote! {
+                ::core::result::Result<#fallible::Ok, #p::HandlerError<#fallible::Err>>
+            };
+            (output, quote!(#p::flatten(result)))
+        }
         Reply::Value(_) | Reply::Stream(_) => (
             quote!(::core::result::Result<#p::Answer<Self>, #p::CallError>),
             quote!(result),
@@ -169,7 +168,7 @@ fn method(target: &Target, handler: &Handler<'_>, p: &TokenStream) -> TokenStrea
     // That a type is more private than the handler is an error about these lines.
     let span = args_span(handler);
     let args = quote_spanned!(span=> type Args = #args;);
-    let replied = quote_spanned!(reply.span()=> type Reply = #reply;);
+    let replied = quote_spanned!(reply.span()=> type Reply = #reply; type Output = #output;);
     let checked = travel::under_type(handler, quote!(#p::Method));
     quote! {
         #(#cfgs)*
@@ -187,7 +186,6 @@ fn method(target: &Target, handler: &Handler<'_>, p: &TokenStream) -> TokenStrea
             type Inbound = #inbound;
             #replied
             type Shape = #p::#shape;
-            type Output = #output;
             const INDEX: usize = __Index::#ident as usize;
             fn message(envelope: #p::Envelope<Self>) -> #name {
                 #name::#ident(envelope)

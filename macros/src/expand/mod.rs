@@ -89,8 +89,11 @@ struct WithoutSelf<'a>(&'a Path);
 
 impl VisitMut for WithoutSelf<'_> {
     fn visit_path_mut(&mut self, path: &mut Path) {
-        if path.is_ident("Self") {
+        let first = path.segments.first();
+        if path.leading_colon.is_none() && first.is_some_and(|first| first.ident == "Self") {
+            let rest = std::mem::take(&mut path.segments).into_iter().skip(1);
             *path = self.0.clone();
+            path.segments.extend(rest);
         } else {
             syn::visit_mut::visit_path_mut(self, path);
         }
@@ -142,8 +145,9 @@ fn hidden(items: &TokenStream) -> TokenStream {
             unreachable_patterns,
             unreachable_pub,
             unused_variables,
-            clippy::large_enum_variant,
-            clippy::result_large_err
+            clippy::all,
+            clippy::nursery,
+            clippy::pedantic
         )]
         const _: () = { #items };
     }

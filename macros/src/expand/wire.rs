@@ -6,16 +6,20 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::{Generics, Ident, ext::IdentExt, parse_quote, spanned::Spanned};
+use syn::{
+    Generics, Ident, Path, ext::IdentExt, parse_quote, spanned::Spanned, visit_mut::VisitMut,
+};
 
-use super::{hidden, private, under};
+use super::{WithoutSelf, hidden, private, under};
 use crate::model::{FieldStyle, WireBody, WireField, WireFields, WireType};
 
 mod deserialize;
 
 /// Emits what the derive adds.
-pub(crate) fn wire(wire: &WireType) -> TokenStream {
+pub(crate) fn wire(mut wire: WireType) -> TokenStream {
     let p = private(wire.callboard.as_ref());
+    write_self_out(&mut wire);
+    let wire = &wire;
     let mut bounded = wire.generics.clone();
     for param in bounded.type_params_mut() {
         param.bounds.push(parse_quote!(#p::Wire));
@@ -27,6 +31,30 @@ pub(crate) fn wire(wire: &WireType) -> TokenStream {
     let serialize = serialize(wire, &bounded, &p);
     let deserialize = deserialize::deserialize(wire, &bounded, &p);
     hidden(&quote!(#describe #serialize #deserialize))
+}
+
+/// Writes `Self` out in the types of the fields: they stand in the impls of visitors too, whose `Self` is another.
+fn write_self_out(wire: &mut WireType) {
+    let ident = &wire.ident;
+    let (_, arguments, _) = wire.generics.split_for_impl();
+    let arguments = arguments.as_turbofish();
+    let owner: Path = parse_quote!(#ident #arguments);
+    let mut writer = WithoutSelf(&owner);
+    let mut write = |fields: &mut WireFields| {
+        for field in &mut fields.fields {
+            writer.visit_type_mut(&mut field.ty);
+        }
+    };
+    match &mut wire.body {
+        WireBody::Struct(fields) => write(fields),
+        WireBody::Enum(variants) => {
+            variants
+                .iter_mut()
+                .for_each(|variant| write(&mut variant.fields));
+        }
+        WireBody::Union(_) => {}
+    }
+    writer.visit_generics_mut(&mut wire.generics);
 }
 
 /// Returns the name that bytes of other nodes and of later versions go by.

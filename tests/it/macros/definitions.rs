@@ -74,6 +74,10 @@ pub struct Room {
     total: u64,
 }
 
+impl Room {
+    const DIGITS: usize = 3;
+}
+
 #[handlers]
 impl Room {
     pub async fn sum(&mut self, mut items: Inbound<u64>, first: u64) -> Result<u64, CallError> {
@@ -96,6 +100,10 @@ impl Room {
     }
     pub fn watch(&self, args: u8, port: String, envelope: u8, message: u8, call: u8) -> String {
         format!("{args}{port}{envelope}{message}{call}{}", self.total)
+    }
+    pub fn reversed(&self, mut digits: [u8; Self::DIGITS]) -> [u8; Self::DIGITS] {
+        digits.reverse();
+        digits
     }
     pub fn r#type(&self, r#fn: bool) -> bool {
         r#fn
@@ -191,6 +199,8 @@ async fn every_shape_can_be_called_through_its_ref() {
         room.watch(1, "p", 2, 3, 4).await.expect("called"),
         "1p23417"
     );
+    let digits = room.reversed([1, 2, 3]).await.expect("called");
+    assert_eq!(digits, [3, 2, 1]);
     assert!(room.r#type(true).await.expect("called"));
     let (one, other) = (Room { total: 1 }, Room { total: 2 });
     assert_eq!(room.both(one, vec![other]).await.expect("called"), 3);
@@ -205,12 +215,14 @@ fn rows_are_numbered_as_cfg_leaves_them() {
         .collect::<Vec<_>>();
     assert_eq!(
         names,
-        ["sum", "count", "double", "watch", "type", "both", "renamed"]
+        [
+            "sum", "count", "double", "watch", "reversed", "type", "both", "renamed"
+        ]
     );
     fn index<M: Method>(_: impl Fn(&RoomRef) -> callboard::Call<M>) -> usize {
         M::INDEX
     }
-    assert_eq!(index(RoomRef::last), 6);
+    assert_eq!(index(RoomRef::last), 7);
     assert_eq!(index(|room| room.sum(stream::empty(), 1)), 0);
 }
 

@@ -88,6 +88,68 @@ impl Shop {
     }
 }
 
+/// A service that nobody should use any more.
+#[deprecated]
+#[derive(Debug, Default, Service)]
+pub struct Mill {
+    sum: u32,
+}
+
+/// What an author allows on a handler is nothing to tell of its ref either.
+#[allow(deprecated)]
+#[handlers]
+impl Mill {
+    /// Takes much.
+    #[must_use]
+    #[allow(clippy::too_many_arguments)]
+    pub fn grind(
+        &self,
+        oat: u8,
+        rye: u8,
+        rice: u8,
+        spelt: u8,
+        corn: u8,
+        teff: u8,
+        flax: u8,
+        pea: u8,
+    ) -> [u8; 8] {
+        [oat, rye, rice, spelt, corn, teff, flax, pea]
+    }
+    /// Replies with much.
+    #[must_use]
+    #[allow(clippy::type_complexity)]
+    pub fn sort(
+        &self,
+        parts: Vec<BTreeMap<String, Option<(u8, Vec<Option<(u8, String)>>)>>>,
+    ) -> Vec<BTreeMap<String, Option<(u8, Vec<Option<(u8, String)>>)>>> {
+        parts
+    }
+    /// Is called as another kind of method is.
+    #[must_use]
+    #[allow(clippy::iter_not_returning_iterator, clippy::wrong_self_convention)]
+    pub fn iter(&self) -> Vec<u32> {
+        vec![self.sum]
+    }
+}
+
+/// A contract that nobody should use any more.
+#[deprecated]
+#[contract]
+pub trait Mills {
+    /// Takes much.
+    fn grind(
+        &self,
+        oat: u8,
+        rye: u8,
+        rice: u8,
+        spelt: u8,
+        corn: u8,
+        teff: u8,
+        flax: u8,
+        pea: u8,
+    ) -> u8;
+}
+
 /// A cart.
 #[derive(Debug, Default, Wire, Actor)]
 #[actor(key = String, handover, idle = "10m")]

@@ -229,6 +229,29 @@ mod made {
         };
     }
 
+    /// All the types of a handler are given, so that each stands in invisible brackets.
+    macro_rules! repeater {
+        ($name:ident, $ctx:ty, $items:ty, $text:ty, $reply:ty) => {
+            #[derive(Default, Service)]
+            pub(super) struct $name;
+
+            #[handlers]
+            impl $name {
+                pub fn repeat(&self, ctx: $ctx, items: $items, text: $text) -> $reply {
+                    assert_eq!(ctx.node_name(), text);
+                    futures_util::StreamExt::filter_map(items, |item| std::future::ready(item.ok()))
+                }
+            }
+        };
+    }
+
+    repeater!(
+        Repeater,
+        &Ctx<Self>,
+        Inbound<u8>,
+        String,
+        impl Stream<Item = u8> + use<>
+    );
     service!(Upper, upper(text: String) text.to_uppercase());
     service!(Next, next(number: u8) number + 1);
 }
@@ -277,11 +300,14 @@ async fn definitions_work_wherever_they_stand() {
         }
     }
 
+    use futures_util::StreamExt;
+
     let node = Node::builder()
         .name("scopes")
         .host::<Local>()
         .host::<made::Upper>()
         .host::<made::Next>()
+        .host::<made::Repeater>()
         .start()
         .await
         .expect("started");
@@ -290,6 +316,10 @@ async fn definitions_work_wherever_they_stand() {
         upper.expect("called"),
         ("ADA".to_string(), "scopes".to_string())
     );
+    let repeater = node.service::<made::Repeater>();
+    let items = repeater.repeat(futures_util::stream::iter([1, 2]), "scopes");
+    let items = items.await.expect("a stream");
+    assert_eq!(items.collect::<Vec<_>>().await, [Ok(1), Ok(2)]);
     let next = node.service::<made::Next>().next(1).await;
     assert_eq!(next.expect("called").0, 2);
     #[expect(deprecated, reason = "the ref says so too")]

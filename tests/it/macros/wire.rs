@@ -48,6 +48,26 @@ where
     children: Vec<Tree<T, N>>,
 }
 
+/// A type that names itself as its own.
+#[derive(Clone, Debug, PartialEq, Wire)]
+#[wire(depth = 8)]
+enum Term<T: Clone>
+where
+    Self: Sized,
+{
+    Leaf(T),
+    Not(Box<Self>),
+    Both(Box<Self>, Box<Self>),
+    Any { of: Vec<Self>, digits: [u8; 2] },
+}
+
+#[derive(Clone, Debug, PartialEq, Wire)]
+struct Digits([u8; Self::COUNT]);
+
+impl Digits {
+    const COUNT: usize = 3;
+}
+
 /// A foreign type: it has serde impls and is not `Wire`.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Foreign(u16);
@@ -116,6 +136,13 @@ fn values_of_every_shape_read_back() {
         value: Unit,
         children: vec![leaf.clone(), leaf],
     });
+    let term = Term::Not(Box::new(Term::Leaf(1_u8)));
+    let both = Term::Both(Box::new(term.clone()), Box::new(term));
+    reads_back(Term::Any {
+        of: vec![both],
+        digits: [1, 2],
+    });
+    reads_back(Digits([1, 2, 3]));
     reads_back(Holder::One(Foreign(1)));
     reads_back(Holder::Two {
         foreign: Foreign(2),

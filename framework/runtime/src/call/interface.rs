@@ -437,6 +437,12 @@ pub(crate) const fn interface_id<I: Definition>() -> InterfaceId {
 }
 
 /// `Result`, as the macros see it in a handler's return type, aliases included.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has the name of `Result`, and is another type",
+    label = "not a `Result`",
+    note = "what a handler replies with is taken for a `Result` by its name: give the type another one, or one \
+            for this place, as in `use exam::Result as Mark;`"
+)]
 pub trait Fallible {
     /// The success.
     type Ok;
