@@ -3,7 +3,8 @@
 //!
 //! The compiler would only say that there is no such function. They are found here, and cannot be called:
 //! their bound holds for nothing, and says what to write; `for<'any>` has the compiler look at it in the
-//! caller's program, and not in this one. Nothing here runs, and nothing depends on it.
+//! caller's program, and not in this one. Nothing here runs, and nothing depends on it. Why they are written out is
+//! said in `call::awaited`.
 
 use std::future::Ready;
 

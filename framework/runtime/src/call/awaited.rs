@@ -7,8 +7,13 @@
 //! compiler would say that it is no iterator, so the bound is on another one. Knows nothing of how calls
 //! work.
 //!
-//! The methods take `&self`. So they hide nothing: one that takes `self`, such as those of
-//! `futures-util` with the same names, is found before them.
+//! The methods take `&self`. So one that takes `self`, such as those of `futures-util` with the same names, is found
+//! before them. What they hide is a method with `&self` of one of their names in a trait that a user has for calls:
+//! `call.map(…)` is CB0066 then, and `Trait::map(&call, …)` is called. Such a trait can do little, since whatever
+//! runs a call uses it up; that is why the names are taken all the same.
+//!
+//! They are written out one by one, and so are those of `guess`: the compiler shows the lines of a bound to who misses
+//! it, and of a `macro_rules!` it would show the inside.
 
 use std::{fmt, future::Ready, task::Poll};
 
