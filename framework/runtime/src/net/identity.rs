@@ -245,7 +245,14 @@ impl fmt::Debug for Identity {
 
 /// Reads the one URI name of a certificate, and those of its roles.
 pub(super) fn certified(certificate: &CertificateDer<'_>) -> Result<Certified, String> {
-    let parsed = webpki::EndEntityCert::try_from(certificate).map_err(|error| error.to_string())?;
+    let parsed = webpki::EndEntityCert::try_from(certificate).map_err(|error| match error {
+        // Only version 3 has extensions, and what issues one without any writes an older version (RFC 5280, 4.1.2.1).
+        webpki::Error::UnsupportedCertVersion => format!(
+            "it has no extensions, and so no {FORM} name as its subject alternative name: issue it again with those \
+             of its request, `openssl x509 -req … -copy_extensions copy`"
+        ),
+        error => error.to_string(),
+    })?;
     let ours = parsed
         .valid_uri_names()
         .filter(|name| name.starts_with(SCHEME));
@@ -345,6 +352,12 @@ fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, 
 
 /// Reads the private key of a text that errors call `what`.
 fn private_key(pem: &[u8], what: &str) -> Result<PrivateKeyDer<'static>, StartError> {
+    if ENCRYPTED.iter().any(|mark| has(pem, mark)) {
+        let detail = "its private key is encrypted, and nobody is asked for a password";
+        let advice = "decrypt it, for example with `openssl pkey -in n1.key -out n1.plain.key`, and keep it as secret \
+                      as the password";
+        return Err(invalid(what.to_owned(), detail).with_advice(advice));
+    }
     PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
         pem::Error::NoItemsFound => holds_no("private key", pem, what),
         other => invalid(what.to_owned(), other.to_string()),
@@ -359,6 +372,7 @@ fn holds_no(expected: &str, pem: &[u8], what: &str) -> StartError {
             "but a private key"
         }
         Some(_) => "but something else",
+        None if has(pem, b"-----BEGIN ") => "but something else",
         None => "as it is no PEM text",
     };
     invalid(
@@ -367,7 +381,18 @@ fn holds_no(expected: &str, pem: &[u8], what: &str) -> StartError {
     )
 }
 
-/// Returns what a PEM text holds first; nothing if it is none.
+/// How a private key that is encrypted is marked: in PKCS #8 by RFC 7468 section 11, before that by RFC 1421
+/// section 4.6.1.1.
+const ENCRYPTED: [&[u8]; 2] = [
+    b"-----BEGIN ENCRYPTED PRIVATE KEY-----",
+    b"Proc-Type: 4,ENCRYPTED",
+];
+
+fn has(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+/// Returns what a PEM text holds first; nothing if it is none of what is known.
 fn first_section(pem: &[u8]) -> Option<SectionKind> {
     let first = <(SectionKind, Vec<u8>)>::from_pem_slice(pem).ok()?;
     Some(first.0)
@@ -499,6 +524,51 @@ mod tests {
         let missing = Identity::from_pem_files(dir.path().join("none"), &cert, &key);
         assert_eq!(missing.expect_err("no such file").code(), Code::Io);
     }
+
+    #[test]
+    fn a_key_that_is_encrypted_is_told_to_be_decrypted() {
+        let cluster = ClusterName::new("shop").expect("a name");
+        let authority = Authority::throw_away(cluster).expect("an authority");
+        let name = NodeName::new("n1").expect("a name");
+        let pem = authority.issue_pem(name, PeerKind::Node).expect("issue");
+        let ca = authority.certificate_pem();
+        let read = |key: &str| {
+            let (ca, cert) = (ca.as_bytes(), pem.certificate.as_bytes());
+            Identity::from_pem(ca, cert, key.as_bytes()).expect_err("no key")
+        };
+        let pkcs8 = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIGjMF8G\n-----END ENCRYPTED PRIVATE KEY-----\n";
+        let old = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nMIGj\n\
+                   -----END RSA PRIVATE KEY-----\n";
+        for key in [pkcs8, old] {
+            let told = read(key);
+            assert_eq!(told.code(), Code::CertificateInvalid);
+            assert!(told.detail().contains("is encrypted"), "{told}");
+            assert!(told.to_string().contains("`openssl pkey -in"), "{told}");
+        }
+        let other =
+            read("-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl\n-----END OPENSSH PRIVATE KEY-----\n");
+        assert!(other.detail().contains("but something else"), "{other}");
+    }
+
+    #[test]
+    fn a_certificate_without_extensions_is_told_to_be_issued_with_them() {
+        let issued = CertificateDer::from_pem_slice(WITHOUT_EXTENSIONS.as_bytes());
+        let told = certified(&issued.expect("a certificate")).err();
+        let told = told.expect("no name");
+        assert!(told.contains("subject alternative name"), "{told}");
+        assert!(told.contains("-copy_extensions copy"), "{told}");
+    }
+
+    /// Made with the commands of the book, without `-copy_extensions copy`.
+    const WITHOUT_EXTENSIONS: &str = "\
+-----BEGIN CERTIFICATE-----
+MIHVMIGIAhQmlnVLSWkpySO5tVvw/In2zWDQQjAFBgMrZXAwDDEKMAgGA1UEAwwB
+YTAgFw0yNjExMjgyMjUwMjNaGA8yMTI2MTEwNDIyNTAyM1owDTELMAkGA1UEAwwC
+bjEwKjAFBgMrZXADIQCIwZSArq2dFlhj1LhO3R9etEADLxt+mrKQ93DQXcsluTAF
+BgMrZXADQQDGrmcJXF1ylmcvvAd5tBk46aQW/KsdMHhRhpn7z69dLwe/OFdhzyIb
+fX5ea574oMabAugHJaGURVARYctStFED
+-----END CERTIFICATE-----
+";
 
     #[test]
     fn what_is_no_key_is_named_by_its_file_whatever_its_mode() {
