@@ -127,6 +127,17 @@ impl Policy {
         Ok(())
     }
 
+    /// Returns the first rule that names this interface, without a `*`, and none of its methods.
+    #[must_use]
+    pub fn misses(&self, interface: &str, methods: &[&str]) -> Option<&str> {
+        let mut patterns = self.rules.iter().map(|rule| &*rule.pattern);
+        patterns.find(|pattern| {
+            pattern.split_once('/').is_some_and(|(left, right)| {
+                left == interface && !methods.iter().any(|method| matches(right, method))
+            })
+        })
+    }
+
     /// Returns who may call a method, or nothing if everyone may. `allow` is what the method says
     /// itself, empty if it says nothing.
     #[must_use]
@@ -196,6 +207,28 @@ pub const RESERVED_PREFIX: &str = "callboard.";
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rule_that_names_an_interface_and_none_of_its_methods_misses() {
+        let methods = ["open", "close_all"];
+        let misses = |pattern: &str| {
+            let policy = Policy::deny_by_default().allow_anyone(pattern);
+            policy.misses("Desk", &methods).map(str::to_owned)
+        };
+        for fits in [
+            "Desk/open",
+            "Desk/*",
+            "Desk/close*",
+            "*/nope",
+            "Other/nope",
+            "D*/nope",
+        ] {
+            assert_eq!(misses(fits), None, "{fits}");
+        }
+        for fits_nothing in ["Desk/nope", "Desk/Open", "Desk/open*d"] {
+            assert_eq!(misses(fits_nothing).as_deref(), Some(fits_nothing));
+        }
+    }
 
     fn roles(names: &[&str]) -> Roles {
         let role = |name: &&str| RoleName::new(*name).expect("a role");

@@ -107,6 +107,23 @@ impl Face {
             .ok_or_else(|| CallError::new(Code::UnknownMethod, format!("interface {}", self.name)))
     }
 
+    /// Checks that no rule of a policy is meant for a method that there is not.
+    ///
+    /// # Errors
+    /// `ConfigInvalid`.
+    pub(crate) fn check_policy(&self, policy: &Policy) -> Result<(), CallError> {
+        let methods: Vec<_> = self.methods.iter().map(|it| it.spec.name).collect();
+        let Some(pattern) = policy.misses(self.name, &methods) else {
+            return Ok(());
+        };
+        let detail = format!(
+            "the pattern {pattern:?} fits no method of {}, which has {}",
+            self.name,
+            methods.join(", ")
+        );
+        Err(CallError::new(Code::ConfigInvalid, "policy").with_detail(detail))
+    }
+
     /// Describes the interface for the hello.
     pub(crate) fn hosted(&self) -> HostedInterface {
         let methods = self.methods.iter().map(FaceMethod::hosted).collect();

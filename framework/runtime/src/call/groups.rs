@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use callboard_protocol::code::CallError;
+
 use crate::actor::Guardian;
 
 use super::{hub::Hub, server::Hosted};
@@ -49,6 +51,17 @@ impl Hub {
 
     fn groups(&self) -> MutexGuard<'_, Vec<Guardian>> {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Checks the node's policy against what is hosted.
+    ///
+    /// # Errors
+    /// `ConfigInvalid` for a rule that names a hosted interface and none of its methods.
+    pub(crate) fn check_policy(&self) -> Result<(), CallError> {
+        let hosts = self.hosts.read().unwrap_or_else(PoisonError::into_inner);
+        let faces = self.known_faces().into_iter();
+        let mut hosted = faces.filter(|face| hosts.contains_key(&face.id));
+        hosted.try_for_each(|face| face.check_policy(self.policy()))
     }
 
     /// Returns how many calls run of each hosted service that has any.

@@ -178,6 +178,10 @@ impl Hub {
         &self.call_limits
     }
 
+    pub(super) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// Returns after how long without a word a peer counts as lost.
     pub(crate) fn peer_timeout(&self) -> Duration {
         self.peer_timeout

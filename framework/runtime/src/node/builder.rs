@@ -249,7 +249,7 @@ impl Builder {
         } = self;
         check_profile(&profile)?;
         settings.policy = admin::policy(settings.policy);
-        let advertise = address("advertise", settings.advertise.as_ref())?;
+        let advertise = advertised(settings.advertise.as_ref())?;
         let made = new_hub(&settings, PeerKind::Node)?;
         let (hub, identity) = (made.hub, made.identity);
         let data_dir = made.data_dir.map(|dir| Arc::new(Mutex::new(dir)));
@@ -271,6 +271,7 @@ impl Builder {
         guardian.hold();
         let mut hosting = hosting.into_iter();
         let hosted = hosting.try_for_each(|host| host(&hub, &guardian));
+        let hosted = hosted.and_then(|()| hub.check_policy());
         let hosted = hosted.and_then(|()| admin::host(&hub, &guardian));
         let opened = hosted.map_err(start_error).and_then(|reception| {
             let desk = membership.open(&hub, &identity, settings)?;
@@ -298,6 +299,17 @@ impl Builder {
                 Err(error)
             }
         }
+    }
+}
+
+/// Reads the address that others are told to dial.
+fn advertised(written: Option<&HostPort>) -> Result<Option<SocketAddr>, StartError> {
+    let addr = address("advertise", written)?;
+    match addr.filter(|addr| addr.ip().is_unspecified() || addr.port() == 0) {
+        None => Ok(addr),
+        Some(addr) => Err(StartError::new(Code::ConfigInvalid, "advertise")
+            .with_detail(format!("nobody can dial {addr}"))
+            .with_advice("name the address and the port at which other nodes reach this one")),
     }
 }
 
@@ -402,3 +414,61 @@ const WEIGHT: u32 = 100;
 
 /// Long enough for ordinary calls, short enough for a supervisor outside that kills after 30 s.
 const GRACE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use callboard_macros::{Service, handlers};
+    use callboard_protocol::id::{ClusterName, NodeName};
+
+    use super::*;
+    use crate::net::Authority;
+
+    #[derive(Default, Service)]
+    #[service(crate = crate)]
+    pub(crate) struct Counter;
+
+    #[handlers(crate = crate)]
+    impl Counter {
+        pub fn open(&self) {}
+    }
+
+    #[tokio::test]
+    async fn a_rule_for_a_method_that_a_hosted_type_has_not_is_refused() {
+        let cluster = ClusterName::new("test").expect("a name");
+        let authority = Authority::throw_away(cluster).expect("an authority");
+        for (pattern, starts) in [
+            ("Counter/opne", false),
+            ("Counter/open", true),
+            ("Cellar/open", true),
+        ] {
+            let name = NodeName::new("n1").expect("a name");
+            let identity = authority.issue(name, PeerKind::Node).expect("issued");
+            let policy = Policy::deny_by_default().allow_anyone(pattern);
+            let builder = Node::builder().identity(identity).policy(policy);
+            match builder.host::<Counter>().start().await {
+                Ok(node) => {
+                    assert!(starts, "{pattern}");
+                    node.stop().await;
+                }
+                Err(error) => {
+                    assert!(!starts, "{pattern}: {error}");
+                    assert_eq!(error.code(), Code::ConfigInvalid);
+                    assert!(error.detail().contains("fits no method"), "{error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_address_that_nobody_can_dial_is_not_advertised() {
+        let of = |addr: &str| {
+            let addr = HostPort::from(addr);
+            advertised(Some(&addr)).map_err(|error| error.code())
+        };
+        for addr in ["0.0.0.0:4001", "[::]:4001", "127.0.0.1:0"] {
+            assert_eq!(of(addr), Err(Code::ConfigInvalid), "{addr}");
+        }
+        let addr = "127.0.0.1:4001".parse().expect("an address");
+        assert_eq!(of("127.0.0.1:4001"), Ok(Some(addr)));
+    }
+}
