@@ -7,7 +7,7 @@ use std::{
 
 use callboard::{
     Member,
-    admin::{AdminRef, DrainOutcome, DrainReport, DrainStep},
+    admin::{AdminRef, DrainOutcome, DrainReport, DrainStep, Placement},
 };
 use clap::Args;
 use serde::Serialize;
@@ -93,6 +93,10 @@ impl Leaver {
     /// Finds the node among those that are linked.
     async fn member(&self, connected: &Connected, common: &Common) -> Result<Member, Failure> {
         let report = connected.any().cluster().timeout(common.timeout).await?;
+        if report.placement == Placement::WhoAsks {
+            let text = "there is no control group, so there is nothing to give away; stop the node";
+            return Err(Failure::new(Kind::NotPlaced, text));
+        }
         let linked = connected.linked(&report, common.timeout).await;
         let found = linked.iter().find(|it| it.name == self.node);
         if let Some(member) = found {

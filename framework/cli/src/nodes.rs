@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use callboard::admin::{ClusterReport, MemberState, NodeReport};
+use callboard::{
+    Member,
+    admin::{ClusterReport, MemberState, NodeReport, Placement},
+};
 use serde::Serialize;
 use tokio::task::JoinSet;
 
@@ -22,6 +25,7 @@ pub(crate) async fn run(common: &Common) -> Result<(), Failure> {
     let nodes = nodes?;
     print(&nodes, common.output)?;
     match &nodes.silent()[..] {
+        [] if nodes.is_leaderless => Err(Failure::new(Kind::Unreachable, LEADERLESS)),
         [] => Ok(()),
         silent => {
             let text = format!(
@@ -38,6 +42,9 @@ pub(crate) async fn run(common: &Common) -> Result<(), Failure> {
 struct Nodes {
     asked: String,
     nodes: Vec<Node>,
+    /// Keys are placed by the control group, and no node that has answered holds a lease.
+    #[serde(skip)]
+    is_leaderless: bool,
 }
 
 /// A node: what its cluster says of it, and what it says itself, if it answers.
@@ -68,6 +75,10 @@ struct Says {
 async fn ask(connected: &Connected, common: &Common) -> Result<Nodes, Failure> {
     let report = connected.any().cluster().timeout(common.timeout).await?;
     let linked = connected.linked(&report, common.timeout).await;
+    let addrs: BTreeMap<_, _> = linked
+        .iter()
+        .map(|it| (it.name.clone(), it.clone()))
+        .collect();
     let mut asking = JoinSet::new();
     for member in linked {
         let (admin, within) = (connected.of(&member), common.timeout);
@@ -80,18 +91,20 @@ async fn ask(connected: &Connected, common: &Common) -> Result<Nodes, Failure> {
         });
     }
     let said: BTreeMap<_, _> = asking.join_all().await.into_iter().collect();
-    Ok(Nodes::new(report, said))
+    Ok(Nodes::new(report, &addrs, said))
 }
 
 impl Nodes {
-    fn new(report: ClusterReport, mut said: BTreeMap<String, Result<NodeReport, String>>) -> Self {
+    fn new(
+        report: ClusterReport,
+        linked: &BTreeMap<String, Member>,
+        mut said: BTreeMap<String, Result<NodeReport, String>>,
+    ) -> Self {
+        let is_placed = report.placement == Placement::Group;
         let nodes = report.members.into_iter().map(|member| {
             let not_linked = || Err("no link with it came up".to_owned());
             let said = said.remove(&member.name).unwrap_or_else(not_linked);
-            let (says, error) = match said {
-                Ok(says) => (Some(Says::from(says)), None),
-                Err(error) => (None, Some(error)),
-            };
+            let (says, error) = apart(said);
             Node {
                 name: member.name,
                 state: state(member.state),
@@ -101,9 +114,25 @@ impl Nodes {
                 error,
             }
         });
+        let mut nodes: Vec<_> = nodes.collect();
+        // A node that has heard of no leader since its start knows of no members, itself included.
+        nodes.extend(said.into_iter().filter_map(|(name, said)| {
+            let member = linked.get(&name)?;
+            let (says, error) = apart(said);
+            Some(Node {
+                name,
+                state: UNKNOWN,
+                addr: member.addr.to_string(),
+                incarnation: member.incarnation.0,
+                says,
+                error,
+            })
+        }));
+        let mut says = nodes.iter().filter_map(|it| it.says.as_ref());
         Self {
+            is_leaderless: is_placed && says.all(|it| it.lease_left_ms.is_none()),
             asked: report.by,
-            nodes: nodes.collect(),
+            nodes,
         }
     }
 
@@ -112,6 +141,13 @@ impl Nodes {
         let silent = self.nodes.iter();
         let silent = silent.filter(|it| it.says.is_none() && it.state != LAPSED);
         silent.map(|it| it.name.as_str()).collect()
+    }
+}
+
+fn apart(said: Result<NodeReport, String>) -> (Option<Says>, Option<String>) {
+    match said {
+        Ok(says) => (Some(Says::from(says)), None),
+        Err(error) => (None, Some(error)),
     }
 }
 
@@ -186,3 +222,9 @@ impl fmt::Display for Nodes {
 
 /// The word for a member whose lease has ended.
 const LAPSED: &str = state(MemberState::Lapsed);
+
+/// And for one that the node that was asked knows nothing of.
+const UNKNOWN: &str = "unknown";
+
+const LEADERLESS: &str = "no node that answers holds a lease: the control group has no leader, as too few of its voters \
+                          run or reach each other; start the others, and see the log of a voter";

@@ -112,6 +112,9 @@ impl fmt::Display for Status {
         };
         writeln!(f, "cluster  {}{id}", self.cluster)?;
         let keys = match (self.placement, &self.leader) {
+            ("group", Some(leader)) if self.lease_left_ms.is_none() => {
+                format!("placed by the control group, which {leader} led when it was last heard of")
+            }
             ("group", Some(leader)) => format!("placed by the control group, which {leader} leads"),
             ("group", None) => "placed by the control group, whose leader is not known".to_owned(),
             ("who-asks", _) => {

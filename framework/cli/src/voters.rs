@@ -4,7 +4,7 @@ use std::fmt;
 
 use callboard::{
     Member,
-    admin::{ClusterReport, Placement, SeatsReport},
+    admin::{ClusterReport, NodeReport, Placement, SeatsReport},
 };
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ use crate::{
     args::Common,
     connect::Connected,
     failure::{Failure, Kind},
-    output::{or_dash, print},
+    output::{knowledge, or_dash, print},
     table::{Column, Table},
 };
 
@@ -29,6 +29,8 @@ struct Voters {
     asked: String,
     term: u64,
     applied: u64,
+    version: u64,
+    lease_left_ms: Option<u64>,
     seats: Vec<Seat>,
 }
 
@@ -52,7 +54,10 @@ async fn ask(connected: &Connected, common: &Common) -> Result<Voters, Failure> 
     for member in leader_first(connected, common, &report).await {
         let said = connected.of(&member).seats().timeout(common.timeout).await;
         match said {
-            Ok(seats) if seats.seated => return Ok(seats.into()),
+            Ok(seats) if seats.seated => {
+                let node = connected.of(&member).node().timeout(common.timeout).await?;
+                return Ok(Voters::new(seats, &node));
+            }
             Ok(_) => {}
             Err(error) => failure = Some(Failure::from(error)),
         }
@@ -75,8 +80,8 @@ async fn leader_first(
     linked
 }
 
-impl From<SeatsReport> for Voters {
-    fn from(report: SeatsReport) -> Self {
+impl Voters {
+    fn new(report: SeatsReport, node: &NodeReport) -> Self {
         let seats = report.seats.into_iter().map(|it| Seat {
             node: it.node,
             disk: it.disk,
@@ -88,6 +93,8 @@ impl From<SeatsReport> for Voters {
             asked: report.by,
             term: report.term,
             applied: report.applied,
+            version: node.version,
+            lease_left_ms: node.lease_left_ms,
             seats: seats.collect(),
         }
     }
@@ -123,11 +130,17 @@ impl fmt::Display for Voters {
         let votes = self.seats.iter().filter(|it| it.votes);
         let live = votes.clone().filter(|it| it.live).count();
         let (all, needed) = (votes.clone().count(), votes.count() / 2 + 1);
+        let are = match self.lease_left_ms {
+            Some(_) => "are",
+            None => "were",
+        };
         writeln!(
             f,
-            "{live} of {all} voters are live, {needed} are needed; term {}\n",
+            "{live} of {all} voters {are} live, {needed} are needed; term {}",
             self.term
         )?;
+        let known = knowledge(self.version, self.lease_left_ms);
+        writeln!(f, "asked    {}, {known}\n", self.asked)?;
         write!(f, "{table}")
     }
 }

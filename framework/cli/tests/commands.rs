@@ -368,6 +368,7 @@ async fn without_a_control_group_it_says_so_and_looks_on_each_node() {
     assert_eq!(ran.code, Some(7), "{ran:?}");
     assert!(ran.err.contains("bootstrap_expect"), "{ran:?}");
     assert_eq!(cluster.run(&["voters"]).code, Some(7));
+    assert_eq!(cluster.run(&["drain", "n1"]).code, Some(7));
     let ran = cluster.run(&["actors", "get", "Cort/alice"]);
     assert_eq!(ran.code, Some(5), "{ran:?}");
     assert!(ran.err.contains("there are: Box, Cart, Order"), "{ran:?}");
@@ -409,6 +410,42 @@ async fn voters_shows_the_seats_of_the_control_group() {
         text.starts_with("3 of 3 voters are live, 2 are needed; term "),
         "{text}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_quorum_each_command_says_that_what_it_tells_is_old() {
+    let mut cluster = Cluster::of(3).await;
+    let vote = async {
+        while !cluster.nodes.iter().all(Node::votes) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, vote)
+        .await
+        .expect("all vote");
+    cluster.nodes.truncate(1);
+    let lapses = async {
+        while !cluster.json(&["status"])["lease_left_ms"].is_null() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, lapses)
+        .await
+        .expect("lapses");
+    let voters = cluster.run(&["voters"]).out;
+    assert!(voters.starts_with("3 of 3 voters were live, "), "{voters}");
+    assert!(voters.contains("HOLDS NO LEASE"), "{voters}");
+    let status = cluster.run(&["status"]).out;
+    assert!(!status.contains(" leads\n"), "{status}");
+
+    // One that is started again without the others knows of no members.
+    cluster.nodes.pop().expect("n1").stop().await;
+    let node = cluster.start("n1", Some(3)).await;
+    cluster.nodes.push(node);
+    let nodes = cluster.run(&["nodes"]);
+    assert_eq!(nodes.code, Some(3), "{nodes:?}");
+    assert!(nodes.out.contains("\nn1 "), "{nodes:?}");
+    assert!(nodes.err.contains("holds a lease"), "{nodes:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
