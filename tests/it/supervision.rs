@@ -498,6 +498,57 @@ impl Mill {
     }
 }
 
+/// Sets timers that come to nothing.
+#[derive(Default, Actor)]
+pub struct Alarm;
+
+#[handlers]
+impl Alarm {
+    pub fn tick_without_end(&self, ctx: &Ctx<Self>) {
+        ctx.every(Duration::ZERO, |_| async {});
+    }
+
+    pub fn fail_later(&self, ctx: &Ctx<Self>) {
+        ctx.every(Duration::from_millis(1), |_| async {
+            panic!("the tick failed")
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_period_of_zero_fails_the_turn_that_asks_for_it() {
+    let node = Town::new().node("n1").start().await.expect("starts");
+    let failed = node.spawn::<Alarm>().tick_without_end().await;
+    let failed = failed.expect_err("it panics");
+    assert_eq!(failed.code(), Code::Panicked);
+    assert!(
+        failed.detail().contains("a period that is not zero"),
+        "{failed}"
+    );
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_timer_that_panics_and_a_node_that_is_dropped_are_told_of_in_the_log() {
+    let (logged, _listening) = Logged::listen(tracing::Level::WARN);
+    let node = Town::new().node("n1").start().await.expect("starts");
+    let alarm = node.spawn::<Alarm>();
+    assert_eq!(alarm.fail_later().await, Ok(()));
+    eventually("it is told", || logged.count("`Ctx::every` panicked") == 1).await;
+    assert_eq!(logged.count("the tick failed"), 1);
+    assert_eq!(logged.count("dropped without `stop`"), 0);
+    drop(node);
+    assert_eq!(logged.count("dropped without `stop`"), 1);
+    Town::new()
+        .node("n2")
+        .start()
+        .await
+        .expect("starts")
+        .stop()
+        .await;
+    assert_eq!(logged.count("dropped without `stop`"), 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn handlers_that_hold_all_threads_are_told_of_in_the_nodes_own_log() {
     let (logged, _listening) = Logged::listen(tracing::Level::WARN);

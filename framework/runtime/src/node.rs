@@ -338,6 +338,13 @@ pub(crate) fn members(net: &Net) -> Vec<Member> {
 
 impl Drop for Node {
     fn drop(&mut self) {
+        if !self.hub.is_stopping() {
+            tracing::warn!(
+                node = self.name(),
+                "the node was dropped without `stop`: calls in flight are lost, and peers wait for it until their \
+                 timers end; call `node.stop().await` before, and keep the node until then"
+            );
+        }
         for group in self.hub.take_groups() {
             group.kill();
         }

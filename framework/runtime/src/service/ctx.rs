@@ -1,13 +1,15 @@
 //! What a handler may know and do besides its arguments.
 
-use std::{fmt, future::Future, sync::Arc, time::Duration};
+use std::{fmt, future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use callboard_protocol::supervision::Strategy;
+use futures_util::FutureExt;
 
 use crate::{
     call::{
         Caller, Definition, Meta, Reference,
         kind::{CanBeSpawned, HasKey, ReachedByKey, ReachedByType},
+        panic_text,
     },
     cluster::Fence,
 };
@@ -183,6 +185,7 @@ impl<A: Definition> Ctx<A> {
     {
         let world = self.world("after");
         let (this, life) = (world.this().clone(), world.life());
+        let named = this.clone();
         world.hub().tasks().spawn("timer", async move {
             let wait_and_run = async {
                 tokio::time::sleep(delay).await;
@@ -191,7 +194,7 @@ impl<A: Definition> Ctx<A> {
             tokio::select! {
                 biased;
                 () = life.ended() => {}
-                () = wait_and_run => {}
+                () = told(&named, "after", wait_and_run) => {}
             }
         });
     }
@@ -205,8 +208,13 @@ impl<A: Definition> Ctx<A> {
     where
         F: Future<Output = ()> + Send,
     {
+        assert!(
+            !period.is_zero(),
+            "`Ctx::every` needs a period that is not zero, as it would tick without end"
+        );
         let world = self.world("every");
         let (this, life) = (world.this().clone(), world.life());
+        let named = this.clone();
         world.hub().tasks().spawn("timer", async move {
             let start = tokio::time::Instant::now() + period;
             let mut ticks = tokio::time::interval_at(start, period);
@@ -220,7 +228,7 @@ impl<A: Definition> Ctx<A> {
             tokio::select! {
                 biased;
                 () = life.ended() => {}
-                () = run => {}
+                () = told(&named, "every", run) => {}
             }
         });
     }
@@ -248,6 +256,18 @@ impl<A: Definition> Ctx<A> {
                  start a `Node` in the test instead"
             ),
         }
+    }
+}
+
+/// Awaits what a timer runs, and tells the log of a panic: nobody else waits for it.
+async fn told(actor: &impl fmt::Debug, timer: &str, run: impl Future<Output = ()>) {
+    if let Err(panic) = AssertUnwindSafe(run).catch_unwind().await {
+        tracing::error!(
+            ?actor,
+            panic = panic_text(&*panic),
+            "the closure of `Ctx::{timer}` panicked: this timer has ended, and the actor goes on without it; mend what it \
+             panics for"
+        );
     }
 }
 
