@@ -132,7 +132,7 @@ codes! {
         "send smaller arguments, state a larger depth for the type, or raise the decode limits";
     BodyTooLarge = 1011 "body-too-large", Caller, NotSent, Never,
         "the encoded arguments are over the cap of a body",
-        "send smaller arguments, use a stream, or raise `body_bytes_max` on both nodes";
+        "send less, as the detail says; for long arguments use a stream, or raise `body_bytes_max` on both nodes";
     ReplyUndecodable = 1012 "reply-undecodable", Peer, MayHaveRun, Never,
         "the reply could not be decoded by this node",
         "check the serde implementations of the reply type for symmetry";
