@@ -5,7 +5,7 @@ use std::{
     pin::pin,
     sync::{
         Arc, Mutex, OnceLock,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -49,6 +49,8 @@ pub(crate) struct Cell<T> {
     is_service: bool,
     has_begun: AtomicBool,
     at_work: AtomicUsize,
+    /// Which turn has the actor for itself, by the row of its method plus one, and since when in microseconds; 0 for none.
+    turn: AtomicU64,
     pub(crate) mailbox: Mailbox<T>,
     backlog: Backlog,
     /// Why it will not run again, once that is so.
@@ -87,6 +89,7 @@ impl<T> Cell<T> {
             is_service: false,
             has_begun: AtomicBool::new(false),
             at_work: AtomicUsize::new(0),
+            turn: AtomicU64::new(0),
             mailbox: Mailbox::new(settings.mailbox),
             backlog: Backlog::default(),
             ended: OnceLock::new(),
@@ -131,6 +134,22 @@ impl<T> Cell<T> {
 
     pub(super) fn ended_work(&self) {
         self.at_work.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Notes that the turn of this message begins, alone, by the row of its method; nothing for one that runs beside
+    /// others.
+    #[inline]
+    pub(crate) fn begins(&self, alone: Option<usize>, now: Time) {
+        let turn = alone.map_or(0, |row| (row as u64 + 1) << MICROS_BITS | micros(now));
+        self.turn.store(turn, Ordering::Relaxed);
+    }
+
+    /// Returns which turn has the actor for itself, by the row of its method, and since when.
+    pub(crate) fn held_by(&self) -> Option<(usize, Time)> {
+        let turn = self.turn.load(Ordering::Relaxed);
+        let row = (turn >> MICROS_BITS).checked_sub(1)?;
+        let since = Duration::from_micros(turn & MICROS_MAX);
+        (self.at_work.load(Ordering::Acquire) > 0).then_some((row as usize, Time::ZERO + since))
     }
 
     /// Returns what says how many turns of an actor run.
@@ -292,6 +311,14 @@ impl<T> Cell<T> {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
+
+fn micros(time: Time) -> u64 {
+    (time.as_nanos() / 1000).min(MICROS_MAX)
+}
+
+/// Enough for eight years, and leaves the rows of 65535 methods.
+const MICROS_BITS: u32 = 48;
+const MICROS_MAX: u64 = (1 << MICROS_BITS) - 1;
 
 /// How many turns of an actor run. They run on one task, which alone writes it; none runs any more when this
 /// is dropped.

@@ -23,7 +23,7 @@ use crate::{
 };
 
 use super::{
-    attempts::{Answered, Items, Plan, ran_out},
+    attempts::{Answered, Items, Plan, ran_out, span},
     client::Request,
     deadline::Wait,
     envelope::Envelope,
@@ -222,6 +222,10 @@ impl<M: Method> Waiting<M> {
                 let within = self.deadline.saturating_since(self.queued_at);
                 let hub = self.target.hub(M::spec())?;
                 let error = ran_out(hub, M::spec(), left, within, None);
+                let error = match left {
+                    true => error,
+                    false => self.held(error, hub.now()),
+                };
                 return Poll::Ready(self.ended(Err(error), Time::ZERO));
             }
         };
@@ -249,6 +253,25 @@ impl<M: Method> Waiting<M> {
         }
         let term = || Some(Term::new(hub, M::spec(), self.ends_by)?.since(self.queued_at));
         result.map(|answer| M::Shape::until(answer, term))
+    }
+
+    /// Adds which turn has kept the actor for as long as the call has waited.
+    fn held(&self, error: CallError, now: Time) -> CallError {
+        let Some((cell, _)) = self.place() else {
+            return error;
+        };
+        let held = cell.held_by().filter(|(_, since)| *since <= self.queued_at);
+        let spec = held.and_then(|(row, _)| M::Interface::METHODS.get(row));
+        let Some((spec, (_, since))) = spec.zip(held) else {
+            return error;
+        };
+        let detail = format!(
+            "{}; the turn of {} has had the actor for {}, and has not ended",
+            error.detail(),
+            spec.path(),
+            span(now.saturating_since(since))
+        );
+        error.with_detail(detail)
     }
 
     /// Takes the message out of the mailbox; returns whether it was there.

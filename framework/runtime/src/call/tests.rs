@@ -84,6 +84,42 @@ impl Seer {
     pub fn look(&self) {}
 }
 
+#[derive(Default, Actor)]
+#[actor(crate = crate)]
+pub(crate) struct Lock;
+
+#[handlers(crate = crate)]
+impl Lock {
+    pub async fn keep(&mut self) {
+        std::future::pending::<()>().await;
+    }
+
+    pub fn look(&self) {}
+}
+
+#[tokio::test]
+async fn a_call_that_a_turn_has_kept_waiting_says_which_and_for_how_long() {
+    let cluster = ClusterName::new("test").expect("a name");
+    let authority = Authority::throw_away(cluster).expect("an authority");
+    let name = NodeName::new("n1").expect("a name");
+    let identity = authority.issue(name, PeerKind::Node).expect("issued");
+    let node = Node::builder().identity(identity).start().await;
+    let node = node.expect("starts");
+    let lock = node.spawn::<Lock>();
+    lock.look().await.expect("it is free");
+    let wait = Duration::from_millis(50);
+    let kept = lock
+        .keep()
+        .timeout(wait)
+        .await
+        .expect_err("it does not end");
+    assert_eq!(kept.code(), Code::DeadlineExceeded, "{kept}");
+    let waited = lock.look().timeout(wait).await.expect_err("it waits");
+    assert_eq!(waited.code(), Code::DeadlineBeforeSend, "{waited}");
+    let said = "the turn of Lock/keep has had the actor for ";
+    assert!(waited.detail().contains(said), "{waited}");
+}
+
 /// What a link brings, in order.
 #[derive(Debug)]
 enum Event {

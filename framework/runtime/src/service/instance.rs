@@ -249,6 +249,9 @@ impl<A: Handlers> Behaviour for Instance<A> {
         }
         if item.begins_by > now {
             item.began = now;
+            world
+                .cell
+                .begins(Self::exclusive(item).then_some(index), now);
             return;
         }
         let spec = <A::Interface as Interface>::METHODS.get(index);
