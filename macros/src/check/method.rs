@@ -4,7 +4,7 @@ use quote::ToTokens;
 use syn::{FnArg, Ident, Pat, PatType, Receiver, ReceiverKind, Safety, Type, ext::IdentExt};
 
 use super::{
-    reply,
+    foreign, reply,
     text::text,
     types::{self, Obstacle},
 };
@@ -265,7 +265,9 @@ fn role(
         other => other,
     };
     match types::last_name(inner) {
-        Some(last) if last.ident == "Ctx" => context(ty, last, position, place, problems),
+        Some(last) if last.ident == "Ctx" || foreign::is_context(ty, last) => {
+            context(ty, last, position, place, problems)
+        }
         Some(last) if last.ident == "Inbound" || last.ident == "Streaming" => {
             let item = (last.ident == "Inbound" && std::ptr::eq(ty, inner))
                 .then(|| types::only_argument(last))
@@ -297,6 +299,15 @@ fn context(
     let of_self = types::only_argument(last).and_then(types::last_name);
     let is_self = of_self.is_some_and(|of| of.ident == "Self" || of.ident == *name);
     let is_shared = matches!(ty, Type::Reference(reference) if reference.mutability.is_none());
+    if last.ident != "Ctx" {
+        let message = format!(
+            "the context of an actor is no `{0}` here: write `ctx: &Ctx<Self>`; a type `{0}` of your own is \
+             handed over without the `&`",
+            last.ident
+        );
+        problems.under(ty, Code::CtxForm, message);
+        return Some(ArgRole::Ctx);
+    }
     if !is_self || !is_shared {
         let reason = match of_self {
             Some(of) if !is_self => {
@@ -359,6 +370,17 @@ fn owned(ty: &Type, problems: &Problems) -> bool {
             problems.under(unsendable, Code::CannotTravel, message);
         }
         Obstacle::Stream(path) => inbound_form(path, problems),
+        Obstacle::Passage(passed, passage) => {
+            let message = format!(
+                "`{}` stays in its process: {}",
+                text(&passed),
+                passage.sent()
+            );
+            problems.under(passed, Code::CannotTravel, message);
+        }
+        Obstacle::LongArray(array) => {
+            problems.under(&array, Code::CannotTravel, types::without_length(&array));
+        }
     }
     false
 }

@@ -3,6 +3,7 @@
 
 mod contract;
 mod definition;
+mod foreign;
 mod handlers;
 mod method;
 mod refused;

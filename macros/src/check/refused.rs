@@ -12,7 +12,7 @@ use syn::{
     visit_mut::{self, VisitMut},
 };
 
-use super::{method, types};
+use super::{foreign, method, types};
 use crate::model::{Arg, ArgRole, Method, Refused, Reply, Withheld};
 
 /// Reads a method that was refused.
@@ -57,7 +57,7 @@ fn arg((position, typed): (usize, &PatType)) -> Arg {
         other => other,
     };
     let role = match types::last_name(inner) {
-        Some(last) if last.ident == "Ctx" => ArgRole::Ctx,
+        Some(last) if last.ident == "Ctx" || foreign::is_context(ty, last) => ArgRole::Ctx,
         Some(last) if last.ident == "Inbound" || last.ident == "Streaming" => {
             match types::only_argument(last) {
                 Some(item) => ArgRole::Inbound(item.clone()),

@@ -83,6 +83,11 @@ fn is_value(ty: &Type, problems: &Problems) -> bool {
         return true;
     };
     match obstacle {
+        Obstacle::Reference(Type::Reference(reference)) if is_context(&reference.elem) => {
+            let message = "the context belongs to the turn, and does not leave it: reply with a value, or with \
+                           a ref to this actor, `ctx.this()`, which is a `TillRef` for a `Till`";
+            problems.under(reference, Code::BorrowedReply, message);
+        }
         Obstacle::Reference(reference) => {
             let fix = match types::owned(&reference) {
                 Some(owned) => format!("write `{}`", text(&owned)),
@@ -108,8 +113,23 @@ fn is_value(ty: &Type, problems: &Problems) -> bool {
             problems.under(unsendable, Code::CannotTravel, message);
         }
         Obstacle::Stream(path) => nested(path, problems),
+        Obstacle::Passage(passed, passage) => {
+            let message = format!(
+                "`{}` stays in its process: {}",
+                text(&passed),
+                passage.replied()
+            );
+            problems.under(passed, Code::CannotTravel, message);
+        }
+        Obstacle::LongArray(array) => {
+            problems.under(&array, Code::CannotTravel, types::without_length(&array));
+        }
     }
     false
+}
+
+fn is_context(ty: &Type) -> bool {
+    types::last_name(ty).is_some_and(|last| last.ident == "Ctx")
 }
 
 fn nested(tokens: impl ToTokens, problems: &Problems) {

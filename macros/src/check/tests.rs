@@ -140,6 +140,38 @@ fn a_result_in_any_spelling_is_fallible() {
 }
 
 #[test]
+fn types_of_the_users_own_may_have_names_of_other_libraries() {
+    let own = [
+        quote!(Context),
+        quote!(Receiver<u8>),
+        quote!(BoxStream<u8>),
+        quote!(JoinHandle),
+        quote!([u8; 32]),
+        quote!([u8; LEN]),
+        quote!(Marked<[u8; 64]>),
+    ];
+    for ty in own {
+        let codes = codes_of_method(quote!(pub fn f(&self, value: #ty) -> #ty {}));
+        assert_eq!(codes, [], "{ty}");
+    }
+}
+
+#[test]
+fn what_values_are_passed_through_does_not_travel() {
+    let foreign = [
+        quote!(Vec<tokio::sync::mpsc::Receiver<u8>>),
+        quote!(oneshot::Sender<u8>),
+        quote!(Pin<Box<dyn Stream<Item = u8>>>),
+        quote!(BoxFuture<'static, u8>),
+        quote!(Option<[u8; 33]>),
+    ];
+    for ty in foreign {
+        let codes = codes_of_method(quote!(pub fn f(&self, value: #ty) -> #ty {}));
+        assert_eq!(codes, [Code::CannotTravel, Code::CannotTravel], "{ty}");
+    }
+}
+
+#[test]
 fn arguments_own_their_data() {
     let borrowed = [
         quote!(&str),

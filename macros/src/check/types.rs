@@ -2,10 +2,12 @@
 //! a value.
 
 use syn::{
-    GenericArgument, Lifetime, Path, PathArguments, Type, TypeImplTrait, TypeParamBound,
-    parse_quote,
+    Expr, GenericArgument, Lifetime, Lit, Path, PathArguments, Type, TypeArray, TypeImplTrait,
+    TypeParamBound, parse_quote,
     visit::{self, Visit},
 };
+
+use super::foreign::{self, Passage};
 
 /// The first part of a type that cannot travel.
 pub(super) enum Obstacle {
@@ -19,13 +21,17 @@ pub(super) enum Obstacle {
     Unsendable(Type, &'static str),
     /// `Inbound` or `Streaming`, by its path.
     Stream(Path),
+    /// What another library passes values through.
+    Passage(Type, Passage),
+    /// An array of more elements than serde reads.
+    LongArray(TypeArray),
 }
 
 /// Returns the outermost, leftmost obstacle in a type.
 pub(super) fn obstacle(ty: &Type) -> Option<Obstacle> {
     let mut search = Search(None);
     search.visit_type(ty);
-    search.0
+    search.0.or_else(|| long_array(ty).map(Obstacle::LongArray))
 }
 
 /// Returns a type without the invisible brackets around what a macro of the user's was given.
@@ -80,6 +86,58 @@ pub(super) fn associated<'a>(bound: &'a syn::PathSegment, name: &str) -> Option<
     })
 }
 
+/// Returns an array that is too long, if it is the type or stands in one of the standard library's that travels with
+/// what is in it. Of another type nobody knows what it does with its parameter.
+fn long_array(ty: &Type) -> Option<TypeArray> {
+    match ty {
+        Type::Array(array) => is_long(array).then(|| array.clone()),
+        Type::Group(group) => long_array(&group.elem),
+        Type::Paren(paren) => long_array(&paren.elem),
+        Type::Tuple(tuple) => tuple.elems.iter().find_map(long_array),
+        Type::Path(_) => {
+            let last = last_name(ty).filter(|last| is_container(last))?;
+            arguments(last).find_map(long_array)
+        }
+        _ => None,
+    }
+}
+
+fn is_container(segment: &syn::PathSegment) -> bool {
+    ["Option", "Result", "Vec", "Box"]
+        .iter()
+        .any(|name| segment.ident == name)
+}
+
+fn is_long(array: &TypeArray) -> bool {
+    match &array.len {
+        Expr::Lit(len) => match &len.lit {
+            Lit::Int(len) => len.base10_parse::<usize>().is_ok_and(|len| len > ARRAY_MAX),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// Returns the type arguments of a path segment.
+fn arguments(segment: &syn::PathSegment) -> impl Iterator<Item = &Type> {
+    let given = match &segment.arguments {
+        PathArguments::AngleBracketed(given) => Some(&given.args),
+        _ => None,
+    };
+    given.into_iter().flatten().filter_map(|arg| match arg {
+        GenericArgument::Type(ty) => Some(ty),
+        _ => None,
+    })
+}
+
+/// Returns what to write instead of a long array.
+pub(super) fn without_length(array: &TypeArray) -> String {
+    format!(
+        "an array travels with at most {ARRAY_MAX} elements: write `Vec<{}>`",
+        super::text::text(&array.elem)
+    )
+}
+
 /// Returns the owned type to write instead of a borrowed one, where there is an obvious one.
 pub(super) fn owned(ty: &Type) -> Option<Type> {
     let Type::Reference(reference) = ty else {
@@ -109,6 +167,10 @@ impl<'ast> Visit<'ast> for Search {
             return;
         }
         let whole = || Box::new(ty.clone());
+        self.0 = foreign::passage(ty).map(|passage| Obstacle::Passage(*whole(), passage));
+        if self.0.is_some() {
+            return;
+        }
         self.0 = match ty {
             Type::Reference(_) => Some(Obstacle::Reference(*whole())),
             Type::ImplTrait(opaque) => Some(Obstacle::Impl(Box::new(opaque.clone()))),
@@ -137,3 +199,6 @@ impl<'ast> Visit<'ast> for Search {
     // What a length or a constant is computed from does not travel.
     fn visit_expr(&mut self, _: &'ast syn::Expr) {}
 }
+
+/// The longest array that serde has impls for.
+const ARRAY_MAX: usize = 32;

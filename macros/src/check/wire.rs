@@ -91,6 +91,19 @@ fn fields(wire: &WireType, problems: &Problems) -> bool {
                 problems.under(unsendable, Code::CannotTravel, message);
                 is_emitted = false;
             }
+            Some(Obstacle::Passage(passed, _)) => {
+                let message = format!(
+                    "`{}` stays in its process: send the values, as an argument of its own `items: \
+                     Inbound<T>`, or as a reply `impl Stream<Item = T> + use<>`",
+                    text(&passed)
+                );
+                problems.under(passed, Code::CannotTravel, message);
+                is_emitted = false;
+            }
+            Some(Obstacle::LongArray(array)) => {
+                problems.under(&array, Code::CannotTravel, types::without_length(&array));
+                is_emitted = false;
+            }
             Some(Obstacle::Stream(path)) => {
                 let message = "a stream is not part of a message: take `Inbound<T>` as an argument \
                                of its own, or reply with `impl Stream<Item = T> + use<>`";

@@ -4,6 +4,7 @@ use syn::{Attribute, Signature, Visibility};
 
 use super::{attribute, definition};
 use crate::{
+    code::Code,
     model::{HandlerOptions, KeptAttributes, Method},
     problem::Problems,
 };
@@ -15,11 +16,16 @@ pub(super) fn method(
     sig: Signature,
     problems: &Problems,
 ) -> Method {
-    let (marks, others) = std::mem::take(attrs).into_iter().partition(is_mark);
+    let (marks, others): (Vec<_>, _) = std::mem::take(attrs).into_iter().partition(is_mark);
+    for mark in marks.iter().filter(|mark| is_named(mark, "handlers")) {
+        let message = "`#[handlers]` stands on the `impl`, and on a method `#[handler]`: write `#[handler(…)]` with \
+                       what is in the brackets here, or remove this";
+        problems.under(mark, Code::NotAnInherentImpl, message);
+    }
     *attrs = others;
     let kept = |names: &[&str]| {
-        let is_named = |attr: &&Attribute| names.iter().any(|name| attr.path().is_ident(name));
-        attrs.iter().filter(is_named).cloned().collect()
+        let is_kept = |attr: &&Attribute| names.iter().any(|name| attr.path().is_ident(name));
+        attrs.iter().filter(is_kept).cloned().collect()
     };
     let kept = KeptAttributes {
         cfgs: kept(&["cfg"]),
@@ -37,10 +43,14 @@ pub(super) fn method(
 
 /// Returns whether an attribute is ours, however its path is written.
 fn is_mark(attr: &Attribute) -> bool {
+    is_named(attr, "handler") || is_named(attr, "handlers")
+}
+
+fn is_named(attr: &Attribute, name: &str) -> bool {
     attr.path()
         .segments
         .last()
-        .is_some_and(|last| last.ident == "handler")
+        .is_some_and(|last| last.ident == name)
 }
 
 fn options(marks: &[Attribute], problems: &Problems) -> HandlerOptions {
