@@ -12,7 +12,7 @@ use crate::{
     },
     cluster::{Inbox, Ownership, follow},
     env::Env,
-    net::{self, DenyList, HostPort, Identity, Net, StartError},
+    net::{self, Address, Addresses, DenyList, Identity, Net, StartError},
     node::{Member, members},
     service::hosting,
     settings::{Settings, new_hub, open},
@@ -41,7 +41,7 @@ impl Client {
     ///
     /// # Cancel safety
     /// Dropped before it is ready, nothing of the client is left.
-    pub async fn connect(seed: impl Into<HostPort>) -> Result<Self, StartError> {
+    pub async fn connect(seed: impl Address) -> Result<Self, StartError> {
         Self::builder().seed(seed).connect().await
     }
 
@@ -143,13 +143,13 @@ impl Client {
 impl ClientBuilder {
     /// Adds the address of a node to connect through, or its name, such as `"node1.internal:4001"`,
     /// which is looked up before each try.
-    pub fn seed(mut self, seed: impl Into<HostPort>) -> Self {
+    pub fn seed(mut self, seed: impl Address) -> Self {
         self.settings.seeds.push(seed.into());
         self
     }
 
     /// Adds several seeds; one that answers is enough.
-    pub fn seeds(mut self, seeds: impl IntoIterator<Item = impl Into<HostPort>>) -> Self {
+    pub fn seeds(mut self, seeds: impl Addresses) -> Self {
         self.settings
             .seeds
             .extend(seeds.into_iter().map(Into::into));
@@ -182,7 +182,7 @@ impl ClientBuilder {
 
     /// Sets the address that the client sends from. Default: a free port, of any address with
     /// certificates of your own, of loopback with those of the development authority.
-    pub fn bind(mut self, addr: impl Into<HostPort>) -> Self {
+    pub fn bind(mut self, addr: impl Address) -> Self {
         self.settings.listen = Some(addr.into());
         self
     }

@@ -1,12 +1,12 @@
-//! Functions that a node and a client do not have, and that are written all the same: by the habit of
-//! other libraries, or because the other one of the two has them.
+//! Functions that a node, a client and a context do not have, and that are written all the same: by the habit of
+//! other libraries, or because another one of the three has them.
 //!
 //! The compiler would only say that there is no such function. They are found here, and cannot be called:
 //! their bound holds for nothing, and says what to write; `for<'any>` has the compiler look at it in the
 //! caller's program, and not in this one. Nothing here runs, and nothing depends on it. Why they are written out is
 //! said in `call::awaited`.
 
-use std::future::Ready;
+use std::{future::Ready, time::Duration};
 
 use crate::{
     call::Definition,
@@ -37,11 +37,41 @@ pub trait HostedByClients: Sized {
     label = "is done by another one",
     note = "a node: `Node::builder().listen(\"127.0.0.1:4001\").host::<Greeter>().start().await?`",
     note = "a client: `Client::connect(\"127.0.0.1:4001\").await?`, or with settings \
-            `Client::builder().seed(\"127.0.0.1:4001\").connect().await?`"
+            `Client::builder().seed(\"127.0.0.1:4001\").connect().await?`",
+    note = "a node joins by `.seed(\"127.0.0.1:4002\")` at its builder, and says who it is by `.identity(…)`; it ends by \
+            `node.stop().await`, a client by `client.close().await`"
 )]
 pub trait MadeByGuess: Sized {
     /// Cannot be called.
     fn made<T>() -> T;
+}
+
+/// A contract `T` that is hosted without an implementation. None is. Of a type's own bound the compiler would tell that
+/// it has no handlers; so the bound is on another type.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "CB0061: `{T}` is a contract, which has no handlers of its own",
+    label = "a contract",
+    note = "name the type that implements it: its `impl` has `#[handlers(contract = {T})]`; callers name the contract"
+)]
+pub trait HostedByItself<T>: Sized {
+    /// Cannot be called.
+    fn hosted() -> T;
+}
+
+/// What a context does in other libraries. None of ours does it.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "CB0077: a context has no function of this name",
+    label = "is done by another one",
+    note = "`ctx.this()` is the actor's own ref, `ctx.caller()` who calls; a handler answers by what it returns",
+    note = "what is to happen later is `ctx.after(delay, |this| async move {{ … }})`, and again and again `ctx.every`",
+    note = "an actor is stopped from outside: `node.stop_actor(&till, grace)`; one with a key goes to sleep by itself, \
+            `#[actor(key = String, idle = \"10m\")]`"
+)]
+pub trait DoneByContext: Sized {
+    /// Cannot be called.
+    fn done<T>() -> T;
 }
 
 impl Client {
@@ -65,6 +95,15 @@ impl Client {
     {
         Self::made()
     }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn stop(self) -> Ready<()>
+    where
+        for<'any> Self: MadeByGuess,
+    {
+        Self::made()
+    }
 }
 
 impl ClientBuilder {
@@ -76,12 +115,57 @@ impl ClientBuilder {
     {
         Self::made()
     }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn start(self) -> Ready<Result<Client, StartError>>
+    where
+        for<'any> Self: MadeByGuess,
+    {
+        Self::made()
+    }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn listen<T>(self, _: T) -> Self
+    where
+        for<'any> Self: MadeByGuess,
+    {
+        Self::made()
+    }
 }
 
 impl Node {
     /// Cannot be called.
     #[doc(hidden)]
     pub fn new() -> Self
+    where
+        for<'any> Self: MadeByGuess,
+    {
+        Self::made()
+    }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn shutdown(self) -> Ready<()>
+    where
+        for<'any> Self: MadeByGuess,
+    {
+        Self::made()
+    }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn close(self) -> Ready<()>
+    where
+        for<'any> Self: MadeByGuess,
+    {
+        Self::made()
+    }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn host<T>(self) -> Self
     where
         for<'any> Self: MadeByGuess,
     {
@@ -106,5 +190,79 @@ impl Builder {
         for<'any> Self: MadeByGuess,
     {
         Self::made()
+    }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn bind<T>(self, _: T) -> Self
+    where
+        for<'any> Self: MadeByGuess,
+    {
+        Self::made()
+    }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn join<T>(self, _: T) -> Self
+    where
+        for<'any> Self: MadeByGuess,
+    {
+        Self::made()
+    }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn connect<T>(self, _: T) -> Self
+    where
+        for<'any> Self: MadeByGuess,
+    {
+        Self::made()
+    }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn tls<T, U>(self, _: T, _: U) -> Self
+    where
+        for<'any> Self: MadeByGuess,
+    {
+        Self::made()
+    }
+}
+
+impl<A: Definition> Ctx<A> {
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn stop(&self)
+    where
+        for<'any> Self: DoneByContext,
+    {
+        Self::done()
+    }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn sender<T>(&self) -> T
+    where
+        for<'any> Self: DoneByContext,
+    {
+        Self::done()
+    }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn address<T>(&self) -> T
+    where
+        for<'any> Self: DoneByContext,
+    {
+        Self::done()
+    }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn run_later<F>(&self, _: Duration, _: F)
+    where
+        for<'any> Self: DoneByContext,
+    {
+        Self::done()
     }
 }

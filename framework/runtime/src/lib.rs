@@ -33,7 +33,8 @@ mod usage;
 pub use actor::Settings;
 pub use call::kind;
 pub use call::{
-    Call, CallLimits, Caller, Definition, Down, Inbound, Key, NoKey, Reference, Streaming, watch,
+    Call, CallLimits, Caller, Definition, Down, Inbound, Key, NoKey, Reference, StreamOf,
+    Streaming, watch,
 };
 pub use callboard_macros::{Actor, Service, Wire, contract, handler, handlers};
 pub use callboard_protocol::{
@@ -51,15 +52,16 @@ pub use service::{Ctx, Handlers, Supervisor};
 #[doc(hidden)]
 pub use usage::Held;
 
-/// What most programs need: the macros, their traits, nodes and clients, and who they are and what they
-/// allow. The rest has one path each, such as [`net::Authority`].
+/// What most programs need: the macros, their traits, nodes and clients, who they are and what they allow, and what
+/// goes wrong. The rest has one path each, such as [`net::Authority`].
 pub mod prelude {
     pub use callboard_macros::{actor, service};
     pub use futures_core::Stream;
 
     pub use crate::{
-        Actor, CallError, Client, Ctx, HandlerError, Inbound, Node, Policy, Reference, Service,
-        Streaming, Wire, contract, handler, handlers, net::Identity,
+        Actor, CallError, Client, Code, Ctx, HandlerError, Inbound, Node, Policy, Reference,
+        Service, Strategy, Streaming, Wire, contract, handler, handlers,
+        net::{Identity, StartError},
     };
 }
 
@@ -78,11 +80,12 @@ pub mod __private {
         call::{
             Answer, Call, Declares, Definition, Envelope, Fallible, Handover, Inbound, Incoming,
             Interface, Key, Kind, Method, MethodSignature, MethodSpec, NamedByItself, NoKey,
-            Offers, Options, Ref, Reference, Refused, Streamed, Streaming, Unary, call,
+            Offers, Options, Ref, Reference, Refused, StreamOf, Streamed, Streaming, Unary, call,
             call_streaming, finish, finish_stream, flatten, race, race_abort, race_abort_stream,
             race_stream, shapes_of,
         },
         derived::{Field, Names, field},
+        guess::HostedByItself,
         kind::{IsKeyed, IsService, IsSpawned},
         service::{
             Ctx, Handlers,

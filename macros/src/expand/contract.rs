@@ -2,7 +2,7 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
-use syn::{FnArg, Path, Token, Type, TypeParamBound};
+use syn::{FnArg, Ident, Path, Token, Type, TypeParamBound};
 
 use super::{
     definition, hidden, implementation,
@@ -37,7 +37,9 @@ pub(crate) fn contract(contract: &Contract, offered: &Offered<'_>) -> TokenStrea
         .iter()
         .map(|handler| declares(&target, handler, &p));
     let mentions = handlers.iter().map(mention);
-    let hidden = hidden(&quote!(#interface #ref_methods #refused #(#declares)* #(#mentions)*));
+    let hosted = hosted(ident, &p);
+    let hidden =
+        hidden(&quote!(#hosted #interface #ref_methods #refused #(#declares)* #(#mentions)*));
     let keyword = Token![enum](Span::call_site());
     quote! {
         #(#attrs)*
@@ -54,6 +56,48 @@ pub(crate) fn contract(contract: &Contract, offered: &Offered<'_>) -> TokenStrea
         #reference
         #definition
         #hidden
+    }
+}
+
+/// Emits that the contract has handlers and a first state under a bound that never holds, which has the words for
+/// who writes `host::<Greetings>()`.
+fn hosted(ident: &Ident, p: &TokenStream) -> TokenStream {
+    quote! {
+        #[doc(hidden)]
+        #[automatically_derived]
+        #[allow(unused_lifetimes)]
+        impl #p::Handlers for #ident
+        where
+            for<'__any> ::core::task::Poll<#ident>: #p::HostedByItself<#ident>,
+        {
+            type Interface = #ident;
+            async fn run_shared<'a>(
+                &'a self,
+                _: &'a #p::Ctx<Self>,
+                _: <#ident as #p::Interface>::Msg,
+            ) -> #p::TurnEnd {
+                match *self {}
+            }
+            async fn run_exclusive<'a>(
+                &'a mut self,
+                _: &'a #p::Ctx<Self>,
+                _: <#ident as #p::Interface>::Msg,
+            ) -> #p::TurnEnd {
+                match *self {}
+            }
+        }
+
+        #[doc(hidden)]
+        #[automatically_derived]
+        #[allow(unused_lifetimes)]
+        impl ::core::default::Default for #ident
+        where
+            for<'__any> ::core::task::Poll<#ident>: #p::HostedByItself<#ident>,
+        {
+            fn default() -> Self {
+                <::core::task::Poll<#ident> as #p::HostedByItself<#ident>>::hosted()
+            }
+        }
     }
 }
 

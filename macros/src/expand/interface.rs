@@ -294,7 +294,7 @@ pub(super) fn params(target: &Target, args: &[Arg], p: &TokenStream) -> Vec<Toke
             ArgRole::Inbound(item) => {
                 let item = without_self(item, &target.path);
                 Some(quote! {
-                    #ident: impl #p::Stream<Item = #item> + ::core::marker::Send + 'static
+                    #ident: impl #p::StreamOf<Item = #item> + ::core::marker::Send + 'static
                 })
             }
         }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use callboard::{Code, net::PeerKind, prelude::*};
+use callboard::{net::PeerKind, prelude::*};
 
 use crate::support::{Town, connect, eventually};
 

@@ -82,7 +82,7 @@ pub fn encode_parts<T: Serialize + ?Sized>(
 #[inline]
 pub fn lend<T: Wire>(value: &T, lender: &mut dyn Lender) {
     if T::LENDS {
-        value.lend(lender);
+        value.__give_long(lender);
     }
 }
 

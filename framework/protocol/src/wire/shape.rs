@@ -43,7 +43,7 @@ pub trait Wire: Serialize + DeserializeOwned + Send + 'static {
     /// Describes the type by exactly one call of a method of `shape`.
     fn describe(shape: &mut Shape);
 
-    /// Whether [`lend`](Self::lend) may do anything; by default it does nothing.
+    /// Whether [`__give_long`](Self::__give_long) may do anything; by default it does nothing.
     #[doc(hidden)]
     const LENDS: bool = false;
 
@@ -51,8 +51,10 @@ pub trait Wire: Serialize + DeserializeOwned + Send + 'static {
     /// that they are sent without a copy.
     ///
     /// [`bytes::Bytes`]: https://docs.rs/bytes/latest/bytes/struct.Bytes.html
+    ///
+    /// The compiler proposes a method of a similar name for one that is not there, on a ref too: `send` was one.
     #[doc(hidden)]
-    fn lend(&self, lender: &mut dyn Lender) {
+    fn __give_long(&self, lender: &mut dyn Lender) {
         let _ = lender;
     }
 }

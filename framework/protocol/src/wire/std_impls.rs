@@ -103,8 +103,8 @@ impl<T: Wire> Wire for Box<T> {
 
     const LENDS: bool = T::LENDS;
 
-    fn lend(&self, lender: &mut dyn Lender) {
-        (**self).lend(lender);
+    fn __give_long(&self, lender: &mut dyn Lender) {
+        (**self).__give_long(lender);
     }
 }
 
@@ -168,9 +168,9 @@ impl<T: Wire> Wire for Option<T> {
 
     const LENDS: bool = T::LENDS;
 
-    fn lend(&self, lender: &mut dyn Lender) {
+    fn __give_long(&self, lender: &mut dyn Lender) {
         if let Some(value) = self {
-            value.lend(lender);
+            value.__give_long(lender);
         }
     }
 }
@@ -185,10 +185,10 @@ impl<T: Wire, E: Wire> Wire for Result<T, E> {
 
     const LENDS: bool = T::LENDS || E::LENDS;
 
-    fn lend(&self, lender: &mut dyn Lender) {
+    fn __give_long(&self, lender: &mut dyn Lender) {
         match self {
-            Ok(value) => value.lend(lender),
-            Err(error) => error.lend(lender),
+            Ok(value) => value.__give_long(lender),
+            Err(error) => error.__give_long(lender),
         }
     }
 }
@@ -235,10 +235,10 @@ macro_rules! tuple {
 
             const LENDS: bool = $($element::LENDS ||)* false;
 
-            fn lend(&self, lender: &mut dyn Lender) {
+            fn __give_long(&self, lender: &mut dyn Lender) {
                 #[expect(non_snake_case, reason = "the elements are named after their types")]
                 let ($($element,)*) = self;
-                $($element.lend(lender);)*
+                $($element.__give_long(lender);)*
             }
         }
     )*};
@@ -272,7 +272,7 @@ impl Wire for bytes::Bytes {
 
     const LENDS: bool = true;
 
-    fn lend(&self, lender: &mut dyn Lender) {
+    fn __give_long(&self, lender: &mut dyn Lender) {
         if self.len() >= LONG_BYTES_MIN {
             lender.take(Shared::new(self.clone()));
         }

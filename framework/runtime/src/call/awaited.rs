@@ -15,7 +15,7 @@
 //! They are written out one by one, and so are those of `guess`: the compiler shows the lines of a bound to who misses
 //! it, and of a `macro_rules!` it would show the inside.
 
-use std::{fmt, future::Ready, task::Poll};
+use std::{fmt, future::Ready, ops::Index, task::Poll};
 
 use callboard_protocol::code::CallError;
 
@@ -213,6 +213,18 @@ where
     Poll<M>: Awaited,
 {
     fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Poll::<M>::Pending.result()
+    }
+}
+
+#[doc(hidden)]
+impl<M: Method<Output: Fallible<Ok: Index<I>>>, I> Index<I> for Call<M>
+where
+    Poll<M>: Awaited,
+{
+    type Output = <Success<M> as Index<I>>::Output;
+
+    fn index(&self, _: I) -> &Self::Output {
         Poll::<M>::Pending.result()
     }
 }

@@ -29,10 +29,14 @@ pub struct Handover<T> {
 /// Decodes a state, on a node, of the actor of this name.
 type Unpack<T> = fn(&[u8], &Arc<Hub>, &str) -> Result<T, CallError>;
 
-impl<T: Wire> Handover<T> {
+impl<T> Handover<T> {
     /// Makes it for a type that travels.
+    // The bound stands here, so that the lack of it is CB0062, and not "no such function".
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new() -> Self
+    where
+        T: Wire,
+    {
         Self {
             pack: pack::<T>,
             unpack: unpack::<T>,

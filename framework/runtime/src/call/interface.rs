@@ -4,7 +4,14 @@
 //! type that its mailbox holds. A [`Method`] is one row of it. Neither says how a call is carried
 //! out; `client` (the caller's side) and `server` (the host's side) do.
 
-use std::{any::type_name, fmt, hash::Hash, sync::Arc, time::Duration};
+use std::{
+    any::type_name,
+    fmt,
+    future::{Ready, ready},
+    hash::Hash,
+    sync::Arc,
+    time::Duration,
+};
 
 use callboard_protocol::{
     code::{CallError, Code, HandlerError},
@@ -291,10 +298,61 @@ pub trait Reference: Clone + Eq + Hash + fmt::Debug + Wire + Sync {
         Self::by_hand()
     }
 
+    /// Cannot be called: says how an actor is told something.
+    #[doc(hidden)]
+    fn send<T>(&self, _: T) -> Ready<Self::Told>
+    where
+        Self: ToldByHand,
+    {
+        ready(Self::told())
+    }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    fn do_send<T>(&self, _: T)
+    where
+        Self: ToldByHand,
+    {
+        Self::told();
+    }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    fn tell<T>(&self, _: T) -> Ready<Self::Told>
+    where
+        Self: ToldByHand,
+    {
+        ready(Self::told())
+    }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    fn ask<T>(&self, _: T) -> Ready<Self::Told>
+    where
+        Self: ToldByHand,
+    {
+        ready(Self::told())
+    }
+
     /// Returns the key; for a service or a spawned actor, `NoKey`.
     fn key(this: &Self) -> &<Self::Interface as Definition>::Key {
         Self::as_raw(this).key()
     }
+}
+
+/// A ref that takes messages. None does.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "CB0077: `{Self}` takes no messages: what can be said to it are its methods",
+    label = "is called by its methods",
+    note = "they have the names of the `pub` methods under `#[handlers]`: write `till.ring(5).await` for the reply, and \
+            `till.ring(5).send().await` to go on without one"
+)]
+pub trait ToldByHand: Sized {
+    /// What would have come of it.
+    type Told;
+    /// Cannot be called.
+    fn told() -> Self::Told;
 }
 
 /// A ref that needs no node. None is one.

@@ -107,7 +107,7 @@ pub(crate) use reference::Address;
 pub use reference::Ref;
 pub(crate) use scope::Turn;
 pub(crate) use server::{Directory, Gate, Hosted, Keys, Supervised};
-pub use stream::{Inbound, Streaming};
+pub use stream::{Inbound, StreamOf, Streaming};
 pub use watch::{Down, watch};
 
 pub(crate) use session::Session;

@@ -206,6 +206,18 @@ impl<T> Streaming<T> {
     }
 }
 
+/// A stream that a caller hands to a handler with an `Inbound<T>`: every [`Stream`] is one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no stream, and an `Inbound` is sent as one",
+    label = "not a stream",
+    note = "make one of values that are there: `futures_util::stream::iter(vec![1, 2, 3])`, after `cargo add futures-util`",
+    note = "of a channel, `futures_util::stream::unfold` or a wrapper such as `tokio_stream`'s `ReceiverStream` makes one"
+)]
+pub trait StreamOf: Stream {}
+
+#[diagnostic::do_not_recommend]
+impl<S: Stream + ?Sized> StreamOf for S {}
+
 impl<T> Stream for Inbound<T> {
     type Item = Result<T, CallError>;
 

@@ -27,6 +27,34 @@ enum Written {
     Text(String),
 }
 
+/// What becomes a [`HostPort`]: text such as `"127.0.0.1:4001"`, a [`SocketAddr`], or an [`IpAddr`] and a port.
+///
+/// Implemented for every type that meets the bound.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no address of a node",
+    label = "not an address",
+    note = "an address is given as text, and without `.parse()`: `\"127.0.0.1:4001\"`",
+    note = "several seeds are `.seeds([\"127.0.0.1:4001\", \"127.0.0.1:4002\"])`"
+)]
+pub trait Address: Into<HostPort> {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Into<HostPort>> Address for T {}
+
+/// What becomes several [`HostPort`]s: whatever is iterated over and gives an [`Address`].
+///
+/// Implemented for every type that meets the bound.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no list of addresses of nodes",
+    label = "not a list of addresses",
+    note = "several are given as `.seeds([\"127.0.0.1:4001\", \"127.0.0.1:4002\"])`, and one as \
+            `.seed(\"127.0.0.1:4001\")`"
+)]
+pub trait Addresses: IntoIterator<Item: Address> {}
+
+#[diagnostic::do_not_recommend]
+impl<T: IntoIterator<Item: Address>> Addresses for T {}
+
 impl From<SocketAddr> for HostPort {
     fn from(addr: SocketAddr) -> Self {
         Self(Written::Addr(addr))

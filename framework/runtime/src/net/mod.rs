@@ -65,7 +65,7 @@ pub use callboard_protocol::wire::hello::PeerKind;
 pub use config::Config;
 pub use deny::{DenyList, Fingerprint};
 pub use error::StartError;
-pub use host::HostPort;
+pub use host::{Address, Addresses, HostPort};
 pub use identity::Identity;
 
 pub(crate) use error::{AppendError, LinkDown};

@@ -28,7 +28,7 @@ use crate::{
     call::{CallLimits, Definition, Hub, Kind, end_lives, kind::CanBeHosted, movable},
     cluster::{About, Cluster, Data, Inbox, Ownership, Parts, Passage},
     env::Env,
-    net::{self, DenyList, HostPort, Identity, StartError},
+    net::{self, Address, Addresses, DenyList, HostPort, Identity, StartError},
     service::{Ctx, Handlers, hosting, keyed, slots},
     settings::{Settings, address, check_profile, new_hub, open},
 };
@@ -72,13 +72,13 @@ impl Builder {
 
     /// Sets the address to listen on, such as `"127.0.0.1:4001"`; port 0 takes a free one. Default
     /// `127.0.0.1:0`. With an identity of the development authority it must be loopback.
-    pub fn listen(mut self, addr: impl Into<HostPort>) -> Self {
+    pub fn listen(mut self, addr: impl Address) -> Self {
         self.settings.listen = Some(addr.into());
         self
     }
 
     /// Sets the address that others are told to dial, if it is not the one listened on.
-    pub fn advertise(mut self, addr: impl Into<HostPort>) -> Self {
+    pub fn advertise(mut self, addr: impl Address) -> Self {
         self.settings.advertise = Some(addr.into());
         self
     }
@@ -86,13 +86,13 @@ impl Builder {
     /// Adds the address of a node to join through, or its name, such as `"node1.internal:4001"`. One
     /// that does not answer is tried again for as long as the node runs. A name is looked up before each
     /// try, and each address that it stands for then is tried, up to 64.
-    pub fn seed(mut self, seed: impl Into<HostPort>) -> Self {
+    pub fn seed(mut self, seed: impl Address) -> Self {
         self.settings.seeds.push(seed.into());
         self
     }
 
     /// Adds several seeds.
-    pub fn seeds(mut self, seeds: impl IntoIterator<Item = impl Into<HostPort>>) -> Self {
+    pub fn seeds(mut self, seeds: impl Addresses) -> Self {
         self.settings
             .seeds
             .extend(seeds.into_iter().map(Into::into));
