@@ -102,6 +102,8 @@ struct State {
     next_key: u64,
     children: BTreeMap<u64, Arc<dyn Child>>,
     residents: BTreeMap<ActorId, u64>,
+    /// The resident of each child that has one.
+    resident_of: BTreeMap<u64, ActorId>,
     /// Children that are being started, with the number of the start that counts. One that is
     /// overtaken by a restart or an end is dropped when it is ready.
     starts: BTreeMap<u64, u64>,
@@ -138,6 +140,7 @@ impl Guardian {
                 next_key: 0,
                 children: BTreeMap::new(),
                 residents: BTreeMap::new(),
+                resident_of: BTreeMap::new(),
                 starts: BTreeMap::new(),
                 next_start: 0,
                 waiting: BTreeMap::new(),
@@ -285,6 +288,7 @@ impl Guardian {
             }
             state.starts.remove(&key);
             state.residents.insert(resident.get_id(), key);
+            state.resident_of.insert(key, resident.get_id());
             // Under the lock, so that a restart finds it either not begun or to be killed.
             child.begin(resident.clone());
         }
@@ -308,8 +312,13 @@ impl Guardian {
 
     /// Takes in ractor's report that a resident ended; `failure` is nothing for an orderly end.
     fn reported(&self, resident: ActorId, failure: Option<String>) {
-        let Some(key) = self.state().residents.remove(&resident) else {
-            return;
+        let key = {
+            let mut state = self.state();
+            let Some(key) = state.residents.get(&resident).copied() else {
+                return;
+            };
+            state.forget_resident(key);
+            key
         };
         let Some(child) = self.child(key) else { return };
         child.incarnation_ended();
@@ -374,7 +383,7 @@ impl Guardian {
         // not count as an end.
         let number = {
             let mut state = self.state();
-            state.residents.retain(|_, key| !keys.contains(key));
+            keys.iter().for_each(|key| state.forget_resident(*key));
             state.starts.retain(|key, _| !keys.contains(key));
             state.next_start += 1;
             let number = state.next_start;
@@ -454,7 +463,7 @@ impl Guardian {
         let child = {
             let mut state = self.state();
             state.supervisor.child_ended(&key);
-            state.residents.retain(|_, owner| *owner != key);
+            state.forget_resident(key);
             state.starts.remove(&key);
             state.waiting.remove(&key);
             state.children.remove(&key)
@@ -501,6 +510,13 @@ impl State {
         waiting
             .filter_map(|waiting| waiting.killed.clone())
             .collect()
+    }
+
+    /// Takes no report of the child's resident any more.
+    fn forget_resident(&mut self, key: u64) {
+        if let Some(resident) = self.resident_of.remove(&key) {
+            self.residents.remove(&resident);
+        }
     }
 
     fn key(&self, child: &Arc<dyn Child>) -> Option<u64> {
