@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 use callboard::{Builder, Code, Node, NodeId, Profile};
 use tempfile::TempDir;
 
-use crate::support::{DEADLINE, Town, eventually};
+use crate::support::{DEADLINE, Logged, Town, eventually};
 
 /// The folders of nodes, which outlive them.
 struct Disks(TempDir);
@@ -175,6 +175,67 @@ async fn a_node_of_another_cluster_is_refused_by_name() {
     }
     assert_eq!(other.cluster_id(), theirs);
     assert_eq!(first.cluster_id(), ours);
+}
+
+#[tokio::test]
+async fn a_voter_that_is_alone_and_who_joins_it_say_whom_to_start() {
+    let (town, disks) = (Town::new(), Disks::new());
+    let nodes = three(&town, &disks).await;
+    eventually("three vote", || nodes.iter().all(Node::votes)).await;
+    let last: Vec<_> = nodes.iter().map(Node::local_addr).collect();
+    for node in nodes {
+        node.stop().await;
+    }
+    let (logged, _listening) = Logged::listen(tracing::Level::WARN);
+    let alone = start(builder(&town, "n1", &disks.of("n1"), &[]).bootstrap_expect(3)).await;
+    let new = start(builder(&town, "n4", &disks.of("n4"), &[alone.local_addr()])).await;
+    let missing = format!(
+        "1 of 3 voters are reached, and 2 are needed; not reached: n2 (last at {}), n3 (last at {})",
+        last[1], last[2]
+    );
+    eventually("the voter says who is missing", || {
+        logged.count(&missing) == 1
+    })
+    .await;
+    eventually("the new node says so too", || {
+        logged.count("; linked with n1; ") == 1
+    })
+    .await;
+    assert_eq!(logged.count("CB3013"), 2);
+    for (node, why) in [(&alone, &*missing), (&new, "; linked with n1; ")] {
+        let error = node.joined(Duration::ZERO).await.expect_err("no lease");
+        assert_eq!(error.code(), Code::NotJoined);
+        assert!(error.detail().contains(why), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn nodes_of_two_other_clusters_that_are_met_are_told_of_once() {
+    let (town, disks) = (Town::new(), Disks::new());
+    let alone = |name: &str| builder(&town, name, &disks.of(name), &[]).bootstrap_expect(1);
+    let mut nodes = Vec::new();
+    for name in ["n1", "n2", "n3"] {
+        let node = start(alone(name)).await;
+        node.joined(DEADLINE).await.expect("alone");
+        nodes.push(node);
+    }
+    let seeds: Vec<_> = nodes[..2].iter().map(Node::local_addr).collect();
+    nodes.pop().expect("n3").stop().await;
+    let (logged, _listening) = Logged::listen(tracing::Level::WARN);
+    let met = start(alone("n3").seeds(seeds)).await;
+    let refusals = |node: &Node| {
+        let metrics = node.metrics();
+        let mut lines = metrics.lines().filter(|line| line.contains("CB2003"));
+        let count = lines.next().and_then(|line| line.rsplit(' ').next());
+        count.map_or(0, |count| count.parse().expect("a number"))
+    };
+    eventually("it is refused again and again", || {
+        nodes.iter().map(refusals).sum::<u64>() >= 6
+    })
+    .await;
+    // Once by each of the three.
+    assert!(logged.count("code=\"CB2003\"") <= 3);
+    drop(met);
 }
 
 #[tokio::test]

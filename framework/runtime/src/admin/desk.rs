@@ -10,6 +10,7 @@ use std::{
 };
 
 use callboard_protocol::{
+    code::Code,
     id::{ClusterName, InterfaceId, NodeId},
     slots::{Member, Standing},
     time::Time,
@@ -90,7 +91,15 @@ impl Desk {
             votes: status.votes,
             lease_left_ms: self.lease_left_ms(),
             slots: self.ownership.slots() as u64,
-            trouble: trouble.map(|it| format!("{}: {}", it.code, it.detail)),
+            trouble: trouble
+                .map(|it| format!("{}: {}", it.code, it.detail))
+                .or_else(|| {
+                    Some(format!(
+                        "{}: {}",
+                        Code::NotJoined,
+                        status.unleased.as_ref()?
+                    ))
+                }),
         }
     }
 

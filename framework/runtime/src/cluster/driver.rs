@@ -37,8 +37,9 @@ use super::{
     passage::Passage,
     peers::Peers,
     seat::{Lost, Returned, Seat},
+    unleased::Unleased,
 };
-use crate::{control, env::Env, task::Tasks};
+use crate::{control, env::Env, net::Reminder, task::Tasks};
 
 /// Everything that this node does for the cluster, in one place.
 pub(super) struct Driver {
@@ -64,6 +65,9 @@ pub(super) struct Driver {
     pub(super) leading: Leading,
     pub(super) parting: Parting,
     pub(super) mending: Mending,
+    pub(super) unleased: Unleased,
+    /// Nodes of other clusters were met.
+    pub(super) foreign: Reminder,
     /// Who leads, as far as this node knows.
     pub(super) leader: Option<Leader>,
     /// What this node says to itself.
@@ -123,6 +127,8 @@ impl Driver {
             leading: Leading::new(parts.profile, parts.gone_max),
             parting: Parting::new(ends.wishes),
             mending: Mending::default(),
+            unleased: Unleased::default(),
+            foreign: Reminder::default(),
             leader: None,
             own: VecDeque::new(),
             events: ends.events,
@@ -246,6 +252,7 @@ impl Driver {
         self.step_words(now);
         self.step_parting(now);
         self.step_mending(now);
+        self.step_unleased(now);
         if now >= self.unlinked_until && self.ownership.placed_by() == PlacedBy::Unknown {
             self.parts.log_alone();
             self.alone_at = now;
@@ -514,6 +521,7 @@ impl Driver {
             self.leading_deadline(),
             self.parting_deadline(),
             self.mending.next_deadline(),
+            self.unleased.next_deadline(),
             [self.words_at, self.alone_at, self.unlinked_until]
                 .into_iter()
                 .min()

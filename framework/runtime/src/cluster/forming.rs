@@ -168,7 +168,10 @@ impl Driver {
             "node {name} belongs to cluster {theirs}, this node to {ours}: give one of them the \
              other's seeds and an empty data folder"
         );
-        self.set_trouble(Code::ClusterMismatch, detail.clone());
+        // Two that are met in turn are each another trouble, several times a second.
+        if self.foreign.is_due(self.env.clock.now()) {
+            self.set_trouble(Code::ClusterMismatch, detail.clone());
+        }
         link.close(LinkDown::new(Code::ClusterMismatch, detail));
     }
 

@@ -66,6 +66,8 @@ pub(crate) struct Status {
     pub(crate) lease_until: Option<Time>,
     /// Why it is no member, or does not vote.
     pub(crate) trouble: Option<Trouble>,
+    /// Why it holds no lease, where that has lasted for seconds and is no trouble of its own.
+    pub(crate) unleased: Option<String>,
     pub(crate) term: u64,
     pub(crate) is_leader: bool,
     pub(crate) applied: u64,
@@ -240,7 +242,10 @@ impl Cluster {
         }
         let trouble = self.status().trouble.unwrap_or_else(|| Trouble {
             code: Code::NotJoined,
-            detail: format!("no lease within {within:?}"),
+            detail: match self.status().unleased {
+                Some(why) => format!("no lease within {within:?}: {why}"),
+                None => format!("no lease within {within:?}"),
+            },
         });
         Err(StartError::new(trouble.code, "cluster").with_detail(trouble.detail))
     }

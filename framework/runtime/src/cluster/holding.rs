@@ -82,7 +82,8 @@ impl Driver {
                 }
                 HolderAction::Hold => tracing::info!(me = %self.owner, "holds a lease"),
                 HolderAction::Fence => {
-                    tracing::warn!(me = %self.owner, "holds no lease: starts no turns");
+                    let why = self.why_unleased();
+                    tracing::warn!(me = %self.owner, why, "holds no lease any more: starts no turns");
                 }
                 _ => {}
             }

@@ -25,6 +25,7 @@ mod seat;
 mod tally;
 mod telling;
 mod twins;
+mod unleased;
 mod voting;
 
 pub use draining::{DrainError, DrainStage, Draining};

@@ -73,6 +73,11 @@ impl Parting {
         self.say_at = Time::ZERO;
     }
 
+    /// Returns whether this life of the node is over, as its owner wished.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
     /// Returns what tells of a new wish.
     pub(super) fn wishes(&self) -> watch::Receiver<Wish> {
         self.wish.clone()

@@ -6,7 +6,13 @@
 
 use std::{path::Path, time::Duration};
 
-use callboard_protocol::{code::Code, id::DiskId, membership::Profile, slots::Command, time::Time};
+use callboard_protocol::{
+    code::Code,
+    id::DiskId,
+    membership::Profile,
+    slots::{Command, State},
+    time::Time,
+};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -81,6 +87,11 @@ impl Seat {
     /// Returns the id of the disk.
     pub(super) fn id(&self) -> DiskId {
         self.id
+    }
+
+    /// Returns the state of the group, if the member is at home.
+    pub(super) fn state(&self) -> Option<&State> {
+        Some(self.group.as_ref()?.state())
     }
 
     /// Goes by the times of this profile from now on.

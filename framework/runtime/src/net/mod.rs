@@ -71,7 +71,7 @@ pub use identity::Identity;
 pub(crate) use error::{AppendError, LinkDown};
 pub(crate) use host::seeds;
 pub(crate) use link::{CloseOnPanic, Frames, Intake, Link, PeerInfo, Ticket};
-pub(crate) use peers::SeedTrouble;
+pub(crate) use peers::{Reminder, SeedTrouble};
 pub(crate) use port::{Local, Net};
 pub(crate) use range::{at_least, within};
 pub(crate) use stream::{RecvStream, SendStream, StreamError, StreamFor};

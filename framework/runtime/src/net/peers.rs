@@ -35,8 +35,9 @@ use callboard_protocol::wire::hello::PeerKind;
 
 use super::config::Config;
 use super::error::LinkDown;
+pub(super) use dial::Backoff;
+pub(crate) use dial::Reminder;
 use dial::{ATTEMPT_AFTER_LEAVING, ATTEMPT_MAX, Dial};
-pub(super) use dial::{Backoff, Reminder};
 pub(super) use notice::Notice;
 pub(crate) use notice::SeedTrouble;
 

@@ -112,13 +112,13 @@ impl Backoff {
 
 /// Lets a trouble that lasts be told again after one minute, then two, then four, up to an hour.
 #[derive(Debug, Default)]
-pub(in super::super) struct Reminder {
+pub(crate) struct Reminder {
     next: Option<(Instant, Duration)>,
 }
 
 impl Reminder {
     /// Returns whether it is to be told now, and if so begins the next wait.
-    pub(in super::super) fn is_due(&mut self, now: Instant) -> bool {
+    pub(crate) fn is_due(&mut self, now: Instant) -> bool {
         let wait = match self.next {
             None => REMIND_MIN,
             Some((at, _)) if now < at => return false,
@@ -129,7 +129,7 @@ impl Reminder {
     }
 
     /// Forgets the trouble, and returns whether it was told.
-    pub(in super::super) fn end(&mut self) -> bool {
+    pub(crate) fn end(&mut self) -> bool {
         self.next.take().is_some()
     }
 }
