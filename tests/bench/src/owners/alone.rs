@@ -96,7 +96,8 @@ pub(crate) fn run(job: &str) -> Result<(), Box<dyn Error>> {
         }
     })?;
     println!("{}", serde_json::to_string(&figures)?);
-    Ok(())
+    // BEFORE the runtime ends, which would end each task that is left.
+    std::process::exit(0)
 }
 
 fn start(job: Alone) -> Result<Figures, Box<dyn Error>> {
@@ -126,13 +127,15 @@ async fn keys(number: u32) -> Result<Figures, Box<dyn Error>> {
         .start()
         .await?;
     node.joined(FORMS_WITHIN).await?;
-    // The node ends with the process: to stop so many activations in order is another matter.
-    begin_each(number, |key| {
+    let figures = begin_each(number, |key| {
         // The hash of the key is spread by the runtime; the key need not be.
         let key = node.actor::<Idle>(u128::from(key));
         async move { key.touch().await.is_ok() }
     })
-    .await
+    .await;
+    // It ends with the process: to end so many activations one by one is another matter.
+    std::mem::forget(node);
+    figures
 }
 
 async fn tasks(number: u32) -> Result<Figures, Box<dyn Error>> {
