@@ -59,11 +59,16 @@ fn ref_path(target: &Target) -> Path {
 }
 
 /// Returns the name of a handler's marker type, without its parameter.
+///
+/// Its end is for who forgot the `.await` in a `match`, a typed `let` or a comparison. The compiler's
+/// text cannot be changed there, and prints this name: "expected `String`, found
+/// `Call<__say_hello_needs_await<Greeter>>`".
 fn marker_ident(handler: &Handler<'_>) -> Ident {
-    format_ident!("__{}", handler.ident.unraw(), span = Span::call_site())
+    let plain = handler.ident.unraw();
+    format_ident!("__{plain}_needs_await", span = Span::call_site())
 }
 
-/// Returns a handler's marker type: `__say_hello<Greeter>`.
+/// Returns a handler's marker type: `__say_hello_needs_await<Greeter>`.
 ///
 /// The marker is `pub`, since the ref's methods name it. With the owner as its parameter it is as
 /// private as the owner all the same, which is what the compiler asks of the types in its impls.
