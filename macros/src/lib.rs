@@ -68,7 +68,9 @@ pub fn derive_service(item: TokenStream) -> TokenStream {
 /// | `intensity = "5 in 10s"` | more restarts than this quarantine it | 5 in 10 s |
 /// | `backoff = "10ms..5s"` | first and longest wait before a restart | 10 ms to 5 s |
 /// | `placement = "hash"` | keyed: `hash`; spawned: `local`, `least_loaded`, `pinned` | by kind |
-/// | `role = "storage"` | the role a node needs to be eligible | none |
+/// | `role = "storage"` | the role that a node needs in its certificate to own keys; needs `key` | none |
+/// | `labels = "disk=ssd"` | the labels that a node needs to own keys, with commas between; needs `key` | none |
+/// | `zones = "eu-1, eu-2"` | the zones of which a node has to be in one to own keys; needs `key` | any |
 /// | `contract = Carts` | the contract it implements; no ref of its own is made | none |
 /// | `crate = path` | where `callboard` is found, if not under its own name | found in the manifest |
 #[proc_macro_derive(Actor, attributes(service, actor))]

@@ -63,6 +63,8 @@ pub(crate) struct DefinitionSettings {
     pub(crate) backoff: Option<Given<(Millis, Millis)>>,
     pub(crate) placement: Option<Given<String>>,
     pub(crate) role: Option<Given<String>>,
+    pub(crate) labels: Option<Given<Vec<(String, String)>>>,
+    pub(crate) zones: Option<Given<Vec<String>>>,
 }
 
 /// A duration in milliseconds.

@@ -30,6 +30,7 @@ mod rights;
 mod rotation;
 mod secrets;
 mod shapes;
+mod sites;
 mod streams;
 mod supervision;
 mod support;

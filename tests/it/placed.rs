@@ -165,6 +165,7 @@ impl Council {
             labels: BTreeMap::new(),
             hosts: BTreeSet::from([InterfaceId::of("Till"), InterfaceId::of("Purse")]),
             movable: BTreeSet::from([InterfaceId::of("Purse")]),
+            lacks: BTreeMap::new(),
             version: 1,
             weight: 100,
         };

@@ -83,6 +83,9 @@ fn settings(flavor: Flavor, settings: &DefinitionSettings, problems: &Problems) 
                 problems,
             );
             needs_key(settings.idle.as_ref().map(|given| &given.name), problems);
+            needs_key(settings.role.as_ref().map(|given| &given.name), problems);
+            needs_key(settings.labels.as_ref().map(|given| &given.name), problems);
+            needs_key(settings.zones.as_ref().map(|given| &given.name), problems);
         }
         placement(kind, settings, problems);
     }
@@ -106,7 +109,7 @@ fn contract(settings: &DefinitionSettings, problems: &Problems) {
 fn needs_key(name: Option<&Ident>, problems: &Problems) {
     if let Some(name) = name {
         let message = format!(
-            "`{name}` needs a key: only an actor with a key can go to sleep and be found again; \
+            "`{name}` needs a key: only an actor with a key can go to sleep, be found again, and be placed; \
              add `key = String`, or remove `{name}`"
         );
         problems.under(name, Code::NeedsKey, message);

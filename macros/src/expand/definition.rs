@@ -224,5 +224,16 @@ fn tuning(kind: Kind, settings: &DefinitionSettings, p: &TokenStream) -> TokenSt
         let role = &role.value;
         tokens.extend(quote!(.role(#role)));
     }
+    if let Some(labels) = &settings.labels {
+        let labels = labels
+            .value
+            .iter()
+            .map(|(name, value)| quote!((#name, #value)));
+        tokens.extend(quote!(.labels(&[#(#labels),*])));
+    }
+    if let Some(zones) = &settings.zones {
+        let zones = &zones.value;
+        tokens.extend(quote!(.zones(&[#(#zones),*])));
+    }
     tokens
 }

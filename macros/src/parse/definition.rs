@@ -90,7 +90,9 @@ fn interpret(list: &[attribute::Setting], problems: &Problems) -> DefinitionSett
             "intensity" => settings.intensity = intensity(setting, problems),
             "backoff" => settings.backoff = backoff(setting, problems),
             "placement" => settings.placement = words(setting, problems),
-            "role" => settings.role = name(setting, problems),
+            "role" => settings.role = role(setting, problems),
+            "labels" => settings.labels = labels(setting, problems),
+            "zones" => settings.zones = zones(setting, problems),
             _ => {}
         }
     }
@@ -147,6 +149,43 @@ pub(super) fn roles(
         roles.iter().all(|role| is_role(role)).then_some(roles)
     };
     small_language(setting, Code::BadRole, expected, read, problems)
+}
+
+fn role(setting: &attribute::Setting, problems: &Problems) -> Option<Given<String>> {
+    let expected = "is the role that a node needs in its certificate to own keys of the actor: 1 to 63 \
+                    letters, digits, `_`, `-` or `.`, with a letter or digit first: write \
+                    `role = \"storage\"`";
+    let read = |text: &str| is_role(text).then(|| text.to_string());
+    small_language(setting, Code::BadRole, expected, read, problems)
+}
+
+fn labels(
+    setting: &attribute::Setting,
+    problems: &Problems,
+) -> Option<Given<Vec<(String, String)>>> {
+    let expected = "is the labels that a node needs to own keys of the actor, up to 32 with commas between, \
+                    each a name and a value of at most 63 bytes: write `labels = \"disk=ssd, gpu=yes\"`";
+    let read = |text: &str| {
+        let labels = text.split(',').map(|label| {
+            let (name, value) = label.split_once('=')?;
+            let (name, value) = (name.trim(), value.trim());
+            (is_label(name) && is_label(value)).then(|| (name.to_string(), value.to_string()))
+        });
+        let labels = labels.collect::<Option<Vec<_>>>()?;
+        (labels.len() <= LABELS_MAX).then_some(labels)
+    };
+    small_language(setting, Code::BadSite, expected, read, problems)
+}
+
+fn zones(setting: &attribute::Setting, problems: &Problems) -> Option<Given<Vec<String>>> {
+    let expected = "is the zones of which a node has to be in one to own keys of the actor, up to 64 with commas \
+                    between, each of at most 63 bytes: write `zones = \"eu-1, eu-2\"`";
+    let read = |text: &str| {
+        let zones = text.split(',').map(|zone| zone.trim().to_string());
+        let zones = zones.collect::<Vec<_>>();
+        (zones.len() <= ZONES_MAX && zones.iter().all(|zone| is_label(zone))).then_some(zones)
+    };
+    small_language(setting, Code::BadSite, expected, read, problems)
 }
 
 /// Reads a duration.
@@ -270,6 +309,11 @@ fn is_role(text: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
 }
 
+/// Returns whether a text can be a zone, or the name or the value of a label.
+fn is_label(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+}
+
 /// Returns the nearest text that can be a name.
 fn fitting(text: &str) -> String {
     let text = text.trim_start_matches(|first: char| !first.is_ascii_alphabetic());
@@ -291,6 +335,10 @@ const RESERVED_PREFIX: &str = "callboard.";
 
 /// A queue of a million messages already costs hundreds of megabytes.
 const COUNT_MAX: u64 = 1 << 20;
+
+/// The runtime's own limits of what a node says of itself.
+const LABELS_MAX: usize = 32;
+const ZONES_MAX: usize = 64;
 
 const SERVICE: &[&str] = &[
     "name",
@@ -314,6 +362,8 @@ const ACTOR: &[&str] = &[
     "backoff",
     "placement",
     "role",
+    "labels",
+    "zones",
     "contract",
     "crate",
 ];

@@ -110,6 +110,22 @@ impl Visits {
 }
 // ANCHOR_END: keyed
 
+// ANCHOR: sited
+/// Lives on fast disks.
+#[derive(Default, Actor)]
+#[actor(key = String, labels = "disk=ssd", zones = "eu-1, eu-2")]
+pub struct Archive {
+    pages: u32,
+}
+// ANCHOR_END: sited
+
+#[handlers]
+impl Archive {
+    pub fn pages(&self) -> u32 {
+        self.pages
+    }
+}
+
 // ANCHOR: unit_test_ctx
 #[test]
 fn a_visit_is_counted() {
@@ -622,6 +638,21 @@ async fn visits_are_counted_for_each_key() {
     let said = node.actor::<Visits>("Ada").visit().await;
     assert_eq!(said.as_deref(), Ok("Ada was here 1 times"));
     // ANCHOR_END: keyed_call
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_says_where_it_stands() {
+    // ANCHOR: sited_node
+    let node = Node::builder()
+        .label("disk", "ssd")
+        .zone("eu-1")
+        .host::<Archive>()
+        .start()
+        .await
+        .expect("starts");
+    // ANCHOR_END: sited_node
+    assert_eq!(node.actor::<Archive>("a").pages().await, Ok(0));
     node.stop().await;
 }
 

@@ -15,6 +15,8 @@ mod bad_intensity;
 mod bad_name;
 #[path = "../../ui/right/bad-role.rs"]
 mod bad_role;
+#[path = "../../ui/right/bad-site.rs"]
+mod bad_site;
 #[path = "../../ui/right/borrowed-argument.rs"]
 mod borrowed_argument;
 #[path = "../../ui/right/borrowed-reply.rs"]

@@ -126,6 +126,7 @@ impl Delta {
             member.labels.clear();
             member.hosts.clear();
             member.movable.clear();
+            member.lacks.clear();
         }
         self
     }

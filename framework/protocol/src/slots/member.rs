@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 
+use super::lack::Lack;
 use super::record::{Field, Fields, RecordError, Writer};
 use crate::id::{DiskId, Incarnation, InterfaceId, NodeId, NodeName, RoleName};
 
@@ -49,6 +50,9 @@ pub struct Member {
     /// Those of them whose state does not end when a slot goes elsewhere: only their slots are moved for
     /// balance. A version that does not know this says none.
     pub movable: BTreeSet<InterfaceId>,
+    /// Those of them of which it must not own slots, and what it lacks for it. A version that does not know
+    /// this lacks nothing.
+    pub lacks: BTreeMap<InterfaceId, Lack>,
     /// The newest version of the protocol that it speaks.
     pub version: u32,
     /// How much of the load it takes beside others: 1 to [`WEIGHT_MAX`], 100 by default.
@@ -87,10 +91,12 @@ impl Member {
             (self.roles.len() <= ROLES_MAX, "roles"),
             (self.hosts.len() <= HOSTS_MAX, "hosts"),
             (self.movable.len() <= HOSTS_MAX, "movable"),
+            (self.lacks.len() <= HOSTS_MAX, "lacks"),
             ((1..=WEIGHT_MAX).contains(&self.weight), "weight"),
         ];
         let broken = rules.iter().find(|(holds, _)| !holds);
-        broken.map(|(_, field)| *field)
+        let broken = broken.map(|(_, field)| *field);
+        broken.or_else(|| self.lacks.values().find_map(Lack::check))
     }
 
     pub(super) fn write(&self, out: &mut Writer) {
@@ -118,6 +124,9 @@ impl Member {
         for host in &self.movable {
             out.number(11, u64::from(host.0));
         }
+        for (kind, lack) in &self.lacks {
+            out.record(12, |record| lack.write(*kind, record));
+        }
     }
 
     pub(super) fn read(mut fields: Fields<'_>) -> Result<Self, RecordError> {
@@ -125,6 +134,7 @@ impl Member {
         let (mut zone, mut version, mut weight) = (String::new(), 0, WEIGHT_DEFAULT);
         let (mut roles, mut labels) = (BTreeSet::new(), BTreeMap::new());
         let (mut hosts, mut movable) = (BTreeSet::new(), BTreeSet::new());
+        let mut lacks = BTreeMap::new();
         while let Some(field) = fields.next()? {
             match field.tag {
                 1 => name = Some(read_name(field, "name", NodeName::new)?),
@@ -150,6 +160,10 @@ impl Member {
                 11 => {
                     movable.insert(InterfaceId(field.number_u32("movable")?));
                 }
+                12 => {
+                    let (kind, lack) = Lack::read(fields.within("lack", field))?;
+                    lacks.insert(kind, lack);
+                }
                 _ => fields.unknown(field)?,
             }
         }
@@ -163,6 +177,7 @@ impl Member {
             labels,
             hosts,
             movable,
+            lacks,
             version,
             weight,
         };
@@ -233,4 +248,4 @@ const WEIGHT_DEFAULT: u32 = 100;
 pub(super) const ROLES_MAX: usize = 64;
 
 /// The longest zone, and the longest key and value of a label, in bytes.
-pub(super) const TEXT_BYTES_MAX: usize = 63;
+pub const TEXT_BYTES_MAX: usize = 63;

@@ -21,6 +21,7 @@ pub(crate) fn member(number: u64) -> Member {
         labels: BTreeMap::new(),
         hosts: BTreeSet::from([CART]),
         movable: BTreeSet::from([CART]),
+        lacks: BTreeMap::new(),
         version: 1,
         weight: 100,
     }
@@ -71,9 +72,25 @@ pub(crate) fn cluster(nodes: u64, slots: u32) -> State {
     for number in 1..=nodes {
         state.apply(&join(member(number), None)).expect("new");
     }
-    let group = Group::anywhere(GROUP, [CART]);
+    let group = Group::of(GROUP, [CART]);
     state.apply(&Command::Place(group)).expect("new");
     state
+}
+
+/// One lack of every kind.
+pub(crate) fn lacks() -> BTreeMap<InterfaceId, Lack> {
+    let (key, value) = ("disk".into(), "ssd".into());
+    BTreeMap::from([
+        (
+            InterfaceId(1),
+            Lack::Role(RoleName::new("storage").expect("valid")),
+        ),
+        (InterfaceId(2), Lack::Label { key, value }),
+        (
+            InterfaceId(3),
+            Lack::Zone(["b", "c"].map(String::from).into()),
+        ),
+    ])
 }
 
 /// One command of every kind, with every field set.
@@ -82,10 +99,8 @@ pub(crate) fn commands() -> Vec<Command> {
     member.zone = "a".into();
     member.roles.insert(RoleName::new("admin").expect("valid"));
     member.labels.insert("disk".into(), "ssd".into());
-    let mut group = Group::anywhere(GROUP, [CART]);
-    group.roles.clone_from(&member.roles);
-    group.labels.clone_from(&member.labels);
-    group.zones.insert("a".into());
+    member.lacks = lacks();
+    let mut group = Group::of(GROUP, [CART]);
     group.version_min = 1;
     let (id, epoch) = (slot(3), Epoch(300));
     vec![

@@ -38,8 +38,12 @@ pub struct Settings {
     pub backoff_max: Duration,
     /// The placement strategy of a keyed actor. Default `"hash"`.
     pub placement: &'static str,
-    /// The role a node needs to be eligible; empty for none.
+    /// The role that a node needs in its certificate to own keys of the type; empty for none.
     pub role: &'static str,
+    /// The labels that a node needs to own keys of the type, each a name and its value.
+    pub labels: &'static [(&'static str, &'static str)],
+    /// The zones of which a node needs to be in one to own keys of the type; empty for any.
+    pub zones: &'static [&'static str],
 }
 
 impl Settings {
@@ -68,6 +72,8 @@ impl Settings {
             backoff_max: Duration::from_secs(5),
             placement: "hash",
             role: "",
+            labels: &[],
+            zones: &[],
         }
     }
 
@@ -152,6 +158,20 @@ impl Settings {
     #[must_use]
     pub const fn role(mut self, role: &'static str) -> Self {
         self.role = role;
+        self
+    }
+
+    /// Sets [`Settings::labels`].
+    #[must_use]
+    pub const fn labels(mut self, labels: &'static [(&'static str, &'static str)]) -> Self {
+        self.labels = labels;
+        self
+    }
+
+    /// Sets [`Settings::zones`].
+    #[must_use]
+    pub const fn zones(mut self, zones: &'static [&'static str]) -> Self {
+        self.zones = zones;
         self
     }
 }

@@ -100,7 +100,7 @@ pub(crate) use local::{quarantined, refused};
 pub use meta::Caller;
 pub(crate) use meta::{Meta, Queued};
 pub use mistake::{NamedByItself, Offers, Refused};
-pub(crate) use placed::{end_lives, fence, movable};
+pub(crate) use placed::{end_lives, fence, lacks, movable};
 pub(crate) use port::panic_text;
 pub use port::{finish, finish_stream, race, race_abort, race_abort_stream, race_stream};
 pub(crate) use reference::Address;

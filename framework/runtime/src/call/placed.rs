@@ -6,19 +6,19 @@
 //! slot has gone, and after a pause that grows if it does not. It ends by its deadline.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
 use callboard_protocol::{
     code::{CallError, Code, Ran, Retry},
-    id::InterfaceId,
-    slots::{Epoch, Owner, SlotId},
+    id::{InterfaceId, NodeName},
+    slots::{Epoch, Lack, Owner, SlotId},
 };
 
 use crate::{
-    cluster::{Fence, Ownership, PlacedBy, group_of},
+    cluster::{Fence, Ownership, PlacedBy, Site, group_of},
     env::Bug,
 };
 
@@ -95,6 +95,13 @@ pub(crate) fn movable(hub: &Hub) -> BTreeSet<InterfaceId> {
     movable.map(|it| it.interface()).collect()
 }
 
+/// Returns the keyed types of a node of which it must not own slots, and what it lacks.
+pub(crate) fn lacks(hub: &Hub, site: &Site) -> BTreeMap<InterfaceId, Lack> {
+    let keyed = hub.directories().into_iter();
+    let lacks = keyed.filter_map(|it| Some((it.interface(), it.keys()?.lack(site)?)));
+    lacks.collect()
+}
+
 /// Returns who owns the slot of a key, or is about to.
 ///
 /// # Errors
@@ -105,19 +112,29 @@ pub(super) fn owner(
     key: &[u8],
     spec: &MethodSpec,
 ) -> Result<Place, CallError> {
-    ownership.locate(group_of(kind), key).ok_or_else(|| {
+    let group = group_of(kind);
+    ownership.locate(group, key).ok_or_else(|| {
         let detail = match (ownership.placed_by(), ownership.version().0) {
             (PlacedBy::Unknown, _) => {
-                "this node has reached none that knows whether there is a control group"
+                "this node has reached none that knows whether there is a control group".into()
             }
-            (_, 0) => {
-                "no table of slots has come from the control group: it is not formed yet, or too few of its \
-                 voters run"
-            },
-            _ => "nobody owns it: no member that hosts the type holds a lease",
+            (_, 0) => "no table of slots has come from the control group: it is not formed yet, or too few of \
+                       its voters run"
+                .into(),
+            _ => unowned(ownership.barred(group)),
         };
         spec.error(Code::SlotUnowned).with_detail(detail)
     })
+}
+
+/// Returns why nobody owns a slot whose table is known.
+fn unowned(barred: Option<(NodeName, Lack)>) -> String {
+    match barred {
+        Some((name, lack)) => {
+            format!("no member that hosts the type may own it: of {name}, {lack}")
+        }
+        None => "nobody owns it: no member that hosts the type holds a lease".to_owned(),
+    }
 }
 
 /// Looks for the owner of a key's slot, for one call.

@@ -15,7 +15,7 @@ use callboard_protocol::{
     cluster::Parcel,
     code::{CallError, Code},
     id::{ActorAddr, ActorId, CallId, InterfaceId, MethodId, NodeId, NodeName},
-    slots::{Entry, Epoch, Owner, SequenceNumber, Slot, SlotId},
+    slots::{Entry, Epoch, Lack, Owner, SequenceNumber, Slot, SlotId},
     time::Time,
     wire::{
         header::{Body, Call as CallFrame, Down, DownReason, Frame, Reply, Target, Watch},
@@ -26,7 +26,7 @@ use futures_util::future::BoxFuture;
 
 use crate::{
     actor::{Cell, Child, Ended, Guardian, MessageKey},
-    cluster::{Fence, Inbox, PlacedBy},
+    cluster::{Fence, Inbox, PlacedBy, Site},
     env::Bug,
     net::{Frames, Intake, Link, LinkDown, RecvStream, SendStream, StreamFor},
 };
@@ -90,6 +90,8 @@ pub(crate) trait Keys: Send + Sync {
     fn find(&self, key: &dyn Any) -> Option<ActorId>;
     /// Returns whether what the type has in memory does not end when a slot goes elsewhere.
     fn is_movable(&self) -> bool;
+    /// Returns what the node that stands there lacks to own slots of the type.
+    fn lack(&self, site: &Site) -> Option<Lack>;
     /// Returns the slots of which there is anything here.
     fn slots(&self) -> Vec<Slot>;
     /// Returns the activations that are bound to no slot, each once.

@@ -16,11 +16,11 @@ use std::{
 
 use callboard_protocol::{
     cluster::Word,
-    id::{Incarnation, NodeId},
+    id::{Incarnation, NodeId, NodeName},
     placement::Why,
     slots::{
-        Delta, DeltaError, Entry, Epoch, GroupId, Member, Owner, SlotId, Standing, Table, Version,
-        View,
+        Delta, DeltaError, Entry, Epoch, GroupId, Ineligible, Lack, Member, Owner, SlotId,
+        Standing, Table, Version, View,
     },
     time::Time,
 };
@@ -337,6 +337,22 @@ impl Ownership {
         let (slot, _) = seen.view.locate(group, key)?;
         let id = SlotId { group, slot };
         Some((id, Why::of(&seen.view, id)?))
+    }
+
+    /// Returns a member that hosts a group's types and must not own its slots, with what it lacks, if no
+    /// member may own them. A client is not told what members lack.
+    pub(crate) fn barred(&self, group: GroupId) -> Option<(NodeName, Lack)> {
+        let seen = self.read();
+        let (group, _) = seen.view.groups().find(|(it, _)| it.id == group)?;
+        let mut barred = None;
+        for (member, standing) in seen.view.members() {
+            match group.why_not_now(member, standing) {
+                None => return None,
+                Some(Ineligible::Lacks(lack)) => barred = Some((member.name.clone(), lack)),
+                Some(_) => {}
+            }
+        }
+        barred
     }
 
     /// Returns how the slots of each group are shared out, as far as it is known here.

@@ -1,6 +1,6 @@
 //! What a node brings into a cluster: who it is, its data folder, its settings.
 //!
-//! Holds values. Depends on `data_dir` and `env`.
+//! Holds values. Depends on `data_dir`, `site` and `env`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,9 +14,9 @@ use std::{
 use callboard_protocol::{
     cluster::{MEMORY_BYTES_MAX, decode_memory, encode_memory},
     code::Code,
-    id::{DiskId, Incarnation, InterfaceId, NodeName, RoleName},
+    id::{DiskId, Incarnation, InterfaceId, NodeName},
     membership::{FormingMemory, Profile},
-    slots::{Member, Owner, SlotCount},
+    slots::{Lack, Member, Owner, SlotCount},
     time::Time,
     wire::hello::ProtocolRange,
 };
@@ -26,6 +26,8 @@ use crate::{
     env::Env,
     net::{SeedTrouble, StartError},
 };
+
+use super::site::Site;
 
 /// What a node brings into a cluster.
 pub(crate) struct Parts {
@@ -58,13 +60,12 @@ pub(crate) struct Parts {
 pub(crate) struct About {
     pub(crate) name: NodeName,
     pub(crate) addr: SocketAddr,
-    pub(crate) zone: String,
-    pub(crate) roles: BTreeSet<RoleName>,
-    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) site: Site,
     pub(crate) hosts: BTreeSet<InterfaceId>,
     /// Those of them whose state does not end when a slot goes elsewhere.
     pub(crate) movable: BTreeSet<InterfaceId>,
-    pub(crate) weight: u32,
+    /// Those of them of which it must not own slots, and what it lacks.
+    pub(crate) lacks: BTreeMap<InterfaceId, Lack>,
 }
 
 /// The data folder, as forming and joining use it. The node keeps it locked.
@@ -99,13 +100,17 @@ impl Parts {
         let About {
             name,
             addr,
+            site,
+            hosts,
+            movable,
+            lacks,
+        } = self.about.clone();
+        let Site {
             zone,
             roles,
             labels,
-            hosts,
-            movable,
             weight,
-        } = self.about.clone();
+        } = site;
         Member {
             name,
             incarnation: owner.incarnation,
@@ -116,6 +121,7 @@ impl Parts {
             labels,
             hosts,
             movable,
+            lacks,
             version: u32::from(ProtocolRange::OURS.max),
             weight,
         }

@@ -151,7 +151,7 @@ fn missing_groups(state: &State) -> Vec<Command> {
     let room = GROUPS_MAX.saturating_sub(groups.len());
     let missing = missing.take(room);
     missing
-        .map(|kind| Command::Place(Group::anywhere(group_of(kind), [kind])))
+        .map(|kind| Command::Place(Group::of(group_of(kind), [kind])))
         .collect()
 }
 

@@ -3,7 +3,6 @@
 //! Depends on what `node` may depend on.
 
 use std::{
-    collections::BTreeMap,
     fmt,
     net::SocketAddr,
     path::PathBuf,
@@ -25,8 +24,8 @@ use super::{Node, pulse};
 use crate::{
     actor::Guardian,
     admin::{self, Desk},
-    call::{CallLimits, Definition, Hub, Kind, end_lives, kind::CanBeHosted, movable},
-    cluster::{About, Cluster, Data, Inbox, Ownership, Parts, Passage},
+    call::{CallLimits, Definition, Hub, Kind, end_lives, kind::CanBeHosted, lacks, movable},
+    cluster::{About, Cluster, Data, Inbox, Ownership, Parts, Passage, Site},
     env::Env,
     net::{self, Address, Addresses, DenyList, HostPort, Identity, StartError},
     service::{Ctx, Handlers, hosting, keyed, slots},
@@ -46,6 +45,7 @@ pub struct Builder {
     gone_max: Duration,
     slots: SlotCount,
     ownership: Option<Arc<Ownership>>,
+    site: Site,
 }
 
 impl Builder {
@@ -60,6 +60,7 @@ impl Builder {
             gone_max: GONE_MAX,
             slots: SlotCount::default(),
             ownership: None,
+            site: Site::default(),
         }
     }
 
@@ -130,6 +131,27 @@ impl Builder {
     /// joins goes by the cluster's.
     pub fn profile(mut self, profile: Profile) -> Self {
         self.profile = profile;
+        self
+    }
+
+    /// Says what is likely to fail together with this node: a rack, a building, a region; up to 63 bytes.
+    /// Voters are spread over zones, and an actor type may [ask for one](crate::Actor) of several. Default: none.
+    pub fn zone(mut self, zone: impl Into<String>) -> Self {
+        self.site.zone = zone.into();
+        self
+    }
+
+    /// Says something of this node that an actor type may [ask for](crate::Actor), such as `("disk", "ssd")`: up to 32
+    /// labels, each with a name and a value of 1 to 63 bytes. One that is said again replaces the value.
+    pub fn label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.site.labels.insert(name.into(), value.into());
+        self
+    }
+
+    /// Sets how many keys of each type this node takes beside others, 1 to 10,000. Default 100: a node with 200
+    /// owns twice as many as one with 100.
+    pub fn weight(mut self, weight: u32) -> Self {
+        self.site.weight = weight;
         self
     }
 
@@ -246,8 +268,10 @@ impl Builder {
             gone_max,
             slots,
             ownership,
+            site,
         } = self;
         check_profile(&profile)?;
+        site.check()?;
         settings.policy = admin::policy(settings.policy);
         let advertise = advertised(settings.advertise.as_ref())?;
         let made = new_hub(&settings, PeerKind::Node)?;
@@ -265,6 +289,7 @@ impl Builder {
             heir_of: made.last_life,
             advertise,
             ownership,
+            site,
         };
         let guardian = hosting::guardian(&hub, Strategy::OneForOne);
         // Nothing of the user's runs in a node that does not start: its port may be taken.
@@ -326,6 +351,8 @@ struct Membership {
     advertise: Option<SocketAddr>,
     /// What is fed from outside, in place of a control group.
     ownership: Option<Arc<Ownership>>,
+    /// Where the node stands, without the roles of its certificate.
+    site: Site,
 }
 
 impl Membership {
@@ -354,6 +381,10 @@ impl Membership {
         let net = open(identity.clone(), settings, hub, inbox)?;
         let timed = Arc::clone(hub);
         let port = Arc::downgrade(&net);
+        let site = Site {
+            roles: identity.roles().iter().cloned().collect(),
+            ..self.site
+        };
         let parts = Parts {
             owner,
             heir_of: self.heir_of,
@@ -369,12 +400,10 @@ impl Membership {
             about: About {
                 name: identity.name().clone(),
                 addr: self.advertise.unwrap_or(net.local_addr()),
-                zone: String::new(),
-                roles: identity.roles().iter().cloned().collect(),
-                labels: BTreeMap::new(),
+                lacks: lacks(hub, &site),
+                site,
                 hosts: hub.directories().iter().map(|it| it.interface()).collect(),
                 movable: movable(hub),
-                weight: WEIGHT,
             },
         };
         let (driven, served) = ((driven, passage), ownership.clone());
@@ -408,9 +437,6 @@ impl fmt::Debug for Builder {
             .finish_non_exhaustive()
     }
 }
-
-/// A member's share of the load beside others'.
-const WEIGHT: u32 = 100;
 
 /// Long enough for ordinary calls, short enough for a supervisor outside that kills after 30 s.
 const GRACE: Duration = Duration::from_secs(10);

@@ -11,7 +11,7 @@ use callboard_protocol::{
     cluster::Parcel,
     code::{CallError, Code},
     id::{ActorAddr, ActorId, InterfaceId, MethodId},
-    slots::{Entry, Epoch, Owner, SequenceNumber, Slot, SlotId},
+    slots::{Entry, Epoch, Lack, Owner, SequenceNumber, Slot, SlotId},
 };
 use futures_util::future::BoxFuture;
 
@@ -22,7 +22,7 @@ use crate::{
         Interface, Keys, Meta, Queued, Ref, Reference, Supervised, decode_key, fence, interface_id,
         key_bytes, key_of_text,
     },
-    cluster::{Fence, group_of},
+    cluster::{Fence, Site, group_of},
     env::Bug,
     telemetry::Handed,
 };
@@ -421,6 +421,10 @@ impl<T: Handlers> Keys for Activations<T> {
 
     fn is_movable(&self) -> bool {
         T::SETTINGS.persist || T::handover().is_some()
+    }
+
+    fn lack(&self, site: &Site) -> Option<Lack> {
+        site.lack(T::SETTINGS.role, T::SETTINGS.labels, T::SETTINGS.zones)
     }
 
     fn slots(&self) -> Vec<Slot> {

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use callboard_protocol::{
     id::{ClusterId, DiskId, Incarnation, InterfaceId, NodeName, RoleName},
     slots::{
-        Command, Delta, Epoch, Group, GroupId, Member, Owner, Settings, Slot, SlotCount, SlotId,
-        State, Version, View,
+        Command, Delta, Epoch, Group, GroupId, Lack, Member, Owner, Settings, Slot, SlotCount,
+        SlotId, State, Version, View,
     },
 };
 
@@ -116,6 +116,7 @@ fn seeds() -> Vec<Vec<u8>> {
         hosts: BTreeSet::from([CART]),
         version: 1,
         movable: BTreeSet::new(),
+        lacks: BTreeMap::from([(InterfaceId(9), Lack::Zone(BTreeSet::from(["b".to_owned()])))]),
         weight: 100,
     };
     let join = |name: &str| Command::Join {
@@ -127,7 +128,7 @@ fn seeds() -> Vec<Vec<u8>> {
         heir_of: None,
     };
     let owner = |name: &str| member(name).owner();
-    let place = Command::Place(Group::anywhere(GROUP, [CART]));
+    let place = Command::Place(Group::of(GROUP, [CART]));
     let assign = |slots: &[u32], to: Owner| Command::Assign {
         group: GROUP,
         slots: slots.iter().map(|slot| (Slot(*slot), Epoch(0))).collect(),

@@ -1,5 +1,7 @@
 use super::*;
 use crate::garbage::Random;
+use crate::id::Incarnation;
+use crate::slots::Lack;
 use crate::slots::samples::{self, GROUP, assign, cluster, join, member, owner};
 
 /// Carries out a plan at once, as if all owners stopped; returns how many slots moved.
@@ -176,7 +178,7 @@ fn a_thousand_joins_and_leaves_in_a_row_stay_balanced_and_move_what_they_must() 
 }
 
 #[test]
-fn weights_zones_and_roles_are_kept_to() {
+fn weights_and_what_members_lack_are_kept_to() {
     let mut state = cluster(4, 1024);
     let mut strong = member(5);
     strong.weight = 300;
@@ -185,10 +187,20 @@ fn weights_zones_and_roles_are_kept_to() {
     assert!(imbalance(&state).1 < 1.0);
     let (weak, strong) = (state.slots_of(owner(1)), state.slots_of(owner(5)));
     assert!(strong.abs_diff(3 * weak) <= 3, "{weak} {strong}");
-    let mut group = Group::anywhere(GROUP, [samples::CART]);
-    group.zones.insert("b".into());
-    state.apply(&Command::Place(group)).expect("there is");
-    assert_eq!(plan(&state, 100), Plan::default(), "nobody may: all stay");
+    // They start anew, of a program that asks for another zone.
+    for number in 1..=5 {
+        state.apply(&Command::Lapse(owner(number))).expect("lives");
+        let mut member = member(number);
+        member.incarnation = Incarnation(2);
+        member.lacks = BTreeMap::from([(samples::CART, Lack::Zone(["b".to_owned()].into()))]);
+        state.apply(&join(member, None)).expect("a later life");
+    }
+    let before = plan(&state, 100);
+    assert!(
+        before.assign.is_empty() && before.moves.is_empty(),
+        "nobody may"
+    );
+    assert_eq!(before.unplaceable, BTreeMap::from([(GROUP, 1024)]));
     let mut right = member(6);
     right.zone = "b".into();
     state.apply(&join(right, None)).expect("new");
@@ -199,7 +211,7 @@ fn weights_zones_and_roles_are_kept_to() {
 #[test]
 fn slots_that_nobody_may_have_are_counted() {
     let mut state = cluster(2, 64);
-    let group = Group::anywhere(GROUP, [crate::id::InterfaceId(1)]);
+    let group = Group::of(GROUP, [crate::id::InterfaceId(1)]);
     state.apply(&Command::Place(group)).expect("there is");
     assert_eq!(plan(&state, 9).unplaceable, BTreeMap::from([(GROUP, 64)]));
 }

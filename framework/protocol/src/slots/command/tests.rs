@@ -1,6 +1,7 @@
 use super::*;
 use crate::garbage::{Random, mutate};
-use crate::slots::samples;
+use crate::id::InterfaceId;
+use crate::slots::{Lack, TEXT_BYTES_MAX, ZONES_MAX, samples};
 
 #[test]
 fn every_command_reads_as_it_was_written() {
@@ -49,7 +50,7 @@ fn a_command_without_the_fields_of_later_versions_has_their_defaults() {
         panic!("readable");
     };
     assert_eq!((member.weight, member.disk), (100, None));
-    assert!(member.movable.is_empty());
+    assert!(member.movable.is_empty() && member.lacks.is_empty());
 }
 
 #[test]
@@ -66,6 +67,60 @@ fn a_member_is_written_as_before_there_were_types_that_move_if_it_has_none() {
     assert_eq!(stays, GOLDEN_MEMBER);
     let field = "0b03c79403";
     assert!(moves.contains(field) && !stays.contains(field), "{moves}");
+}
+
+#[test]
+fn what_a_member_lacks_is_written_for_each_type() {
+    // Golden: it is in the logs of clusters that run.
+    let mut member = samples::member(1);
+    member.lacks = samples::lacks();
+    let join = samples::join(member, None);
+    assert_eq!(Command::decode(&join.encode()), Ok(join.clone()));
+    let hex: String = join.encode().iter().map(|it| format!("{it:02x}")).collect();
+    let lacks = concat!(
+        "0c0c",
+        "010101",
+        "020773746f72616765",
+        "0c10",
+        "010102",
+        "030b01046469736b0203737364",
+        "0c09",
+        "010103",
+        "040162",
+        "040163"
+    );
+    assert!(hex.contains(lacks), "{hex}");
+    let text = |kind: u32| samples::lacks()[&InterfaceId(kind)].to_string();
+    assert_eq!(text(1), "it does not have the role storage");
+    assert_eq!(text(2), "it does not have the label disk=ssd");
+    assert_eq!(text(3), "its zone is none of b, c");
+}
+
+#[test]
+fn lacks_that_are_too_long_are_refused() {
+    let long = "x".repeat(TEXT_BYTES_MAX + 1);
+    let label = |key: &str, value: &str| Lack::Label {
+        key: key.to_owned(),
+        value: value.to_owned(),
+    };
+    let many = (0..=ZONES_MAX).map(|it| it.to_string()).collect();
+    for lack in [
+        label(&long, ""),
+        label("", &long),
+        Lack::Zone([long.clone()].into()),
+        Lack::Zone(many),
+    ] {
+        let mut member = samples::member(1);
+        member.lacks.insert(InterfaceId(1), lack);
+        let refused = Command::decode(&samples::join(member, None).encode());
+        assert!(matches!(
+            refused,
+            Err(RecordError::OutOfRange {
+                record: "member",
+                field: "lack"
+            })
+        ));
+    }
 }
 
 /// Version, kind, cluster, and the member: name, life, disk, address, zone, host, version, weight.

@@ -186,7 +186,7 @@ fn callers_are_not_told_what_no_call_is_routed_by() {
     assert_eq!((&told.name, told.addr), (&known.name, known.addr));
     assert_eq!(told.owner(), known.owner());
     assert!(told.disk.is_none() && told.zone.is_empty() && told.roles.is_empty());
-    assert!(told.labels.is_empty() && told.hosts.is_empty());
+    assert!(told.labels.is_empty() && told.hosts.is_empty() && told.lacks.is_empty());
     assert!(
         known.disk.is_some() && !known.hosts.is_empty(),
         "it has some"

@@ -102,7 +102,7 @@ impl World {
         let nodes = nodes.collect();
         let mut state = State::new().with_plant(plant);
         state.apply(&samples::form(GROUP_SLOTS)).expect("first");
-        let group = crate::slots::Group::anywhere(samples::GROUP, [samples::CART]);
+        let group = crate::slots::Group::of(samples::GROUP, [samples::CART]);
         state.apply(&Command::Place(group)).expect("first");
         let log = Log {
             state,

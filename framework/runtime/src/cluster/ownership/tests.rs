@@ -33,7 +33,7 @@ impl Control {
         for name in names {
             control.join(name, 1, kind);
         }
-        control.apply(Command::Place(Group::anywhere(GroupId(kind.0), [kind])));
+        control.apply(Command::Place(Group::of(GroupId(kind.0), [kind])));
         control
     }
 
@@ -49,6 +49,7 @@ impl Control {
             hosts: BTreeSet::from([kind]),
             version: 1,
             movable: BTreeSet::from([kind]),
+            lacks: BTreeMap::new(),
             weight: 100,
         };
         self.apply(Command::Join {
