@@ -42,6 +42,8 @@ pub struct State {
     pub(super) departed: BTreeMap<NodeId, Departed>,
     pub(super) groups: BTreeMap<GroupId, GroupEntry>,
     pub(super) seats: BTreeMap<NodeId, DiskId>,
+    /// No epoch up to this one is given any more: a cluster before this one may have given it.
+    pub(super) floor: Epoch,
     plant: Plant,
 }
 
@@ -80,6 +82,7 @@ impl State {
             departed: BTreeMap::new(),
             groups: BTreeMap::new(),
             seats: BTreeMap::new(),
+            floor: Epoch::default(),
             plant: Plant::NONE,
         }
     }
@@ -383,9 +386,9 @@ impl State {
     }
 
     fn give(&mut self, id: SlotId, owner: Owner, next: Version) -> Event {
-        let plant = self.plant;
+        let (floor, plant) = (self.floor, self.plant);
         let entry = self.entry_mut(id);
-        entry.give(owner, next, plant);
+        entry.give(owner, floor, next, plant);
         let epoch = entry.epoch;
         Event::Owned { id, owner, epoch }
     }

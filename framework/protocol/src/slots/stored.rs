@@ -10,6 +10,7 @@ use super::group::Group;
 use super::key::{Slot, SlotCount};
 use super::member::{Member, Owner, read_owner, write_owner};
 use super::record::{Field, Fields, RecordError, Writer, push_varint};
+use super::recovery::FLOOR_MAX;
 use super::state::{
     DEPARTED_MAX, Departed, GROUPS_MAX, GroupEntry, MEMBERS_MAX, MemberEntry, Standing, State,
 };
@@ -47,6 +48,10 @@ impl State {
             });
         }
         write_seats(&mut out, 9, &self.seats);
+        // Only a cluster that was recovered has one, and only from a version on that knows of it.
+        if self.floor > Epoch::default() {
+            out.number(10, self.floor.0);
+        }
         let mut bytes = Vec::new();
         push_varint(&mut bytes, STATE_VERSION);
         bytes.extend_from_slice(&out.finish());
@@ -108,6 +113,7 @@ impl State {
                 let (node, disk) = read_seat(fields.within("seat", field))?;
                 self.seats.insert(node, disk);
             }
+            10 => self.floor = Epoch(field.number()?),
             _ => fields.unknown(field)?,
         }
         Ok(())
@@ -123,6 +129,7 @@ impl State {
         let rules = [
             (newest <= self.version, "version"),
             (self.version.0 < u64::MAX, "version"),
+            (self.floor <= FLOOR_MAX, "floor"),
             (self.members.len() <= MEMBERS_MAX, "members"),
             (self.departed.len() <= DEPARTED_MAX, "departed"),
             (self.groups.len() <= GROUPS_MAX, "groups"),

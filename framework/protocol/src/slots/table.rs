@@ -45,13 +45,18 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Gives the slot to an owner, under the next epoch.
+    /// Gives the slot to an owner, under the next epoch, which is above `floor`.
     ///
     /// # Panics
     ///
     /// When the epochs are used up, which at a billion moves a second takes 584 years.
-    pub(super) fn give(&mut self, owner: Owner, version: Version, plant: Plant) {
-        let next = self.epoch.0.checked_add(1).expect("584 years of epochs");
+    pub(super) fn give(&mut self, owner: Owner, floor: Epoch, version: Version, plant: Plant) {
+        let next = self
+            .epoch
+            .max(floor)
+            .0
+            .checked_add(1)
+            .expect("584 years of epochs");
         if !plant.has(Mistake::ReuseEpoch) {
             assert!(next > self.epoch.0, "epochs only grow");
             self.epoch = Epoch(next);
