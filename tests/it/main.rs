@@ -26,6 +26,7 @@ mod paused;
 mod placed;
 mod pressure;
 mod processes;
+mod recovering;
 mod rights;
 mod rotation;
 mod secrets;

@@ -23,6 +23,7 @@ const RUNTIME_LAYERS: &[(&str, &[&str])] = &[
         &["env", "task", "telemetry", "net", "data_dir", "control"],
     ),
     ("fuzzing", &["net", "control", "data_dir"]),
+    ("danger", &["env", "net", "data_dir", "control", "cluster"]),
     (
         "call",
         &["env", "task", "telemetry", "actor", "net", "cluster"],

@@ -47,6 +47,9 @@ pub(crate) enum Command {
     /// Shows who votes in the control group
     #[command(after_help = VOTERS_EXAMPLES)]
     Voters(Common),
+    /// Goes on with what one voter has left, when most of the voters are lost for good; works on a folder
+    #[command(after_help = RECOVER_EXAMPLES)]
+    Recover(Recover),
 }
 
 #[derive(Debug, Subcommand)]
@@ -61,7 +64,21 @@ pub(crate) enum Actors {
     },
 }
 
-/// What all commands have in common.
+/// The folder of a voter, whose node does not run.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Recover {
+    /// The data folder of a voter that survived; its node must not run
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// Do it. Without this the command says what it has found, and changes nothing
+    #[arg(long)]
+    pub(crate) i_accept_data_loss: bool,
+    /// How to print what is found
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+}
+
+/// What all commands that call into a cluster have in common.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Common {
     /// A node of the cluster; it tells of all others. May be repeated
@@ -145,6 +162,14 @@ const VOTERS_EXAMPLES: &str = "\
 Examples:
   callboard voters --join 127.0.0.1:4001
   callboard voters --join 127.0.0.1:4001 -o json";
+
+const RECOVER_EXAMPLES: &str = "\
+Examples:
+  callboard recover --data /var/lib/shop/n1
+  callboard recover --data /var/lib/shop/n1 --i-accept-data-loss
+
+Run the first on the folder of each voter that survived, and the second on the one whose last entry is
+the greatest, by term and then by index. Read what it may lose: reference/cli.md in the book.";
 
 #[cfg(test)]
 mod tests {

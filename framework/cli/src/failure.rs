@@ -3,7 +3,9 @@
 use std::{fmt, process::ExitCode};
 
 use crate::actor::no_such_type;
-use callboard::{CallError, Code, HandlerError, admin::AdminError, net::StartError};
+use callboard::{
+    CallError, Code, HandlerError, admin::AdminError, danger::RecoverError, net::StartError,
+};
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug)]
@@ -29,6 +31,10 @@ pub(crate) enum Kind {
     NotInTime = 6,
     /// Nobody places keys: there is no control group.
     NotPlaced = 7,
+    /// A recovery was only looked at: nothing was changed.
+    NotAccepted = 8,
+    /// A cluster can not be recovered from the folder: nothing was changed.
+    NotRecoverable = 9,
 }
 
 impl Failure {
@@ -120,6 +126,18 @@ impl From<HandlerError<AdminError>> for Failure {
     }
 }
 
+/// A cluster is not recovered.
+impl From<RecoverError> for Failure {
+    fn from(error: RecoverError) -> Self {
+        let kind = match error {
+            RecoverError::Io(_) => Kind::Failed,
+            _ => Kind::NotRecoverable,
+        };
+        let code = error.code();
+        Self::new(kind, format!("{} {}: {error}", code.text(), code.name()))
+    }
+}
+
 /// For `--help`.
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
@@ -131,6 +149,8 @@ Exit codes:
   5  there is no such node, or no such actor type
   6  a drain has not come to its end; the node goes on with it
   7  there is no control group: no node was started with bootstrap_expect
+  8  recover has looked, and changed nothing: --i-accept-data-loss was not given
+  9  a cluster can not be recovered from that folder; nothing was changed
 
 `callboard COMMAND --help` shows examples. Each error has a page in the book under its code.";
 
@@ -159,6 +179,8 @@ mod tests {
             Kind::NotFound,
             Kind::NotInTime,
             Kind::NotPlaced,
+            Kind::NotAccepted,
+            Kind::NotRecoverable,
         ] {
             let line = format!("\n  {}  ", kind as u8);
             assert!(EXIT_CODES.contains(&line), "{kind:?}");

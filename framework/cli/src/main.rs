@@ -1,12 +1,14 @@
 //! The `callboard` command: asks the nodes of a running cluster how it is, and has them drained.
 //!
-//! It is a client of the service `callboard.admin`, which every node hosts, and decides nothing.
+//! It is a client of the service `callboard.admin`, which every node hosts, and decides nothing. `recover`
+//! alone works on the data folder of a node that does not run.
 //!
 //! | file | its job |
 //! | --- | --- |
 //! | `args` | the command line |
 //! | `connect` | the way into the cluster |
 //! | `status`, `nodes`, `why`, `actors`, `drain`, `voters` | the commands, one a file |
+//! | `recover` | what one voter has left, and a cluster made of it |
 //! | `actor` | which actor a command is about, and who can say where it is |
 //! | `failure` | what went wrong, what to do, and the exit codes |
 //! | `output`, `table` | text in columns, or JSON |
@@ -19,6 +21,7 @@ mod drain;
 mod failure;
 mod nodes;
 mod output;
+mod recover;
 mod status;
 mod table;
 mod voters;
@@ -54,5 +57,6 @@ async fn run(args: Args) -> Result<(), Failure> {
         },
         Command::Drain { node, common } => drain::run(&node, &common).await,
         Command::Voters(common) => voters::run(&common).await,
+        Command::Recover(wanted) => recover::run(&wanted),
     }
 }

@@ -499,3 +499,90 @@ async fn every_command_has_examples_in_its_help() {
         );
     }
 }
+
+/// Reads all files below a folder.
+fn files_below(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("listed").path();
+        if path.is_dir() {
+            files.extend(files_below(&path));
+        } else {
+            let bytes = std::fs::read(&path).expect("read");
+            files.push((path, bytes));
+        }
+    }
+    files.sort();
+    files
+}
+
+fn recover(data: &Path, arguments: &[&str]) -> Ran {
+    let mut command = callboard();
+    command.arg("recover").arg("--data").arg(data);
+    run(command.args(arguments))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recover_only_looks_until_the_loss_is_accepted_and_then_one_voter_goes_on_alone() {
+    let mut cluster = Cluster::of(3).await;
+    let vote = async {
+        while !cluster.nodes.iter().all(Node::votes) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, vote).await.expect("in time");
+    let old = cluster.nodes[0].cluster_id().expect("formed").to_string();
+    let data = cluster.folder.path().join("n1");
+    let ran = recover(&data, &["--i-accept-data-loss"]);
+    assert_eq!(ran.code, Some(9), "{ran:?}");
+    assert!(ran.err.starts_with("callboard: CB3007 "), "{ran:?}");
+    for node in cluster.nodes.drain(..) {
+        node.stop().await;
+    }
+
+    let before = files_below(&data);
+    let ran = recover(&data, &[]);
+    assert_eq!(ran.code, Some(8), "{ran:?}");
+    assert!(ran.err.contains("nothing was changed; "), "{ran:?}");
+    let head = format!("node        n1, which votes\ncluster     {old}\nlast entry  ");
+    assert!(ran.out.starts_with(&head), "{ran:?}");
+    assert_eq!(ran.out.matches("(this folder)").count(), 1, "{ran:?}");
+    let ran = recover(&data, &["-o", "json"]);
+    assert_eq!(ran.code, Some(8), "{ran:?}");
+    let found: serde_json::Value = serde_json::from_str(&ran.out).expect("it is JSON");
+    assert_eq!(found["cluster_id"], old);
+    assert_eq!(found["voters"].as_array().map(Vec::len), Some(3), "{found}");
+    assert_eq!(found["members"][2]["name"], "n3");
+    assert!(found["recovered"].is_null(), "{found}");
+    assert_eq!(files_below(&data), before);
+    let nobody = cluster.folder.path().join("n9");
+    let ran = recover(&nobody, &[]);
+    assert_eq!((ran.code, nobody.exists()), (Some(9), false), "{ran:?}");
+    assert!(ran.err.starts_with("callboard: CB3015 "), "{ran:?}");
+
+    let ran = recover(&data, &["--i-accept-data-loss", "-o", "json"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let done: serde_json::Value = serde_json::from_str(&ran.out).expect("it is JSON");
+    let new = done["recovered"]["cluster_id"].as_str().expect("minted");
+    assert_ne!(new, old);
+    let kept = done["recovered"]["kept"].as_str().expect("it says where");
+    for (path, bytes) in &before {
+        let name = path.strip_prefix(&data).expect("below it");
+        if name.starts_with("cluster") || name.ends_with("log") || name.ends_with("snapshot") {
+            let there = std::fs::read(Path::new(kept).join(name)).expect("kept");
+            assert_eq!(there, *bytes, "{name:?}");
+        }
+    }
+    let ran = recover(&data, &["--i-accept-data-loss"]);
+    assert_eq!(ran.code, Some(9), "{ran:?}");
+    assert!(ran.err.contains("is the only voter"), "{ran:?}");
+    let node = cluster.start("n1", Some(3)).await;
+    node.joined(PATIENCE).await.expect("a majority, alone");
+    assert_eq!(
+        node.cluster_id().map(|it| it.to_string()).as_deref(),
+        Some(new)
+    );
+    let cart = node.actor::<Cart>("alice");
+    let (home, _) = cart.add().timeout(PATIENCE).await.expect("answers");
+    assert_eq!(home, "n1");
+}

@@ -15,6 +15,7 @@ mod call;
 mod client;
 pub mod cluster;
 pub mod control;
+pub mod danger;
 mod data_dir;
 mod derived;
 pub mod env;

@@ -305,4 +305,7 @@ codes! {
     NotDrained = 3014 "not-drained", Network, NotSent, Elsewhere,
         "the node has not given away all that it has, for the reason in the detail",
         "look at what is left and drain it again, or stop it and let the others wait for its lease";
+    NotRecoverable = 3015 "not-recoverable", Caller, NotSent, Never,
+        "the data folder is none from which a cluster can be recovered, for the reason in the detail",
+        "name the data folder of a voter that survived, whose node does not run";
 }

@@ -204,8 +204,9 @@ impl Driver {
     pub(super) fn open_log(&self) {
         if let Some(data) = self.parts.data.clone() {
             let (env, events) = (self.env.clone(), self.events.clone());
+            let cluster = self.forming.cluster();
             let job = move || {
-                let opened = seat::open(&env, &data.control());
+                let opened = seat::open(&env, &data, cluster);
                 drop(events.try_send(Event::Opened(opened.map(Box::new))));
             };
             self.env.blocking.run("control-open", Box::new(job));

@@ -293,7 +293,7 @@ fn open(
     let takes_part = parts.expect.is_some() || memory.cluster.is_some();
     match &parts.data {
         Some(data) if takes_part => {
-            let opened = seat::open(env, &data.control());
+            let opened = seat::open(env, data, memory.cluster);
             opened.map(Some).map_err(|error| {
                 StartError::new(error.code(), "control group").with_detail(error.to_string())
             })

@@ -14,6 +14,7 @@ mod holding;
 mod inbox;
 mod joining;
 mod leading;
+mod memory;
 mod mending;
 mod ownership;
 mod parting;
@@ -39,6 +40,9 @@ pub(crate) use handle::Cluster;
 #[doc(hidden)]
 pub use handle::Position;
 pub(crate) use inbox::Inbox;
+pub(crate) use memory::{
+    CONTROL_FOLDER, MEMORY_FILE, control_folder, read_memory, recovered_folder, write_memory,
+};
 pub(crate) use parts::{About, Data, Parts};
 pub(crate) use passage::Passage;
 pub(crate) use site::Site;

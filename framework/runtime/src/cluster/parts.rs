@@ -1,10 +1,10 @@
 //! What a node brings into a cluster: who it is, its data folder, its settings.
 //!
-//! Holds values. Depends on `data_dir`, `site` and `env`.
+//! Holds values. Depends on `data_dir`, `memory`, `site`, `control` and `env`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
+    fmt, io,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, Weak},
@@ -12,22 +12,21 @@ use std::{
 };
 
 use callboard_protocol::{
-    cluster::{MEMORY_BYTES_MAX, decode_memory, encode_memory},
     code::Code,
-    id::{DiskId, Incarnation, InterfaceId, NodeName},
+    id::{ClusterId, DiskId, Incarnation, InterfaceId, NodeName},
     membership::{FormingMemory, Profile},
     slots::{Lack, Member, Owner, SlotCount},
     time::Time,
     wire::hello::ProtocolRange,
 };
 
+use super::{memory, site::Site};
 use crate::{
+    control,
     data_dir::DataDir,
     env::Env,
     net::{SeedTrouble, StartError},
 };
-
-use super::site::Site;
 
 /// What a node brings into a cluster.
 pub(crate) struct Parts {
@@ -137,9 +136,17 @@ impl Data {
         }
     }
 
-    /// Returns the folder of the control group's files.
-    pub(super) fn control(&self) -> PathBuf {
-        self.folder.join("control")
+    /// Returns the folder of the control group's files, of a node that belongs to this cluster. Blocks.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(super) fn control(
+        &self,
+        env: &Env,
+        cluster: Option<ClusterId>,
+    ) -> Result<PathBuf, control::Error> {
+        let found = memory::control_folder(&*env.files, &self.folder, cluster);
+        found.map_err(|error| control::Error::io(&self.folder, &error))
     }
 
     /// Reads what the node remembers of forming. Blocks.
@@ -147,34 +154,12 @@ impl Data {
     /// # Errors
     /// `Io`, or `ConfigInvalid` for contents that this did not write.
     pub(super) fn memory(&self, env: &Env) -> Result<FormingMemory, StartError> {
-        let path = self.folder.join(MEMORY_FILE);
-        let subject = || format!("file {}", path.display());
-        let failed = |error: std::io::Error| {
-            StartError::new(Code::Io, subject()).with_detail(error.to_string())
-        };
-        if !env.files.exists(&path).map_err(failed)? {
-            return Ok(FormingMemory::default());
-        }
-        let bytes = env.files.read(&path, MEMORY_BYTES_MAX).map_err(failed)?;
-        decode_memory(&bytes).map_err(|why| {
-            StartError::new(Code::ConfigInvalid, subject())
-                .with_detail(why.to_string())
-                .with_advice("restore the file; without it the node could form a second cluster")
-        })
+        memory::read_memory(env, &self.folder)
     }
 
     /// Writes what the node remembers of forming, which is on the disk when this returns. Blocks.
-    pub(super) fn store(&self, env: &Env, memory: &FormingMemory) -> std::io::Result<()> {
-        let (new, path) = (
-            self.folder.join(format!("{MEMORY_FILE}.new")),
-            self.folder.join(MEMORY_FILE),
-        );
-        if env.files.exists(&new)? {
-            env.files.remove(&new)?;
-        }
-        env.files.write_new(&new, &encode_memory(memory))?;
-        env.files.rename(&new, &path)?;
-        env.files.sync_dir(&self.folder)
+    pub(super) fn store(&self, env: &Env, memory: &FormingMemory) -> io::Result<()> {
+        memory::write_memory(env, &self.folder, memory)
     }
 
     /// Begins the next life, which is on the disk when this returns. Blocks.
@@ -195,6 +180,3 @@ impl fmt::Debug for Parts {
             .finish_non_exhaustive()
     }
 }
-
-/// The file in the data folder.
-const MEMORY_FILE: &str = "cluster";

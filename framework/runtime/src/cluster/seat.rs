@@ -4,17 +4,18 @@
 //! work: the member is away with it for as long as it takes, and what comes meanwhile waits here, so
 //! that leases are renewed while a disk is slow. Depends on `control` and `env`.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use callboard_protocol::{
     code::Code,
-    id::DiskId,
+    id::{ClusterId, DiskId},
     membership::Profile,
     slots::{Command, State},
     time::Time,
 };
 use tokio::sync::oneshot;
 
+use super::parts::Data;
 use crate::{
     control::{Config, Error, Group, Refused},
     env::Env,
@@ -211,9 +212,9 @@ pub(super) fn config() -> Config {
     }
 }
 
-/// Opens the group's files. Blocks.
-pub(super) fn open(env: &Env, folder: &Path) -> Result<Group, Error> {
-    Group::open(env, folder, config())
+/// Opens the group's files of a node that belongs to this cluster. Blocks.
+pub(super) fn open(env: &Env, data: &Data, cluster: Option<ClusterId>) -> Result<Group, Error> {
+    Group::open(env, &data.control(env, cluster)?, config())
 }
 
 /// The longest silence is that of the profile, as its arithmetic of a leader's loss needs it.

@@ -52,33 +52,31 @@ pub(super) struct Recovered {
     pub(super) entries: Vec<Entry>,
 }
 
+/// The same, and where the log goes on.
+#[derive(Debug)]
+struct Read {
+    head: Head,
+    sequence: u64,
+    end: u64,
+    recovered: Recovered,
+}
+
 impl Disk {
     /// Opens the files in a folder, or makes them, with a new id of the disk.
     pub(super) fn open(env: &Env, folder: &Path) -> Result<(Self, Recovered), Error> {
         let files = Arc::clone(&env.files);
         let lock = prepare(&*files, folder)?;
-        let (log_path, snapshot_path) = (folder.join("log"), folder.join("snapshot"));
-        let is_there = |path: &Path| files.exists(path).map_err(|error| Error::io(path, &error));
-        let has_snapshot = is_there(&snapshot_path)?;
-        let is_new = !is_there(&log_path)?;
-        if is_new {
-            if has_snapshot {
-                return Err(Error::unreadable(
-                    log_path,
-                    "it is missing beside a snapshot",
-                ));
+        let (read, is_new) = match read_files(&*files, folder)? {
+            Some(read) => (read, false),
+            None => {
+                let disk = DiskId(env.entropy.next_u64().max(1));
+                let head = new_head(&*env.entropy, disk);
+                let hard = HardState::default();
+                let end = write_log(&*files, folder, head, &hard, &[])?;
+                (Read::new(head, end), true)
             }
-            let disk = DiskId(env.entropy.next_u64().max(1));
-            let head = new_head(&*env.entropy, disk);
-            write_log(&*files, folder, head, &HardState::default(), &[])?;
-        }
-        let bytes = read(&*files, &log_path, LOG_BYTES_MAX)?;
-        let contents = frames::parse(&bytes).map_err(|why| Error::unreadable(&log_path, why))?;
-        let (snapshot, state) = if has_snapshot {
-            read_snapshot_file(&*files, &snapshot_path, contents.head.disk)?
-        } else {
-            (Snapshot::default(), State::new())
         };
+        let log_path = folder.join("log");
         let log = files
             .open(&log_path, OpenMode::Write)
             .map_err(|error| Error::io(&log_path, &error))?;
@@ -87,22 +85,15 @@ impl Disk {
             entropy: Arc::clone(&env.entropy),
             folder: folder.to_owned(),
             log,
-            head: contents.head,
-            sequence: contents.sequence,
-            end: contents.end as u64,
+            head: read.head,
+            sequence: read.sequence,
+            end: read.end,
             _lock: lock,
         };
-        let (hard, entries) = join(contents.hard, contents.entries, &snapshot)
-            .map_err(|why| Error::unreadable(&log_path, why))?;
+        let recovered = read.recovered;
         if !is_new {
-            disk.replace_log(&hard, &entries)?;
+            disk.replace_log(&recovered.hard, &recovered.entries)?;
         }
-        let recovered = Recovered {
-            hard,
-            snapshot,
-            state,
-            entries,
-        };
         Ok((disk, recovered))
     }
 
@@ -159,24 +150,131 @@ impl Disk {
     }
 }
 
+impl Read {
+    /// Returns what a log of one frame without entries holds.
+    fn new(head: Head, end: u64) -> Self {
+        let recovered = Recovered {
+            hard: HardState::default(),
+            snapshot: Snapshot::default(),
+            state: State::new(),
+            entries: Vec::new(),
+        };
+        Self {
+            head,
+            sequence: 1,
+            end,
+            recovered,
+        }
+    }
+}
+
+/// Reads the files in a folder as they are, without a lock; nothing when there are none.
+pub(super) fn look(files: &dyn Files, folder: &Path) -> Result<Option<(DiskId, Recovered)>, Error> {
+    let read = read_files(files, folder)?;
+    Ok(read.map(|it| (it.head.disk, it.recovered)))
+}
+
+/// Writes the files of a group that has this snapshot and nothing else, for another disk, into a folder
+/// that no group has.
+pub(super) fn write_new(
+    env: &Env,
+    folder: &Path,
+    disk: DiskId,
+    snapshot: &Snapshot,
+    hard: &HardState,
+) -> Result<(), Error> {
+    make(&*env.files, folder)?;
+    let bytes = snapshot_file(disk, snapshot);
+    write_anew(&*env.files, folder, "snapshot", &bytes)?;
+    let head = new_head(&*env.entropy, disk);
+    write_log(&*env.files, folder, head, hard, &[])?;
+    Ok(())
+}
+
+/// Copies the files of a group byte by byte into another folder, in the place of what is there. They are on
+/// the disk when this returns. Blocks.
+///
+/// # Errors
+/// `Io`, or `Unreadable` for a file that is too long to be one.
+pub(crate) fn copy(files: &dyn Files, from: &Path, to: &Path) -> Result<(), Error> {
+    make(files, to)?;
+    for (name, bytes_max) in FILES {
+        let path = from.join(name);
+        if is_there(files, &path)? {
+            write_anew(files, to, name, &read(files, &path, bytes_max)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the files of a folder that no group has any more. Blocks.
+///
+/// # Errors
+/// `Io`. Some of them may be left.
+pub(crate) fn remove(files: &dyn Files, folder: &Path) -> Result<(), Error> {
+    // The log first: without its snapshot it might be taken for a whole one.
+    for (name, _) in FILES.into_iter().rev() {
+        remove_if_there(files, &folder.join(name))?;
+    }
+    let synced = files.sync_dir(folder);
+    synced.map_err(|error| Error::io(folder, &error))
+}
+
+fn read_files(files: &dyn Files, folder: &Path) -> Result<Option<Read>, Error> {
+    let (log_path, snapshot_path) = (folder.join("log"), folder.join("snapshot"));
+    let has_snapshot = is_there(files, &snapshot_path)?;
+    if !is_there(files, &log_path)? {
+        if has_snapshot {
+            let why = "it is missing beside a snapshot";
+            return Err(Error::unreadable(log_path, why));
+        }
+        return Ok(None);
+    }
+    let bytes = read(files, &log_path, LOG_BYTES_MAX)?;
+    let contents = frames::parse(&bytes).map_err(|why| Error::unreadable(&log_path, why))?;
+    let (snapshot, state) = match has_snapshot {
+        true => read_snapshot_file(files, &snapshot_path, contents.head.disk)?,
+        false => (Snapshot::default(), State::new()),
+    };
+    let (hard, entries) = join(contents.hard, contents.entries, &snapshot)
+        .map_err(|why| Error::unreadable(&log_path, why))?;
+    let recovered = Recovered {
+        hard,
+        snapshot,
+        state,
+        entries,
+    };
+    Ok(Some(Read {
+        head: contents.head,
+        sequence: contents.sequence,
+        end: contents.end as u64,
+        recovered,
+    }))
+}
+
 /// Makes the folder, locks it, and removes what was not finished.
 fn prepare(files: &dyn Files, folder: &Path) -> Result<Box<dyn FileLock>, Error> {
-    let failed = |error: io::Error| Error::io(folder, &error);
-    files.create_dir_all(folder).map_err(failed)?;
-    if let Some(parent) = folder.parent().filter(|it| !it.as_os_str().is_empty()) {
-        files.sync_dir(parent).map_err(failed)?;
-    }
+    make(files, folder)?;
     let lock = files.try_lock(&folder.join("lock")).map_err(|error| {
         if error.kind() == io::ErrorKind::WouldBlock {
             Error::Locked(folder.to_owned())
         } else {
-            failed(error)
+            Error::io(folder, &error)
         }
     })?;
     for name in ["log.new", "snapshot.new"] {
         remove_if_there(files, &folder.join(name))?;
     }
     Ok(lock)
+}
+
+fn make(files: &dyn Files, folder: &Path) -> Result<(), Error> {
+    let failed = |error: io::Error| Error::io(folder, &error);
+    files.create_dir_all(folder).map_err(failed)?;
+    match folder.parent().filter(|it| !it.as_os_str().is_empty()) {
+        Some(parent) => files.sync_dir(parent).map_err(failed),
+        None => Ok(()),
+    }
 }
 
 /// Leaves out what the snapshot covers or contradicts, as section 7 of the Raft paper has it
@@ -240,6 +338,10 @@ fn write_anew(files: &dyn Files, folder: &Path, name: &str, bytes: &[u8]) -> Res
     written.map_err(|error| Error::io(path, &error))
 }
 
+fn is_there(files: &dyn Files, path: &Path) -> Result<bool, Error> {
+    files.exists(path).map_err(|error| Error::io(path, &error))
+}
+
 fn remove_if_there(files: &dyn Files, path: &Path) -> Result<(), Error> {
     match files.remove(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io(path, &error)),
@@ -299,13 +401,22 @@ fn read_snapshot_file(
     path: &Path,
     disk: DiskId,
 ) -> Result<(Snapshot, State), Error> {
-    let bytes = read(files, path, SNAPSHOT_BYTES_MAX + 4096)?;
+    let bytes = read(files, path, SNAPSHOT_FILE_BYTES_MAX)?;
     parse_snapshot(disk, &bytes).map_err(|why| Error::unreadable(path, why))
 }
 
 /// The longest log that is read, in bytes: 256 MiB. It is cut long before, at
 /// [`Config::log_bytes`](super::Config), by a snapshot of what is applied.
 const LOG_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// The longest file of a snapshot, in bytes: the state, and the head with who were members.
+const SNAPSHOT_FILE_BYTES_MAX: usize = SNAPSHOT_BYTES_MAX + 4096;
+
+/// The files of a group, in the order in which they are written, and the longest that they may be.
+const FILES: [(&str, usize); 2] = [
+    ("snapshot", SNAPSHOT_FILE_BYTES_MAX),
+    ("log", LOG_BYTES_MAX),
+];
 
 const SNAPSHOT_MAGIC: &[u8; 8] = b"CBCTRSNP";
 const SNAPSHOT_VERSION: usize = 1;

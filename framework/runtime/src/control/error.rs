@@ -63,7 +63,7 @@ impl Error {
         }
     }
 
-    pub(super) fn io(path: impl Into<PathBuf>, error: &io::Error) -> Self {
+    pub(crate) fn io(path: impl Into<PathBuf>, error: &io::Error) -> Self {
         Self::Io {
             path: path.into(),
             kind: error.kind(),

@@ -32,13 +32,16 @@ mod group;
 mod memory;
 mod message;
 mod record;
+mod salvage;
 mod timeout;
 
 pub use config::Config;
+pub(crate) use disk::{copy, remove};
 pub use error::{Error, MessageError, Refused};
 pub use group::{Action, Group, Proposal};
 pub use message::MESSAGE_BYTES_MAX;
 pub use record::{Change, ENTRY_BYTES_MAX};
+pub(crate) use salvage::Salvage;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -10,7 +10,7 @@ use crate::env::{File, FileLock, Files, OpenMode};
 
 /// A handle to one disk; it survives the crashes of its machine.
 #[derive(Clone, Debug, Default)]
-pub(super) struct TestDisk(Arc<Mutex<Shared>>);
+pub(crate) struct TestDisk(Arc<Mutex<Shared>>);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -41,7 +41,7 @@ impl TestDisk {
     }
 
     /// Loses power: of what was not synced, nothing, all, or a torn piece is left.
-    pub(super) fn crash(&self, random: &mut Random) {
+    pub(crate) fn crash(&self, random: &mut Random) {
         let mut shared = self.shared();
         shared.locked.clear();
         shared.good_left = None;
@@ -67,7 +67,7 @@ impl TestDisk {
     }
 
     /// Fails every write and sync AFTER this many.
-    pub(super) fn fail_after(&self, good: u64) {
+    pub(crate) fn fail_after(&self, good: u64) {
         self.shared().good_left = Some(good);
     }
 
@@ -76,7 +76,7 @@ impl TestDisk {
     }
 
     /// Changes the bytes of a file, synced ones too.
-    pub(super) fn damage(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn damage(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
         let mut shared = self.shared();
         let id = shared.names[path];
         let contents = &mut shared.files[id];
@@ -84,7 +84,16 @@ impl TestDisk {
         contents.synced.clone_from(&contents.bytes);
     }
 
-    pub(super) fn contents(&self, path: &Path) -> Vec<u8> {
+    /// Returns all files with what they hold.
+    pub(crate) fn all(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let shared = self.shared();
+        let names = shared.names.iter();
+        names
+            .map(|(name, id)| (name.clone(), shared.files[*id].bytes.clone()))
+            .collect()
+    }
+
+    pub(crate) fn contents(&self, path: &Path) -> Vec<u8> {
         let shared = self.shared();
         shared.files[shared.names[path]].bytes.clone()
     }

@@ -2,7 +2,7 @@
 
 mod cluster;
 mod decoding;
-mod disk;
+pub(crate) mod disk;
 mod group;
 mod recovery;
 mod seeds;
@@ -10,16 +10,18 @@ mod seeds;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use callboard_protocol::id::ClusterId;
-use callboard_protocol::slots::{Command, Settings, SlotCount};
+use callboard_protocol::id::{ClusterId, DiskId};
+use callboard_protocol::slots::{Command, Settings, SlotCount, State};
+use raft::eraftpb::{Entry, HardState};
 
-use super::{Config, Group};
+use self::disk::TestDisk;
+use super::disk::Disk;
+use super::{Change, Config, Group, record};
 use crate::env::{Bug, Dice, Entropy, Env, Plant};
-use disk::TestDisk;
 
 /// A splitmix generator: <https://doi.org/10.1145/2660193.2660195>.
 #[derive(Debug)]
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -64,7 +66,7 @@ impl Dice for Always {
 }
 
 /// An environment with this disk, and chance from this seed.
-fn env(disk: &TestDisk, seed: u64, bug: Option<Bug>) -> Env {
+pub(crate) fn env(disk: &TestDisk, seed: u64, bug: Option<Bug>) -> Env {
     let mut env = Env::real();
     env.files = Arc::new(disk.clone());
     env.entropy = Arc::new(SeededEntropy(Mutex::new(Random(seed))));
@@ -96,8 +98,54 @@ fn set(moves_per_second: u32) -> Command {
     Command::Set(settings)
 }
 
+/// An entry behind a snapshot.
+pub(crate) enum Behind {
+    Told(Command),
+    Changed(Change),
+}
+
+/// Writes the files of one member of a group, of which a snapshot covers ten entries of term 3: with this
+/// state and these members, which are made for the member's disk. The entries behind are of term 4, and
+/// `committed` of them are known to be. Returns the disk.
+pub(crate) fn write_member(
+    env: &Env,
+    folder: &Path,
+    made: impl FnOnce(DiskId) -> (State, [Vec<u64>; 2]),
+    behind: Vec<Behind>,
+    committed: u64,
+) -> DiskId {
+    let (mut files, _) = Disk::open(env, folder).expect("new");
+    let (state, [voters, learners]) = made(files.id());
+    let snapshot = record::snapshot(10, 3, (voters, learners).into(), state.encode());
+    let entries = behind.into_iter().zip(11..).map(|(it, index)| {
+        let mut entry = Entry {
+            term: 4,
+            index,
+            ..Entry::default()
+        };
+        match it {
+            Behind::Told(command) => entry.data = command.encode().into(),
+            Behind::Changed(change) => {
+                entry.set_entry_type(raft::eraftpb::EntryType::EntryConfChange);
+                entry.context = change.encode().into();
+            }
+        }
+        entry
+    });
+    let hard = HardState {
+        term: 5,
+        vote: 0,
+        commit: 10 + committed,
+        ..HardState::default()
+    };
+    files.replace(&snapshot, &hard, &[]).expect("a sound disk");
+    let entries: Vec<Entry> = entries.collect();
+    files.append(&hard, &entries, true).expect("a sound disk");
+    files.id()
+}
+
 /// Lets a group that is alone elect itself.
-fn elect(group: &mut Group) {
+pub(crate) fn elect(group: &mut Group) {
     for _ in 0..40 {
         group.handle_tick();
         group.flush().expect("a sound disk");
