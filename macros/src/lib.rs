@@ -124,6 +124,8 @@ pub fn wire(item: TokenStream) -> TokenStream {
 /// | `timeout = "2s"` | the deadline of a call that sets none; `"none"` for a stream without one |
 /// | `name = "add"` | the name on the wire, if not the method's |
 /// | `allow = "admin, ops"` | a caller on another node needs one of these roles |
+/// | `activate` | no handler: runs before the actor's first turn; may return `Result<(), E>` |
+/// | `deactivate` | no handler: runs after its last one, with a `reason: Deactivation` |
 ///
 /// The attribute itself takes `contract = Path` (the `impl` is checked against the contract) and
 /// `crate = path`.

@@ -139,6 +139,34 @@ pub(crate) struct HandlerOptions {
     pub(crate) timeout: Option<Given<Timeout>>,
     pub(crate) name: Option<Given<String>>,
     pub(crate) allow: Option<Given<Vec<String>>>,
+    pub(crate) activate: Option<Ident>,
+    pub(crate) deactivate: Option<Ident>,
+}
+
+/// When a hook runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HookKind {
+    Activate,
+    Deactivate,
+}
+
+/// A method that the runtime runs when the actor begins or ends, and that passed the checks.
+pub(crate) struct Hook<'a> {
+    pub(crate) kind: HookKind,
+    pub(crate) method: &'a Method,
+    /// `activate` or `deactivate` as the user wrote it.
+    pub(crate) option: &'a Ident,
+    /// The arguments after `self`, in order.
+    pub(crate) args: Vec<HookArg>,
+}
+
+/// One argument of a hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HookArg {
+    /// `ctx: &Ctx<Self>`.
+    Ctx,
+    /// `reason: Deactivation`.
+    Reason,
 }
 
 /// A method that passed the checks: everything that is needed to emit its code.
@@ -165,6 +193,7 @@ pub(crate) struct Offered<'a> {
     pub(crate) refused: Vec<Refused<'a>>,
     /// What the type has for itself, and a caller may take for a handler.
     pub(crate) withheld: Vec<Withheld<'a>>,
+    pub(crate) hooks: Vec<Hook<'a>>,
 }
 
 /// A method that is not for callers, as the handler that it would be.
@@ -259,10 +288,19 @@ pub(crate) struct WireField {
 }
 
 impl Method {
-    /// Returns whether the method is for callers: `pub`, or marked, and not skipped.
+    /// Returns whether the method is for callers: `pub`, or marked, and neither skipped nor a hook.
     pub(crate) fn is_offered(&self) -> bool {
         let is_pub = matches!(self.vis, Visibility::Public(_));
-        self.options.skip.is_none() && (is_pub || !self.marks.is_empty())
+        let stays = self.options.skip.is_some() || self.hook().is_some();
+        !stays && (is_pub || !self.marks.is_empty())
+    }
+
+    /// Returns when the runtime runs the method by itself, if it does, and the option that says so.
+    pub(crate) fn hook(&self) -> Option<(HookKind, &Ident)> {
+        let activate = self.options.activate.as_ref();
+        let activate = activate.map(|option| (HookKind::Activate, option));
+        let deactivate = || Some((HookKind::Deactivate, self.options.deactivate.as_ref()?));
+        activate.or_else(deactivate)
     }
 
     /// Returns the type the method gives, `()` when it names none.
@@ -274,6 +312,16 @@ impl Method {
                 paren_token: syn::token::Paren(self.sig.ident.span()),
                 elems: Punctuated::new(),
             }),
+        }
+    }
+}
+
+impl HookKind {
+    /// Returns the option that says so.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Activate => "activate",
+            Self::Deactivate => "deactivate",
         }
     }
 }

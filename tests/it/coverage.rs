@@ -14,6 +14,7 @@ const ERRORS: &str = "tests/it/errors.rs";
 const BODIES: &str = "tests/it/bodies.rs";
 const BUILDS: &str = "tests/it/builds.rs";
 const ENCODINGS: &str = "tests/it/encodings.rs";
+const HOOKS: &str = "tests/it/hooks.rs";
 const PLACED: &str = "tests/it/placed.rs";
 const PRESSURE: &str = "tests/it/pressure.rs";
 const PROCESSES: &str = "tests/it/processes.rs";
@@ -61,6 +62,7 @@ const GOT: &[Row] = &[
     (Code::SlotUnowned, PLACED, "a_call_whose_slot_nobody_owns_waits_for_an_owner_and_says_so_at_its_deadline"),
     (Code::LeaseLost, PLACED, "what_a_turn_made_does_not_leave_when_its_lease_has_ended"),
     (Code::ServiceGivenUp, SUPERVISION, "a_service_that_cannot_be_made_is_withdrawn_and_its_calls_go_elsewhere"),
+    (Code::ActivationFailed, HOOKS, "calls_that_wait_for_an_actor_that_cannot_begin_are_told_why_and_the_next_one_tries_again"),
     (Code::Unrecognised, RAW, "an_error_of_a_newer_version_is_named_by_its_number"),
 ];
 

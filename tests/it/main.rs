@@ -18,6 +18,7 @@ mod encodings;
 mod errors;
 mod followed;
 mod forming;
+mod hooks;
 mod leaks;
 mod macros;
 mod membership;

@@ -33,6 +33,7 @@ use crate::support::{DEADLINE, Logged, SOON, Town, code, eventually};
 struct Traces {
     turns: AtomicU64,
     sent: AtomicU64,
+    closed: AtomicU64,
     entered: Notify,
     leave: Notify,
     inner: std::sync::Mutex<Option<Code>>,
@@ -93,6 +94,34 @@ impl Purse {
     }
 }
 
+/// Begins when the test lets it.
+#[derive(Actor)]
+#[actor(key = String, idle = "1ms")]
+pub struct Ledger {
+    traces: Arc<Traces>,
+}
+
+#[handlers]
+impl Ledger {
+    #[handler(activate)]
+    async fn open(&mut self, ctx: &Ctx<Self>) {
+        assert!(ctx.fence().is_some(), "it is bound to its slot");
+        self.traces.entered.notify_one();
+        self.traces.leave.notified().await;
+        let other = ctx.actor::<Till>("other").note().send().await;
+        *self.traces.inner.lock().expect("whole") = other.err().map(|error| error.code());
+    }
+
+    #[handler(deactivate)]
+    fn close(&mut self) {
+        self.traces.closed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn read(&self) {
+        self.traces.turns.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// What the leader of a control group would do, for nodes of this process.
 struct Council {
     state: State,
@@ -142,14 +171,18 @@ impl Council {
     ) -> Node {
         let ownership = Arc::new(Ownership::new(owner(name)));
         ownership.handle_lease(Time::MAX, Time::MAX);
-        let traces = traces.clone();
+        let (traces, given) = (traces.clone(), traces.clone());
         let make = move |_: &Ctx<Till>| Till {
             count: 0,
             traces: traces.clone(),
         };
+        let open = move |_: &Ctx<Ledger>| Ledger {
+            traces: given.clone(),
+        };
         let builder = town.node(name).seeds(seed).host_with::<Till>(make);
         let node = builder
             .host::<Purse>()
+            .host_with::<Ledger>(open)
             .env(env)
             .ownership(ownership.clone())
             .start()
@@ -163,7 +196,7 @@ impl Council {
             zone: String::new(),
             roles: BTreeSet::new(),
             labels: BTreeMap::new(),
-            hosts: BTreeSet::from([InterfaceId::of("Till"), InterfaceId::of("Purse")]),
+            hosts: ["Till", "Purse", "Ledger"].map(InterfaceId::of).into(),
             movable: BTreeSet::from([InterfaceId::of("Purse")]),
             lacks: BTreeMap::new(),
             version: 1,
@@ -428,7 +461,7 @@ async fn only_slots_whose_state_goes_along_are_moved_to_a_node_that_joins() {
     linked(&[&one, &two]).await;
     council.settle().await;
     let moved = council.state.slots_of(owner("two"));
-    assert_eq!(moved, all / 4, "half of one of the two types");
+    assert_eq!(moved, all / 6, "half of one of the three types");
     let mut homes = BTreeSet::new();
     for purse in purses(&one) {
         let (home, count) = purse.add().await.expect("answers");
@@ -483,6 +516,34 @@ async fn what_a_turn_made_does_not_leave_when_its_lease_has_ended() {
         council.members[home].handle_lease(Time::MAX, Time::MAX);
     }
     two.stop().await;
+    one.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_actor_that_begins_while_the_lease_ends_runs_no_turn_and_lets_nothing_out() {
+    let (town, traces) = (Town::new(), Arc::<Traces>::default());
+    let mut council = Council::new();
+    let one = council.start(&town, "one", &traces, None).await;
+    council.settle().await;
+    let ledger = one.actor::<Ledger>("k");
+    let read = tokio::spawn(ledger.read().timeout(Duration::from_millis(500)));
+    traces.entered.notified().await;
+    council.members["one"].handle_lease(Time::ZERO, Time::ZERO);
+    traces.leave.notify_one();
+    // It is looked for elsewhere, and there is no other node.
+    assert_eq!(code(read.await.expect("no panic")), Code::SlotUnowned);
+    let inner = traces.inner.lock().expect("whole").take();
+    assert_eq!(inner, Some(Code::Moved), "nor does a send of it");
+    // It is idle long since, and may not act at its end either.
+    let all = [&traces.turns, &traces.sent, &traces.closed];
+    assert_eq!(all.map(|it| it.load(Ordering::Relaxed)), [0; 3]);
+    council.members["one"].handle_lease(Time::MAX, Time::MAX);
+    let read = tokio::spawn(ledger.read().timeout(DEADLINE));
+    traces.entered.notified().await;
+    traces.leave.notify_one();
+    assert_eq!(read.await.expect("no panic"), Ok(()));
+    let ended = || traces.closed.load(Ordering::Relaxed) == 1;
+    eventually("it ends in order", ended).await;
     one.stop().await;
 }
 

@@ -49,7 +49,7 @@ pub use callboard_protocol::{
 pub use client::{Client, ClientBuilder};
 pub use cluster::{DrainError, DrainStage, Draining};
 pub use node::{Builder, Member, Node};
-pub use service::{Ctx, Handlers, Supervisor};
+pub use service::{Ctx, Deactivation, Handlers, Supervisor};
 #[doc(hidden)]
 pub use usage::Held;
 
@@ -89,7 +89,8 @@ pub mod __private {
         guess::HostedByItself,
         kind::{IsKeyed, IsService, IsSpawned},
         service::{
-            Ctx, Handlers,
+            Ctx, Deactivation, Handlers,
+            hooks::{Activated, Told, activated},
             state::{
                 Answered, CB0070PutAllHandlersOfATypeIntoOneImpl, Checked, DerivesActor, GoesBy,
                 IsActor, MayMove, OneKind, Otherwise, Probe, asserted,

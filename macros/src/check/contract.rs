@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     code::Code,
-    model::{Contract, Handler, Kind, Offered},
+    model::{Contract, Handler, Kind, Method, Offered},
     problem::Problems,
 };
 
@@ -28,12 +28,16 @@ pub(crate) fn contract<'a>(contract: &'a Contract, problems: &Problems) -> Optio
         mut handlers,
         mut refused,
         withheld,
+        hooks,
     } = Offered::default();
     for method in &contract.methods {
         if let Some(skip) = &method.options.skip {
             let message = "every method of a contract is called from elsewhere: remove `skip`, or \
                            the method";
             problems.under(skip, Code::SkipWithOptions, message);
+        }
+        if is_hook(method, problems) {
+            continue;
         }
         if handlers::is_repeated(method, &handlers) {
             let message = format!(
@@ -67,12 +71,27 @@ pub(crate) fn contract<'a>(contract: &'a Contract, problems: &Problems) -> Optio
             handlers,
             refused,
             withheld,
+            hooks,
         });
     }
     let message = "a contract cannot be generic: its name on the wire stands for one set of \
                    messages; write the types out";
     problems.under(&contract.generics, Code::GenericDefinition, message);
     None
+}
+
+/// Reports a method that nobody calls; returns whether it is one.
+fn is_hook(method: &Method, problems: &Problems) -> bool {
+    let Some((kind, option)) = method.hook() else {
+        return false;
+    };
+    let message = format!(
+        "`{}` is what an implementation does by itself, and a contract says what callers send: move the \
+         method to the `impl` with `#[handlers(contract = …)]`",
+        kind.name()
+    );
+    problems.under(option, Code::MisplacedHook, message);
+    true
 }
 
 /// Reports what the instances of the contract cannot do. Elsewhere the derive and the `impl` are

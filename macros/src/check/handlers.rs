@@ -3,12 +3,13 @@
 use syn::{Ident, Path, PathArguments, Type, Visibility};
 
 use super::{
+    hook,
     method::{self, Place},
     refused,
 };
 use crate::{
     code::Code,
-    model::{Handler, HandlerSet, Method, Offered},
+    model::{Handler, HandlerOptions, HandlerSet, Method, Offered},
     problem::Problems,
 };
 
@@ -38,9 +39,14 @@ pub(crate) fn handlers<'a>(
         mut handlers,
         mut refused,
         mut withheld,
+        mut hooks,
     } = Offered::default();
     for method in set.methods.iter() {
-        stray_options(set, method, problems);
+        if let Some(kind) = method.hook() {
+            hooks.extend(hook::hook(method, kind, &target.ident, &hooks, problems));
+        } else {
+            stray_options(set, method, problems);
+        }
         if !method.is_offered() || !is_meant(method) {
             withheld.extend(refused::withheld(method));
             continue;
@@ -69,6 +75,7 @@ pub(crate) fn handlers<'a>(
         handlers,
         refused,
         withheld,
+        hooks,
     };
     Some((target, offered))
 }
@@ -139,15 +146,19 @@ fn is_callable(method: &Method, problems: &Problems) -> bool {
     true
 }
 
-fn stray_options(set: &HandlerSet, method: &Method, problems: &Problems) {
-    let options = &method.options;
-    let stated = [&options.idempotent, &options.once, &options.abort]
+/// Returns the options that say how a method is called.
+pub(super) fn call_options(options: &HandlerOptions) -> impl Iterator<Item = &Ident> {
+    [&options.idempotent, &options.once, &options.abort]
         .into_iter()
         .flatten()
         .chain(options.timeout.as_ref().map(|given| &given.name))
         .chain(options.name.as_ref().map(|given| &given.name))
-        .chain(options.allow.as_ref().map(|given| &given.name));
-    for option in stated {
+        .chain(options.allow.as_ref().map(|given| &given.name))
+}
+
+fn stray_options(set: &HandlerSet, method: &Method, problems: &Problems) {
+    let options = &method.options;
+    for option in call_options(options) {
         if options.skip.is_some() {
             let message = format!(
                 "`skip` keeps this an ordinary method, so `{option}` has no effect; remove one of \

@@ -283,7 +283,7 @@ fn role(
     }
 }
 
-fn context(
+pub(super) fn context(
     ty: &Type,
     last: &syn::PathSegment,
     position: usize,

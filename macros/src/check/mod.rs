@@ -5,6 +5,7 @@ mod contract;
 mod definition;
 mod foreign;
 mod handlers;
+mod hook;
 mod method;
 mod refused;
 mod reply;

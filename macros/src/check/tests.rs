@@ -430,3 +430,131 @@ fn serde_attributes_are_for_opaque_types_only() {
     );
     assert_eq!(codes_of_wire(quote!(#[wire(opaque = "money/1")] #item)), []);
 }
+
+#[test]
+fn hooks_in_their_forms_have_no_mistakes() {
+    let codes = codes_of_handlers(quote! {
+        impl Cart {
+            #[handler(activate)]
+            async fn load(&mut self, ctx: &Ctx<Self>) -> io::Result<()> {}
+            #[handler(deactivate)]
+            pub fn store(&self, ctx: &Ctx<Cart>, reason: callboard::Deactivation) {}
+            pub fn items(&self) {}
+        }
+    });
+    assert_eq!(codes, []);
+    let codes = codes_of_handlers(quote! {
+        impl Cart {
+            #[cfg(unix)]
+            #[handler(activate)]
+            fn load(&mut self) -> Result<(), Error> {}
+            #[cfg(not(unix))]
+            #[handler(activate)]
+            async fn load(&mut self) {}
+            #[handler(deactivate)]
+            fn store(&self, reason: Deactivation) -> () {}
+            pub fn items(&self) {}
+        }
+    });
+    assert_eq!(codes, []);
+}
+
+#[test]
+fn every_wrong_form_of_a_hook_is_reported() {
+    for wrong in [
+        quote!(
+            #[handler(activate)]
+            fn load(self) {}
+        ),
+        quote!(
+            #[handler(activate)]
+            fn load() {}
+        ),
+        quote!(
+            #[handler(activate)]
+            fn load(self: Arc<Self>) {}
+        ),
+        quote!(
+            #[handler(activate)]
+            fn load<'a>(&'a mut self) {}
+        ),
+        quote!(
+            #[handler(activate)]
+            fn load(&mut self, items: u32) {}
+        ),
+        quote!(
+            #[handler(activate)]
+            fn load(&mut self, reason: Deactivation) {}
+        ),
+        quote!(
+            #[handler(activate)]
+            fn load(&mut self) -> u32 {}
+        ),
+        quote!(
+            #[handler(activate)]
+            fn load(&mut self) -> Result<u32, String> {}
+        ),
+        quote!(
+            #[handler(activate)]
+            fn load(&mut self) -> impl Future<Output = ()> {}
+        ),
+        quote!(
+            #[handler(activate)]
+            unsafe fn load(&mut self) {}
+        ),
+        quote!(
+            #[handler(deactivate)]
+            fn store(&mut self, reason: &Deactivation) {}
+        ),
+        quote!(
+            #[handler(deactivate)]
+            fn store(&mut self, a: Deactivation, b: Deactivation) {}
+        ),
+        quote!(
+            #[handler(deactivate)]
+            fn store(&mut self) -> Result<(), String> {}
+        ),
+    ] {
+        let codes = codes_of_method(wrong.clone());
+        assert!(codes.contains(&Code::HookForm), "{wrong}: {codes:?}");
+        assert!(
+            codes.iter().all(|code| *code == Code::HookForm),
+            "{wrong}: {codes:?}"
+        );
+    }
+    let late = quote!(
+        #[handler(deactivate)]
+        fn store(&mut self, a: Deactivation, ctx: &Ctx<Self>) {}
+    );
+    assert_eq!(codes_of_method(late), [Code::MisplacedCtx]);
+    let foreign = quote!(
+        #[handler(activate)]
+        fn load(&mut self, ctx: &Ctx<Room>) {}
+    );
+    assert_eq!(codes_of_method(foreign), [Code::CtxForm]);
+    let both = quote!(
+        #[handler(activate, deactivate, allow = "ops")]
+        fn load(&mut self) {}
+    );
+    assert_eq!(
+        codes_of_method(both),
+        [Code::HookOptions, Code::HookOptions]
+    );
+    let twice = codes_of_handlers(quote! {
+        impl Cart {
+            #[handler(deactivate)]
+            fn store(&mut self) {}
+            #[handler(deactivate)]
+            fn close(&mut self) {}
+        }
+    });
+    assert_eq!(twice, [Code::TwoHooks]);
+    let of_contract = quote! {
+        pub trait Carts {
+            #[handler(activate)]
+            fn load(&mut self);
+            fn items(&self);
+        }
+    };
+    assert_eq!(codes_of_contract(of_contract), [Code::MisplacedHook]);
+}

@@ -119,7 +119,7 @@ fn is_long(array: &TypeArray) -> bool {
 }
 
 /// Returns the type arguments of a path segment.
-fn arguments(segment: &syn::PathSegment) -> impl Iterator<Item = &Type> {
+pub(super) fn arguments(segment: &syn::PathSegment) -> impl Iterator<Item = &Type> {
     let given = match &segment.arguments {
         PathArguments::AngleBracketed(given) => Some(&given.args),
         _ => None,

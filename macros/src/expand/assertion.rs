@@ -8,7 +8,7 @@ use syn::{Ident, Path, ReceiverKind, Type, spanned::Spanned};
 use super::{under, without_self};
 use crate::{
     code::Code,
-    model::{Flavor, Handler},
+    model::{Flavor, Handler, Hook},
     problem::said,
 };
 
@@ -55,6 +55,29 @@ pub(super) fn stateful(owner: &Path, handler: &Handler<'_>, p: &TokenStream) -> 
         #p::Kind::Service
     ));
     refuse_if(&condition, span, &message)
+}
+
+/// Asserts that hooks are not on a service.
+pub(super) fn lasting(owner: &Path, hooks: &[Hook<'_>], p: &TokenStream) -> TokenStream {
+    let condition = quote!(::core::matches!(
+        <#owner as #p::Definition>::KIND,
+        #p::Kind::Service
+    ));
+    let asserted = hooks.iter().map(|hook| {
+        let message = format!(
+            "a service is there for as long as its node, and has no `{}`: make what it needs in the closure of \
+             `host_with`, or derive `Actor`",
+            hook.kind.name()
+        );
+        let cfgs = &hook.method.kept.cfgs;
+        let assertion = refuse_if(
+            &condition,
+            hook.option.span(),
+            &said(Code::MisplacedHook, &message),
+        );
+        quote!(#(#cfgs)* #assertion)
+    });
+    asserted.collect()
 }
 
 /// Asserts that a handler with `once` is on an actor that persists.

@@ -5,7 +5,7 @@ use quote::quote;
 use syn::{Ident, Path, spanned::Spanned};
 
 use super::{
-    assertion, hidden,
+    assertion, hidden, hook,
     implementation::{self, Same},
     interface::{self, plain},
     marker, message, private, ref_path, refused, under, with_ref,
@@ -32,13 +32,15 @@ pub(crate) fn handlers(
         handlers,
         refused,
         withheld,
+        hooks,
     } = offered;
     let interface = interface::interface(target, handlers, &p);
     let reference = ref_path(target);
     let ref_methods = interface::ref_methods(target, &reference, handlers, &p);
     let refused = refused::ref_methods(target, &reference, refused, &p);
     let withheld = refused::withheld(target, &reference, withheld, &p);
-    let turns = turns(target, handlers, &p);
+    let turns = turns(target, handlers, &hook::hooks(target, hooks, &p), &p);
+    let lasting = assertion::lasting(&target.path, hooks, &p);
     let stateful = handlers
         .iter()
         .filter(|handler| handler.exclusive)
@@ -49,7 +51,7 @@ pub(crate) fn handlers(
         .map(|once| assertion::persists(&target.path, once.span(), &p));
     hidden(&quote! {
         #only #defined #interface #ref_methods #refused #withheld #turns
-        #(#stateful)* #(#persists)*
+        #(#stateful)* #(#persists)* #lasting
     })
 }
 
@@ -64,7 +66,12 @@ fn only(target: &Target, p: &TokenStream) -> TokenStream {
 }
 
 /// Emits `Handlers`.
-fn turns(target: &Target, handlers: &[Handler<'_>], p: &TokenStream) -> TokenStream {
+fn turns(
+    target: &Target,
+    handlers: &[Handler<'_>],
+    hooks: &TokenStream,
+    p: &TokenStream,
+) -> TokenStream {
     let path = &target.path;
     let arms = |exclusive: bool| {
         let arms = handlers
@@ -89,10 +96,23 @@ fn turns(target: &Target, handlers: &[Handler<'_>], p: &TokenStream) -> TokenStr
         }
     };
     let with_ref = with_ref(target);
-    handlers_impl(path, path, Some(&with_ref), &run(false), &run(true), p)
+    let bodies = Bodies {
+        shared: run(false),
+        exclusive: run(true),
+        hooks: hooks.clone(),
+    };
+    handlers_impl(path, path, Some(&with_ref), &bodies, p)
 }
 
-/// Emits the frame of `Handlers` around the code of the two kinds of turns.
+/// What stands in the frame of `Handlers`.
+pub(super) struct Bodies {
+    pub(super) shared: TokenStream,
+    pub(super) exclusive: TokenStream,
+    /// Whole items; nothing without hooks.
+    pub(super) hooks: TokenStream,
+}
+
+/// Emits the frame of `Handlers` around the code of the two kinds of turns and the hooks.
 ///
 /// A type that may not be on any thread is refused by its derive, under the field. So the impl
 /// supposes that it may: `for<'__any>` has the bound checked where the impl is used, and not here; and there
@@ -101,8 +121,7 @@ pub(super) fn handlers_impl(
     owner: &Path,
     interface: &Path,
     with_ref: Option<&TokenStream>,
-    shared: &TokenStream,
-    exclusive: &TokenStream,
+    bodies: &Bodies,
     p: &TokenStream,
 ) -> TokenStream {
     let message = quote!(<#interface as #p::Interface>::Msg);
@@ -121,8 +140,9 @@ pub(super) fn handlers_impl(
         }
     };
     let checked = under(owner.span(), quote!(<#owner as #p::Definition>::CHECKED));
-    let run_shared = function("run_shared", quote!(&'a self), shared);
-    let run_exclusive = function("run_exclusive", quote!(&'a mut self), exclusive);
+    let run_shared = function("run_shared", quote!(&'a self), &bodies.shared);
+    let run_exclusive = function("run_exclusive", quote!(&'a mut self), &bodies.exclusive);
+    let hooks = &bodies.hooks;
     quote! {
         #[automatically_derived]
         #[diagnostic::do_not_recommend]
@@ -135,6 +155,7 @@ pub(super) fn handlers_impl(
             type Interface = #interface;
             #run_shared
             #run_exclusive
+            #hooks
         }
     }
 }

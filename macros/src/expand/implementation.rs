@@ -8,7 +8,11 @@ use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::{Ident, Path, ext::IdentExt, spanned::Spanned};
 
-use super::{assertion, handlers, interface, under, without_self};
+use super::{
+    assertion,
+    handlers::{self, Bodies},
+    hook, interface, under, without_self,
+};
 use crate::{
     check::Target,
     code::Code,
@@ -24,7 +28,7 @@ pub(super) fn implementation(
     p: &TokenStream,
 ) -> TokenStream {
     let Offered {
-        handlers, refused, ..
+        handlers, hooks, ..
     } = offered;
     let paths = |name: &str| {
         let paths = handlers
@@ -62,24 +66,34 @@ pub(super) fn implementation(
             #p::TurnEnd::Done
         }
     };
-    let turns = handlers::handlers_impl(&target.path, contract, None, &run(false), &run(true), p);
+    let bodies = Bodies {
+        shared: run(false),
+        exclusive: run(true),
+        hooks: hook::hooks(target, hooks, p),
+    };
+    let turns = handlers::handlers_impl(&target.path, contract, None, &bodies, p);
+    let lasting = assertion::lasting(&target.path, hooks, p);
     let receivers = handlers.iter().zip(&methods).map(|(handler, method)| {
         let cfgs = &handler.method.kept.cfgs;
         let assertion = assertion::same_receiver(method, contract, handler, p);
         quote!(#(#cfgs)* #assertion)
     });
-    // What was refused is not missing too.
-    let handled = handlers.iter().map(|handler| handler.method);
-    let handled = handled.chain(refused.iter().map(|refused| refused.method));
-    let handled = handled.map(|method| {
+    let complete = complete(contract, offered, p);
+    let persists = assertion::contract_persists(&target.path, contract, p);
+    let comparisons = comparisons();
+    quote!(#comparisons #turns #(#receivers)* #complete #persists #lasting)
+}
+
+/// Asserts that every method of the contract has its handler. What was refused is not missing too.
+fn complete(contract: &Path, offered: &Offered<'_>, p: &TokenStream) -> TokenStream {
+    let handled = offered.handlers.iter().map(|handler| handler.method);
+    let refused = offered.refused.iter().map(|refused| refused.method);
+    let handled = handled.chain(refused).map(|method| {
         let path = declared(contract, &method.sig.ident, "Method", p);
         let cfgs = &method.kept.cfgs;
         quote!(#(#cfgs)* <#path as #p::MethodSignature>::INDEX)
     });
-    let complete = assertion::complete(contract, &handled.collect::<Vec<_>>(), p);
-    let persists = assertion::contract_persists(&target.path, contract, p);
-    let comparisons = comparisons();
-    quote!(#comparisons #turns #(#receivers)* #complete #persists)
+    assertion::complete(contract, &handled.collect::<Vec<_>>(), p)
 }
 
 /// Returns the hash under which a contract declares a method (FNV-1a, 64 bits). Both sides of it

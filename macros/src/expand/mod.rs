@@ -7,6 +7,7 @@ mod assertion;
 mod contract;
 mod definition;
 mod handlers;
+mod hook;
 mod implementation;
 mod interface;
 mod reference;

@@ -56,8 +56,9 @@ pub(crate) fn handlers(settings: TokenStream, item: RawImpl, problems: &Problems
                 } = *raw;
                 let method = method::method(&mut attrs, vis, sig, problems);
                 let (vis, sig) = (&method.vis, &method.sig);
-                // What these lints advise is no handler any more.
-                let unadvised = method.is_offered().then(|| {
+                // What these lints advise is no handler, or no hook, any more.
+                let is_run = method.is_offered() || method.hook().is_some();
+                let unadvised = is_run.then(|| {
                     quote! {
                         #[allow(
                             clippy::missing_const_for_fn,

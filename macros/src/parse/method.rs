@@ -63,6 +63,8 @@ fn options(marks: &[Attribute], problems: &Problems) -> HandlerOptions {
                 "idempotent" => options.idempotent = setting.flag(problems).map(|given| given.name),
                 "once" => options.once = setting.flag(problems).map(|given| given.name),
                 "abort" => options.abort = setting.flag(problems).map(|given| given.name),
+                "activate" => options.activate = setting.flag(problems).map(|given| given.name),
+                "deactivate" => options.deactivate = setting.flag(problems).map(|given| given.name),
                 "timeout" => options.timeout = definition::timeout(&setting, problems),
                 "name" => options.name = definition::name(&setting, problems),
                 "allow" => options.allow = definition::roles(&setting, problems),
@@ -81,4 +83,6 @@ const HANDLER: &[&str] = &[
     "skip",
     "name",
     "allow",
+    "activate",
+    "deactivate",
 ];

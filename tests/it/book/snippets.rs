@@ -4,14 +4,14 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
 };
 
 use callboard::{
-    Code, Fault, NodeName,
+    CallLimits, Code, Deactivation, Fault, NodeName,
     net::{Authority, PeerKind},
     prelude::*,
 };
@@ -124,6 +124,69 @@ impl Archive {
     pub fn pages(&self) -> u32 {
         self.pages
     }
+}
+
+// ANCHOR: hooks
+/// A basket that is kept on a shelf while nobody looks at it.
+#[derive(Default, Actor)]
+#[actor(key = String)]
+pub struct Basket {
+    items: Vec<String>,
+}
+
+#[handlers]
+impl Basket {
+    #[handler(activate)]
+    async fn load(&mut self, ctx: &Ctx<Self>) -> Result<(), CallError> {
+        self.items = ctx.service::<Shelf>().get(ctx.key()).await?;
+        Ok(())
+    }
+
+    #[handler(deactivate)]
+    async fn store(&mut self, ctx: &Ctx<Self>, reason: Deactivation) {
+        let items = self.items.clone();
+        if let Err(error) = ctx.service::<Shelf>().put(ctx.key(), items).await {
+            tracing::error!(%error, ?reason, "a basket is lost");
+        }
+    }
+
+    pub fn add(&mut self, item: String) -> usize {
+        self.items.push(item);
+        self.items.len()
+    }
+}
+// ANCHOR_END: hooks
+
+/// Keeps baskets.
+#[derive(Default, Service)]
+pub struct Shelf {
+    baskets: Mutex<BTreeMap<String, Vec<String>>>,
+}
+
+#[handlers]
+impl Shelf {
+    pub fn get(&self, key: String) -> Vec<String> {
+        let baskets = self.baskets.lock().expect("whole");
+        baskets.get(&key).cloned().unwrap_or_default()
+    }
+
+    pub fn put(&self, key: String, items: Vec<String>) {
+        self.baskets.lock().expect("whole").insert(key, items);
+    }
+}
+
+#[tokio::test]
+async fn a_basket_is_loaded_when_it_begins_and_stored_when_it_ends() {
+    let town = Town::new();
+    let mut limits = CallLimits::default();
+    limits.turn_limit = Duration::from_secs(20);
+    let node = town.node("n1").host::<Basket>().host::<Shelf>();
+    let node = node.call_limits(limits).start().await.expect("starts");
+    let basket = node.actor::<Basket>("ada");
+    assert_eq!(basket.add("tea").await, Ok(1));
+    assert!(node.stop_actor(&basket, Duration::from_secs(20)).await);
+    assert_eq!(basket.add("milk").await, Ok(2));
+    node.stop().await;
 }
 
 // ANCHOR: unit_test_ctx

@@ -49,6 +49,10 @@ mod generic_handler;
 mod handler_receiver;
 #[path = "../../ui/right/handler-without-self.rs"]
 mod handler_without_self;
+#[path = "../../ui/right/hook-form.rs"]
+mod hook_form;
+#[path = "../../ui/right/hook-options.rs"]
+mod hook_options;
 #[path = "../../ui/right/idempotent-and-once.rs"]
 mod idempotent_and_once;
 #[path = "../../ui/right/inbound-form.rs"]
@@ -61,6 +65,8 @@ mod made_by_hand;
 mod malformed_attribute;
 #[path = "../../ui/right/misplaced-ctx.rs"]
 mod misplaced_ctx;
+#[path = "../../ui/right/misplaced-hook.rs"]
+mod misplaced_hook;
 #[path = "../../ui/right/missing-derive.rs"]
 mod missing_derive;
 #[path = "../../ui/right/missing-handler.rs"]
@@ -137,6 +143,8 @@ mod stream_in_loop;
 mod stream_without_item;
 #[path = "../../ui/right/too-many-arguments.rs"]
 mod too_many_arguments;
+#[path = "../../ui/right/two-hooks.rs"]
+mod two_hooks;
 #[path = "../../ui/right/two-impls.rs"]
 mod two_impls;
 #[path = "../../ui/right/two-inbounds.rs"]

@@ -208,6 +208,9 @@ codes! {
     ServiceGivenUp = 1036 "service-given-up", Peer, Refused, Elsewhere,
         "the node has given the service up, as it could not be started",
         "mend what the service's constructor fails with, and start the node again; other nodes that host the service take its calls";
+    ActivationFailed = 1037 "activation-failed", Peer, Refused, Elsewhere,
+        "the actor could not begin: what it does at `activate` failed",
+        "mend what the detail tells of; the next call activates the actor anew";
     Unrecognised = 1099 "unrecognised", Peer, MayHaveRun, Never,
         "the peer reported an error that this version does not know",
         "look the code in the detail up in the newer version, and upgrade this node";

@@ -33,6 +33,14 @@ pub(crate) trait Behaviour: Sized + Send + Sync + 'static {
     type World: Send + Sync + 'static;
     /// What a turn uses and leaves to the next one.
     type Seat: Send;
+    /// What a message tells of where it comes from.
+    type Origin: Default + Send;
+    /// Whether the state has something to do before its first turn.
+    const ACTIVATES: bool;
+    /// Whether the state has something to do after its last turn.
+    const DEACTIVATES: bool;
+    /// Whether a state that has something to do begins with its first message, and not at once.
+    const BEGINS_WITH_A_MESSAGE: bool;
 
     /// Returns the key of a keyed actor, as logs tell it.
     fn key(world: &Self::World) -> Option<String>;
@@ -61,6 +69,27 @@ pub(crate) trait Behaviour: Sized + Send + Sync + 'static {
         seat: &mut Self::Seat,
         place: &mut Option<Self::Item>,
     ) -> impl Future<Output = TurnEnd> + Send;
+    /// Returns where the message comes from.
+    fn origin(item: &Self::Item) -> Self::Origin;
+    /// Returns whether a turn may begin now.
+    fn may_begin(world: &Self::World) -> bool;
+    /// Answers the message, for which the state could not begin.
+    fn refuse_unbegun(world: &Self::World, item: Self::Item, why: &str);
+    /// Does what comes before the first turn; the message that it begins with comes from `origin`. Of one that
+    /// failed nothing is used any more.
+    fn activate(
+        &mut self,
+        world: &Arc<Self::World>,
+        life: &Arc<Life>,
+        origin: Self::Origin,
+    ) -> impl Future<Output = Result<(), String>> + Send;
+    /// Does what comes after the last turn: nobody has called for the idle time, or it was told to end.
+    fn deactivate(
+        &mut self,
+        world: &Arc<Self::World>,
+        life: &Arc<Life>,
+        is_idle: bool,
+    ) -> impl Future<Output = ()> + Send;
     /// Is told that the state will not be used any more, after its last turn and in good order.
     fn retire(&self, world: &Self::World);
     /// Is told that an incarnation ended: what it started ends too.

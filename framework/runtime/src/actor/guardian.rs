@@ -18,7 +18,7 @@ use callboard_protocol::{
     supervision::{Backoff, Decision, Intensity, Strategy, Supervisor},
     time::Time,
 };
-use futures_util::future::BoxFuture;
+use futures_util::{StreamExt, future::BoxFuture, stream};
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -41,6 +41,8 @@ pub(crate) trait Child: Send + Sync + 'static {
     fn addr(&self) -> ActorAddr;
     /// Returns the key, of a keyed actor.
     fn key(&self) -> Option<String>;
+    /// Returns whether it has a key.
+    fn is_keyed(&self) -> bool;
     /// Returns whether it is a service, which other nodes may host too.
     fn is_service(&self) -> bool;
     /// Returns how many calls run.
@@ -185,7 +187,7 @@ impl Guardian {
         self.start(key, child);
     }
 
-    /// Stops all children, the youngest first: each runs what waits in its mailbox; what is left
+    /// Stops all children, the youngest first, those with keys beside each other: each runs what waits in its mailbox; what is left
     /// after `grace` is dropped.
     pub(crate) async fn stop(&self, grace: Duration) {
         let children: Vec<_> = {
@@ -194,9 +196,13 @@ impl Guardian {
             state.children.values().rev().cloned().collect()
         };
         let deadline = Instant::now() + grace;
-        for child in &children {
-            let left = deadline.saturating_duration_since(Instant::now());
-            self.stop_child(child, left).await;
+        // Actors with keys have no order among them, and may have something to do each.
+        for beside in children.chunk_by(|one, other| one.is_keyed() && other.is_keyed()) {
+            let stops = stream::iter(beside).for_each_concurrent(STOPS_MAX, |child| {
+                let left = deadline.saturating_duration_since(Instant::now());
+                self.stop_child(child, left)
+            });
+            stops.await;
         }
         if let Some(actor) = self.0.actor.get() {
             actor.stop(None);
@@ -586,3 +592,6 @@ const KILL_GRACE: Duration = Duration::from_secs(1);
 
 /// A stop that takes longer than this makes whoever waits for it wonder.
 const TOLD_AFTER: Duration = Duration::from_secs(1);
+
+/// How many children with keys are stopped at a time.
+const STOPS_MAX: usize = 64;

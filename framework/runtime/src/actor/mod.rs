@@ -9,6 +9,7 @@
 //! | `stint` | when turns let other tasks run |
 //! | `turns` | readers beside each other, writers alone |
 //! | `workers` | the calls of a service, beside each other |
+//! | `lifecycle` | what a state does before its first turn and after its last one |
 //! | `resident` | one incarnation as a ractor actor |
 //! | `guardian` | restarts by strategy |
 //! | `notice` | what a guardian says in the log |
@@ -21,6 +22,7 @@ mod behaviour;
 mod cell;
 mod guardian;
 mod life;
+mod lifecycle;
 mod mailbox;
 mod notice;
 mod resident;

@@ -18,6 +18,7 @@ use super::{
     cell::{Cell, Housed},
     guardian::{Child, Starting},
     life::Cut,
+    lifecycle::{self, Begun},
     turns::{self, Exit},
     workers,
 };
@@ -73,7 +74,7 @@ impl<B: Behaviour> Actor for Resident<B> {
             Box::pin(calls).await;
         } else {
             loop {
-                match turns::run(&mut state, &job.cell, &job.world).await {
+                match live(&mut state, &job).await? {
                     Exit::Drained => {
                         state.retire(&job.world);
                         break;
@@ -100,6 +101,27 @@ impl<B: Behaviour> Actor for Resident<B> {
         myself.stop(None);
         Ok(())
     }
+}
+
+/// Runs the turns of a state, and what comes before and after them.
+///
+/// # Errors
+/// Why it could not begin.
+async fn live<B: Behaviour>(state: &mut B, job: &Job<B>) -> Result<Exit, ActorProcessingErr> {
+    let (cell, world) = (&job.cell, &job.world);
+    if B::ACTIVATES {
+        // Apart, as what comes at the end is: most actors have no place for either.
+        match Box::pin(lifecycle::begin(state, cell, world)).await {
+            Begun::Active => {}
+            Begun::Unused(exit) => return Ok(exit),
+            Begun::Failed(why) => return Err(why.into()),
+        }
+    }
+    let exit = turns::run(state, cell, world).await;
+    if B::DEACTIVATES {
+        Box::pin(lifecycle::end(state, exit, cell, world)).await;
+    }
+    Ok(exit)
 }
 
 struct Running<B: Behaviour> {
@@ -149,6 +171,10 @@ impl<B: Behaviour> Child for Job<B> {
 
     fn key(&self) -> Option<String> {
         B::key(&self.world)
+    }
+
+    fn is_keyed(&self) -> bool {
+        self.cell.idle().is_some()
     }
 
     fn is_service(&self) -> bool {

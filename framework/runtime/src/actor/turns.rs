@@ -220,7 +220,7 @@ pub(super) async fn waits<F: Future>(mut future: Pin<&mut F>) -> (F::Output, boo
 /// What comes next for an actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// A message, which is in its place.
+    /// A message, which is in its place, or waits if it was not to be taken.
     Message,
     /// No message came for the idle time, and no stream was open at its end.
     Idle,
@@ -230,8 +230,17 @@ pub(super) enum Next {
 
 /// Waits for the next message, which is put into `place`.
 pub(super) async fn next<T>(cell: &Cell<T>, place: &mut Option<T>) -> Next {
+    next_if(cell, place, |_| true).await
+}
+
+/// Waits for the next message, which is put into `place` if it is `wanted`, and else left where it is.
+pub(super) async fn next_if<T>(
+    cell: &Cell<T>,
+    place: &mut Option<T>,
+    mut wanted: impl FnMut(&T) -> bool,
+) -> Next {
     loop {
-        let mut message = poll_fn(|cx| cell.mailbox.poll_pop(cx, |_| true, place));
+        let mut message = poll_fn(|cx| cell.mailbox.poll_pop(cx, &mut wanted, place));
         let popped = match cell.idle() {
             None => message.await,
             Some(idle) => match poll_once(pin!(&mut message)).await {
@@ -246,8 +255,8 @@ pub(super) async fn next<T>(cell: &Cell<T>, place: &mut Option<T>) -> Next {
             },
         };
         return match popped {
-            Popped::Message => Next::Message,
-            Popped::Closed | Popped::OtherKind => Next::Closed,
+            Popped::Message | Popped::OtherKind => Next::Message,
+            Popped::Closed => Next::Closed,
         };
     }
 }

@@ -148,6 +148,17 @@ impl Departure {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = Some(state);
     }
 
+    /// Returns a copy of the state, which stays here until it is [taken](Self::take).
+    pub(crate) fn copy(&self) -> Option<Vec<u8>> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.clone()
+    }
+
+    /// Returns whether it was told to end because of its slot.
+    pub(crate) fn is_told(&self) -> bool {
+        self.told.load(Ordering::Acquire)
+    }
+
     /// Takes the state.
     pub(crate) fn take(&self) -> Option<Vec<u8>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

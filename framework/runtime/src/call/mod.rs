@@ -105,7 +105,7 @@ pub(crate) use port::panic_text;
 pub use port::{finish, finish_stream, race, race_abort, race_abort_stream, race_stream};
 pub(crate) use reference::Address;
 pub use reference::Ref;
-pub(crate) use scope::Turn;
+pub(crate) use scope::{Chain, Turn};
 pub(crate) use server::{Directory, Gate, Hosted, Keys, Supervised};
 pub use stream::{Inbound, StreamOf, Streaming};
 pub use watch::{Down, watch};

@@ -185,6 +185,19 @@ impl Turn {
         };
     }
 
+    /// Begins what the actor does without a call, and until when; `chain` is that of the call that it does it for.
+    pub(crate) fn begin_apart(&mut self, chain: Chain, began: Time, deadline: Time) {
+        self.now = This {
+            // No method's, so that it is not counted as the turn of one.
+            method: usize::MAX,
+            began,
+            deadline,
+            root: Cell::new(chain.root),
+            chain,
+            ..This::default()
+        };
+    }
+
     /// Returns the actor whose turn it is.
     pub(super) fn actor(&self) -> Option<ActorAddr> {
         self.actor.map(|link| link.actor)

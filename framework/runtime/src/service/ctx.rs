@@ -61,14 +61,14 @@ impl<A: Definition> Ctx<A> {
         A::Addressing::key(self.own_key())
     }
 
-    /// Returns who made the call; nothing while the state is being made, and in a test.
+    /// Returns who made the call; nothing while the state is being made, in a hook, and in a test.
     #[must_use]
     pub fn caller(&self) -> Option<Caller> {
         Some(self.meta()?.caller.clone())
     }
 
-    /// Returns how much time the caller still gives; nothing while the state is being made, and in
-    /// a test.
+    /// Returns how much time the caller still gives; nothing while the state is being made, in a hook,
+    /// and in a test.
     #[must_use]
     pub fn time_left(&self) -> Option<Duration> {
         match &self.0 {

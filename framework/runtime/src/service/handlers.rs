@@ -1,13 +1,13 @@
 //! The trait that `#[handlers]` implements for the user's type: how a message becomes a turn.
 
-use std::future::Future;
+use std::future::{Future, ready};
 
 use crate::{
     actor::TurnEnd,
     call::{Definition, Interface},
 };
 
-use super::Ctx;
+use super::{Ctx, Deactivation, hooks::Told};
 
 /// The turns of a service or an actor. Implemented by `#[handlers]`.
 #[diagnostic::on_unimplemented(
@@ -33,4 +33,24 @@ pub trait Handlers: Definition + Send + Sync {
         ctx: &'a Ctx<Self>,
         message: <Self::Interface as Interface>::Msg,
     ) -> impl Future<Output = TurnEnd> + Send + 'a;
+
+    /// Whether it has a method with `#[handler(activate)]`.
+    const ACTIVATES: bool = false;
+
+    /// Runs the method with `#[handler(activate)]`.
+    fn run_activate<'a>(&'a mut self, _: &'a Ctx<Self>) -> impl Future<Output = Told> + Send + 'a {
+        ready(Ok(()))
+    }
+
+    /// Whether it has a method with `#[handler(deactivate)]`.
+    const DEACTIVATES: bool = false;
+
+    /// Runs the method with `#[handler(deactivate)]`.
+    fn run_deactivate<'a>(
+        &'a mut self,
+        _: &'a Ctx<Self>,
+        _: Deactivation,
+    ) -> impl Future<Output = ()> + Send + 'a {
+        ready(())
+    }
 }

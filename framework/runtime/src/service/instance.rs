@@ -20,8 +20,8 @@ use crate::{
         Behaviour, Cell, Child, Ended, Guardian, Job, Life, Refusal, TurnEnd, Unrun, service_places,
     },
     call::{
-        Departure, Face, Hub, Interface, Kind, Meta, Queued, Reference, Turn, interface_id,
-        quarantined, refused, span,
+        Chain, Departure, Face, Hub, Interface, Kind, Meta, MethodSpec, Queued, Reference, Turn,
+        interface_id, quarantined, refused, span,
     },
 };
 
@@ -31,7 +31,11 @@ use crate::{
     telemetry::{Handed, Waits},
 };
 
-use super::{Ctx, Handlers, hosting};
+use super::{
+    Ctx, Deactivation, Handlers,
+    hooks::{self, Told},
+    hosting,
+};
 
 /// Makes a fresh state for an incarnation.
 pub(crate) type Factory<A> = Arc<dyn Fn(&Ctx<A>) -> A + Send + Sync>;
@@ -122,7 +126,12 @@ impl<A: Handlers> World<A> {
 
     /// Returns the state that came along with the slot, for the first incarnation.
     fn came(&self) -> Option<A> {
-        let state = self.bound.departure.take()?;
+        let departure = &self.bound.departure;
+        // It is not used up before the actor has begun.
+        let state = match A::ACTIVATES {
+            true => departure.copy()?,
+            false => departure.take()?,
+        };
         let came = A::handover()?.unpack(&state, &self.hub, A::NAME);
         came.inspect_err(|error| self.lose(error)).ok()
     }
@@ -131,6 +140,20 @@ impl<A: Handlers> World<A> {
     fn lose(&self, error: &CallError) {
         tracing::warn!(actor = ?self.this, %error, "a state is lost in a move");
         self.hub.metrics().handed(Handed::Lost, 1);
+    }
+
+    /// Makes the place of an incarnation's turns.
+    pub(super) fn turn(self: &Arc<Self>, life: &Arc<Life>) -> Turn {
+        let actor = (A::KIND != Kind::Service).then(|| self.link());
+        Turn::new(
+            self.hub.clone(),
+            actor,
+            self.face.clone(),
+            life.clone(),
+            self.cell.streams().clone(),
+        )
+        .bound_to(self.bound.fence.clone())
+        .restarting(self.cell.settings().restart)
     }
 
     /// Returns the actor as a chain of calls names it.
@@ -153,16 +176,45 @@ impl<A: Handlers> World<A> {
             && !self.hub.env().plant.strikes(Bug::EarlyStart)
     }
 
-    /// Answers a message that comes too late for the actor's slot.
-    fn refuse_moved(&self, item: ItemOf<A>) {
+    /// Returns whether the actor's slot has gone, or its lease has ended, so that nothing it makes may leave. A slot that
+    /// is on its way is still this node's.
+    pub(super) fn is_lost(&self) -> bool {
+        let lost = |fence: &Fence| !fence.may_answer(self.hub.lease_now());
+        self.bound.fence.as_ref().is_some_and(lost)
+    }
+
+    /// Returns why the actor ends in good order.
+    fn ends_for(&self, is_idle: bool) -> Deactivation {
+        let departure = &self.bound.departure;
+        match (is_idle, departure.is_told()) {
+            (true, _) => Deactivation::Idle,
+            (false, true) if departure.goes() => Deactivation::Moved,
+            (false, true) => Deactivation::Drained,
+            (false, false) => Deactivation::Stopped,
+        }
+    }
+
+    /// Answers a message with this error, instead of running it.
+    fn refuse_with(&self, item: ItemOf<A>, error: impl FnOnce(Option<&MethodSpec>) -> CallError) {
         let index = <A::Interface as Interface>::index(&item.message);
-        let node = format!("node {}", self.hub.me().name);
-        let spec = <A::Interface as Interface>::METHODS.get(index);
-        let named = || CallError::new(Code::Moved, A::NAME);
-        let error = spec.map_or_else(named, |spec| spec.error_on(Code::Moved, &node));
-        let error = error.with_detail(format!("actor {:?} is not its any more", self.this));
+        let error = error(<A::Interface as Interface>::METHODS.get(index));
         self.count_unrun(index, error.code());
         <A::Interface as Interface>::refuse(item.message, error);
+    }
+
+    /// Answers a message that comes too late for the actor's slot.
+    fn refuse_moved(&self, item: ItemOf<A>) {
+        self.refuse_with(item, |spec| {
+            let error = self.error_here(Code::Moved, spec);
+            error.with_detail(format!("actor {:?} is not its any more", self.this))
+        });
+    }
+
+    /// Makes an error of a call of the method that names this node.
+    fn error_here(&self, code: Code, spec: Option<&MethodSpec>) -> CallError {
+        let node = format!("node {}", self.hub.me().name);
+        let named = || CallError::new(code, A::NAME);
+        spec.map_or_else(named, |spec| spec.error_on(code, &node))
     }
 
     /// Counts a message of the method in this row that ends without a turn.
@@ -192,6 +244,11 @@ impl<A: Handlers> Behaviour for Instance<A> {
     type Item = ItemOf<A>;
     type World = World<A>;
     type Seat = Seat<A>;
+    type Origin = Chain;
+
+    const ACTIVATES: bool = A::ACTIVATES;
+    const DEACTIVATES: bool = A::DEACTIVATES;
+    const BEGINS_WITH_A_MESSAGE: bool = matches!(A::KIND, Kind::Keyed);
 
     fn key(world: &World<A>) -> Option<String> {
         (A::KIND == Kind::Keyed).then(|| format!("{:?}", A::Ref::key(&world.this)))
@@ -210,8 +267,7 @@ impl<A: Handlers> Behaviour for Instance<A> {
     }
 
     fn refuse(world: &World<A>, item: Self::Item, why: Unrun) {
-        let index = <A::Interface as Interface>::index(&item.message);
-        let error = match (why, <A::Interface as Interface>::METHODS.get(index)) {
+        world.refuse_with(item, |spec| match (why, spec) {
             (Unrun::Quarantined, Some(spec)) => quarantined(spec, &world.hub, &world.cell),
             (why, spec) => {
                 let code = match why {
@@ -224,9 +280,7 @@ impl<A: Handlers> Behaviour for Instance<A> {
                 let error = spec.map_or_else(named, |spec| spec.error(code));
                 error.with_detail(format!("actor {:?}", world.this))
             }
-        };
-        world.count_unrun(index, error.code());
-        <A::Interface as Interface>::refuse(item.message, error);
+        });
     }
 
     fn admit(world: &World<A>, place: &mut Option<Self::Item>, now: Option<Time>) {
@@ -270,19 +324,9 @@ impl<A: Handlers> Behaviour for Instance<A> {
     }
 
     fn seat(world: &Arc<World<A>>, life: &Arc<Life>) -> Seat<A> {
-        let actor = (A::KIND != Kind::Service).then(|| world.link());
-        let turn = Turn::new(
-            world.hub.clone(),
-            actor,
-            world.face.clone(),
-            life.clone(),
-            world.cell.streams().clone(),
-        )
-        .bound_to(world.bound.fence.clone())
-        .restarting(world.cell.settings().restart);
         Box::new(Occupied {
             ctx: Ctx::resident(world.clone()),
-            turn: Some(Box::new(turn)),
+            turn: Some(Box::new(world.turn(life))),
         })
     }
 
@@ -316,6 +360,35 @@ impl<A: Handlers> Behaviour for Instance<A> {
 
     fn ended(world: &World<A>, why: Ended) {
         (world.on_end)(why);
+    }
+
+    fn origin(item: &Self::Item) -> Chain {
+        item.meta.chain.clone()
+    }
+
+    fn may_begin(world: &World<A>) -> bool {
+        !world.is_fenced()
+    }
+
+    fn refuse_unbegun(world: &World<A>, item: Self::Item, why: &str) {
+        world.refuse_with(item, |spec| {
+            let error = world.error_here(Code::ActivationFailed, spec);
+            error.with_detail(format!("actor {:?}: {why}", world.this))
+        });
+    }
+
+    async fn activate(&mut self, world: &Arc<World<A>>, life: &Arc<Life>, chain: Chain) -> Told {
+        let told = hooks::activate(&mut self.0, world, life, chain).await;
+        if told.is_ok() {
+            // What came along with the slot is this state now.
+            drop(world.bound.departure.take());
+        }
+        told
+    }
+
+    async fn deactivate(&mut self, world: &Arc<World<A>>, life: &Arc<Life>, is_idle: bool) {
+        let reason = world.ends_for(is_idle);
+        hooks::deactivate(&mut self.0, world, life, reason).await;
     }
 
     fn retire(&self, world: &World<A>) {

@@ -6,6 +6,7 @@
 //! | `handlers` | the trait behind `#[handlers]` |
 //! | `ctx` | what a handler may know and do |
 //! | `instance` | a user's type as an actor |
+//! | `hooks` | what an actor does when it begins and when it ends |
 //! | `hosting`, `keyed` | services, spawned actors, keyed actors of a node |
 //! | `slots` | what becomes of keyed actors whose slot goes |
 //! | `early` | what comes along with a slot before it is known to come |
@@ -18,6 +19,7 @@
 mod ctx;
 mod early;
 mod handlers;
+pub(crate) mod hooks;
 pub(crate) mod hosting;
 mod instance;
 pub(crate) mod keyed;
@@ -29,4 +31,5 @@ mod surroundings;
 
 pub use ctx::Ctx;
 pub use handlers::Handlers;
+pub use hooks::Deactivation;
 pub use supervisor::Supervisor;
