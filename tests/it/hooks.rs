@@ -578,6 +578,7 @@ impl Porter {
     pub fn ended(&self, kind: String, reason: String) {
         let reasons = [
             Deactivation::Idle,
+            Deactivation::Evicted,
             Deactivation::Moved,
             Deactivation::Drained,
             Deactivation::Stopped,

@@ -16,6 +16,7 @@ mod coverage;
 mod draining;
 mod encodings;
 mod errors;
+mod evicted;
 mod followed;
 mod forming;
 mod hooks;

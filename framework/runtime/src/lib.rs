@@ -34,7 +34,7 @@ mod usage;
 pub use actor::Settings;
 pub use call::kind;
 pub use call::{
-    Call, CallLimits, Caller, Definition, Down, Inbound, Key, NoKey, Reference, StreamOf,
+    Call, CallLimits, Caller, Definition, Down, Eviction, Inbound, Key, NoKey, Reference, StreamOf,
     Streaming, watch,
 };
 pub use callboard_macros::{Actor, Service, Wire, contract, handler, handlers};

@@ -49,7 +49,8 @@ pub(crate) struct Cell<T> {
     is_service: bool,
     has_begun: AtomicBool,
     at_work: AtomicUsize,
-    /// Which turn has the actor for itself, by the row of its method plus one, and since when in microseconds; 0 for none.
+    /// Which turn has the actor for itself, by the row of its method plus one, and since when in microseconds. Of one that
+    /// ends by being idle, the time when the last turn began, whichever it was; 0 for none.
     turn: AtomicU64,
     pub(crate) mailbox: Mailbox<T>,
     backlog: Backlog,
@@ -60,6 +61,7 @@ pub(crate) struct Cell<T> {
     given_up: OnceLock<String>,
     streams: Arc<AtomicUsize>,
     stopping: AtomicBool,
+    evicted: AtomicBool,
     house: Arc<House>,
     residence: Mutex<Residence>,
 }
@@ -97,6 +99,7 @@ impl<T> Cell<T> {
             given_up: OnceLock::new(),
             streams: Arc::default(),
             stopping: AtomicBool::new(false),
+            evicted: AtomicBool::new(false),
             house: Arc::default(),
             residence: Mutex::default(),
         }
@@ -140,7 +143,11 @@ impl<T> Cell<T> {
     /// others.
     #[inline]
     pub(crate) fn begins(&self, alone: Option<usize>, now: Time) {
-        let turn = alone.map_or(0, |row| (row as u64 + 1) << MICROS_BITS | micros(now));
+        let turn = match alone {
+            Some(row) => (row as u64 + 1) << MICROS_BITS | micros(now),
+            None if self.idle.is_some() => micros(now),
+            None => 0,
+        };
         self.turn.store(turn, Ordering::Relaxed);
     }
 
@@ -150,6 +157,27 @@ impl<T> Cell<T> {
         let row = (turn >> MICROS_BITS).checked_sub(1)?;
         let since = Duration::from_micros(turn & MICROS_MAX);
         (self.at_work.load(Ordering::Acquire) > 0).then_some((row as usize, Time::ZERO + since))
+    }
+
+    /// Returns when the last turn of a keyed actor began that has nothing to do: no turn runs, no message waits, and no
+    /// stream is open. Nothing if it has, or ends for another reason.
+    pub(crate) fn rests_since(&self) -> Option<Time> {
+        let busy = self.at_work() > 0 || self.mailbox.waiting() > 0 || self.is_streaming();
+        let ends = self.is_stopping() || self.is_evicted() || self.ended().is_some();
+        let used = self.turn.load(Ordering::Relaxed) & MICROS_MAX;
+        (!busy && !ends).then(|| Time::ZERO + Duration::from_micros(used))
+    }
+
+    /// Has a keyed actor end as soon as it has nothing to do, as if its idle time were over.
+    pub(crate) fn evict(&self) {
+        // BEFORE the reader is woken: it looks.
+        self.evicted.store(true, Ordering::Release);
+        self.mailbox.wake();
+    }
+
+    /// Returns whether it is to end as soon as it has nothing to do.
+    pub(crate) fn is_evicted(&self) -> bool {
+        self.evicted.load(Ordering::Acquire)
     }
 
     /// Returns what says how many turns of an actor run.

@@ -209,6 +209,14 @@ impl<T> Mailbox<T> {
         }
     }
 
+    /// Has the reader look again at what else it waits for.
+    pub(crate) fn wake(&self) {
+        let reader = self.inbox().reader.take();
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
     /// Closes the queue if no message waits; returns whether none does.
     pub(crate) fn close_if_empty(&self) -> bool {
         let outbox = self.outbox();

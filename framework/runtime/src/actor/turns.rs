@@ -12,11 +12,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{
-    StreamExt,
-    future::{Either, select},
-    stream::FuturesUnordered,
-};
+use futures_util::{StreamExt, stream::FuturesUnordered};
 
 use super::{
     behaviour::{Behaviour, TurnEnd},
@@ -31,7 +27,7 @@ use super::{
 pub(super) enum Exit {
     /// The mailbox is closed and all that was in it has run.
     Drained,
-    /// No message came for the idle time, and no stream is open. One may have come since.
+    /// No message came for the idle time, or the actor was to make room, and no stream is open. One may have come since.
     Idle,
     /// A turn was dropped in the middle; the state is not to be used.
     Aborted,
@@ -222,7 +218,7 @@ pub(super) async fn waits<F: Future>(mut future: Pin<&mut F>) -> (F::Output, boo
 pub(super) enum Next {
     /// A message, which is in its place, or waits if it was not to be taken.
     Message,
-    /// No message came for the idle time, and no stream was open at its end.
+    /// No message came for the idle time, or the actor was to make room, and no stream was open.
     Idle,
     /// The mailbox is closed and empty.
     Closed,
@@ -246,7 +242,7 @@ pub(super) async fn next_if<T>(
             Some(idle) => match poll_once(pin!(&mut message)).await {
                 Poll::Ready(popped) => popped,
                 // Apart, so that only an actor that is idle has a place for the sleep.
-                Poll::Pending => match Box::pin(within(idle, message)).await {
+                Poll::Pending => match Box::pin(within(idle, cell, message)).await {
                     Some(popped) => popped,
                     // Somebody reads from it: the streams end with the activation.
                     None if cell.is_streaming() => continue,
@@ -261,12 +257,20 @@ pub(super) async fn next_if<T>(
     }
 }
 
-/// Returns the future's value unless the time passes first; a value that is there wins.
-async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
-    let future = pin!(future);
-    let sleep = pin!(tokio::time::sleep(limit));
-    match select(future, sleep).await {
-        Either::Left((value, _)) => Some(value),
-        Either::Right(((), _)) => None,
-    }
+/// Waits for the message; returns nothing if the time passes first, or the actor is to make room. A message that is
+/// there wins.
+async fn within<T, F: Future>(limit: Duration, cell: &Cell<T>, message: F) -> Option<F::Output> {
+    let mut message = pin!(message);
+    let mut sleep = pin!(tokio::time::sleep(limit));
+    let first = poll_fn(|cx| {
+        if let Poll::Ready(popped) = message.as_mut().poll(cx) {
+            return Poll::Ready(Some(popped));
+        }
+        // AFTER the message was asked for, so that whoever has the actor make room wakes this task.
+        if cell.is_evicted() && !cell.is_streaming() {
+            return Poll::Ready(None);
+        }
+        sleep.as_mut().poll(cx).map(|()| None)
+    });
+    first.await
 }

@@ -36,8 +36,13 @@ pub struct CallLimits {
     /// values let one body delay its neighbours.
     pub inline_bytes_max: usize,
     /// Activations of one keyed actor type on this node. Default 100,000; each costs about 8 KiB
-    /// and its state. A call that would make one more is refused with `MailboxFull`.
+    /// and its state. A call that would make one more has another one make room, or is refused with
+    /// `MailboxFull`; see [`CallLimits::eviction`]. While those that make room end there are so many more, at most
+    /// as many again and 256.
     pub activations_max: usize,
+    /// Whether actors that have nothing to do make room when there are `activations_max` of them. Default
+    /// [`Eviction::Idle`].
+    pub eviction: Eviction,
     /// How long an actor that was given up is known as such, so that its callers get `Quarantined`.
     /// Default 10 minutes. After that a spawned one is forgotten (callers on other nodes get
     /// `ActorGone`) and the next call of a key activates it anew. [`Node::stop_actor`] ends it at
@@ -56,6 +61,20 @@ pub struct CallLimits {
     pub retry_backoff: Duration,
 }
 
+/// What a call does that would make one activation more than a node may hold of a type.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Eviction {
+    /// An actor that has nothing to do is deactivated, with the reason
+    /// [`Evicted`](crate::Deactivation::Evicted): no turn of it runs, no message waits, and no stream is open. It is
+    /// the one that was used least recently of 64 that are looked at, each time the next ones. If none of them may go,
+    /// or 256 are on their way (or `activations_max`, if that is less), the call is refused with `MailboxFull`.
+    #[default]
+    Idle,
+    /// The call is refused with `MailboxFull`.
+    Never,
+}
+
 impl Default for CallLimits {
     fn default() -> Self {
         Self {
@@ -66,6 +85,7 @@ impl Default for CallLimits {
             bodies_bytes_max: 64 << 20,
             inline_bytes_max: 65 << 10,
             activations_max: 100_000,
+            eviction: Eviction::Idle,
             quarantine: Duration::from_secs(600),
             turn_limit: Duration::from_secs(2),
             attempts_max: 4,

@@ -95,7 +95,7 @@ pub use interface::{
 };
 pub(crate) use key_text::key_of_text;
 pub use kind::Kind;
-pub use limits::CallLimits;
+pub use limits::{CallLimits, Eviction};
 pub(crate) use local::{quarantined, refused};
 pub use meta::Caller;
 pub(crate) use meta::{Meta, Queued};

@@ -23,6 +23,9 @@ use super::{Ctx, Handlers, instance::World};
 pub enum Deactivation {
     /// Nobody has called it for its idle time.
     Idle,
+    /// It makes room: the node holds as many actors of the type as it may, `activations_max`, and this one has
+    /// nothing to do.
+    Evicted,
     /// The slot of its key goes to another node, and its state goes along: the type is marked `handover`.
     Moved,
     /// The slot of its key goes to another node, since this one is drained, and its state does not go along:

@@ -187,6 +187,7 @@ impl<A: Handlers> World<A> {
     fn ends_for(&self, is_idle: bool) -> Deactivation {
         let departure = &self.bound.departure;
         match (is_idle, departure.is_told()) {
+            (true, _) if self.cell.is_evicted() => Deactivation::Evicted,
             (true, _) => Deactivation::Idle,
             (false, true) if departure.goes() => Deactivation::Moved,
             (false, true) => Deactivation::Drained,

@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::BTreeSet,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
@@ -16,10 +16,10 @@ use callboard_protocol::{
 use futures_util::future::BoxFuture;
 
 use crate::{
-    actor::{Cell, Ended, Guardian, MessageKey, Refusal},
+    actor::{Ended, Guardian, MessageKey, Refusal},
     call::{
-        Address, Arrival, Departing, Departure, Directory, Face, Hosted, Hub, InMemory, Incoming,
-        Interface, Keys, Meta, Queued, Ref, Reference, Supervised, decode_key, fence, interface_id,
+        Address, Arrival, Departing, Departure, Directory, Eviction, Face, Hosted, Hub, InMemory,
+        Incoming, Keys, Meta, Ref, Reference, Supervised, decode_key, fence, interface_id,
         key_bytes, key_of_text,
     },
     cluster::{Fence, Site, group_of},
@@ -29,12 +29,10 @@ use crate::{
 
 use super::{
     Handlers,
+    cells::{Activation, CellOf, Cells},
     hosting::{Door, FaceOf, adopt, new_cell},
     instance::{Bound, Factory, World},
-    passing::Passing,
 };
-
-type CellOf<T> = Arc<Cell<Queued<<<T as Handlers>::Interface as Interface>::Msg>>>;
 
 /// The directory of one type's activations.
 pub(crate) struct Activations<T: Handlers>(Arc<Inner<T>>);
@@ -46,19 +44,6 @@ struct Inner<T: Handlers> {
     /// Which holds this directory.
     face: Weak<Face>,
     cells: Mutex<Cells<T>>,
-}
-
-/// The activations, by the slots of their keys; all in one where keys are not placed.
-struct Cells<T: Handlers> {
-    by_slot: BTreeMap<Option<Slot>, HashMap<T::Key, Activation<T>>>,
-    count: usize,
-    passing: Passing,
-}
-
-struct Activation<T: Handlers> {
-    cell: CellOf<T>,
-    fence: Option<Fence>,
-    departure: Arc<Departure>,
 }
 
 /// Starts hosting a keyed actor type.
@@ -76,11 +61,7 @@ pub(crate) fn host_keyed<T: Handlers>(
         guardian: guardian.clone(),
         factory,
         face: Arc::downgrade(&face),
-        cells: Mutex::new(Cells {
-            by_slot: BTreeMap::new(),
-            count: 0,
-            passing: Passing::default(),
-        }),
+        cells: Mutex::new(Cells::new()),
     };
     let activations = Activations::<T>(Arc::new(inner));
     let directory: Arc<dyn Directory<T::Interface>> = Arc::new(Activations(activations.0.clone()));
@@ -132,14 +113,6 @@ impl<T: Handlers> Directory<T::Interface> for Activations<T> {
             return Err(CallError::new(Code::ActorStopped, subject)
                 .with_detail("it is being stopped; a call after that activates it anew"));
         }
-        let most = inner.hub.call_limits().activations_max;
-        if cells.count >= most && cells.get(slot, key).is_none() {
-            let detail = format!("the node holds {most} actors of this type, as many as it may");
-            return Err(
-                CallError::new(Code::MailboxFull, format!("{}({key:?})", T::NAME))
-                    .with_detail(detail),
-            );
-        }
         // Under the lock, and AFTER the look at the view: whoever ends the activations of a slot that
         // has gone takes the lock after the view has changed, and finds this one.
         if fence.is_some_and(|fence| !inner.may_start(fence)) {
@@ -148,69 +121,19 @@ impl<T: Handlers> Directory<T::Interface> for Activations<T> {
         if fence.is_some_and(|fence| inner.bars(&mut cells, fence)) {
             return Err(inner.moved(key, "what goes along with its slot is on its way"));
         }
+        if cells.get(slot, key).is_none() {
+            inner.make_room(&mut cells, key)?;
+        }
         let state = fence.and_then(|fence| cells.came(fence, key));
         let departure = Arc::new(Departure::new(state));
         let world = inner.activate(key, fence.cloned(), departure.clone());
-        let activation = Activation {
-            cell: world.cell.clone(),
-            fence: fence.cloned(),
-            departure,
-        };
+        // It is in use from now on, and not only from its first turn.
+        world.cell.begins(None, inner.hub.now());
+        let activation = Activation::new(world.cell.clone(), fence.cloned(), departure);
         cells.insert(slot, key.clone(), activation);
         drop(cells);
         adopt(&world, &inner.guardian);
         Ok(world.cell.clone())
-    }
-}
-
-impl<T: Handlers> Cells<T> {
-    fn get(&self, slot: Option<Slot>, key: &T::Key) -> Option<&Activation<T>> {
-        self.by_slot.get(&slot)?.get(key)
-    }
-
-    /// Takes out the state that came along with the slot for a key.
-    fn came(&mut self, fence: &Fence, key: &T::Key) -> Option<Vec<u8>> {
-        let slot = fence.id().slot;
-        if !self.passing.has(slot) {
-            return None;
-        }
-        self.passing.take(slot, fence.epoch(), &key_bytes(key)?)
-    }
-
-    fn insert(&mut self, slot: Option<Slot>, key: T::Key, activation: Activation<T>) {
-        let before = self
-            .by_slot
-            .entry(slot)
-            .or_default()
-            .insert(key, activation);
-        self.count += usize::from(before.is_none());
-    }
-
-    /// Forgets the activation of a key, if it is this one.
-    fn remove(&mut self, slot: Option<Slot>, key: &T::Key, addr: ActorAddr) {
-        let Some(of_slot) = self.by_slot.get_mut(&slot) else {
-            return;
-        };
-        if of_slot.get(key).is_some_and(|it| it.cell.addr() == addr) {
-            of_slot.remove(key);
-            self.count -= 1;
-        }
-        if of_slot.is_empty() {
-            self.by_slot.remove(&slot);
-        }
-    }
-
-    /// Finds the activation of a key, which is of one of two slots: that of the key, where keys are
-    /// placed, and none, where they are not, or were not when it was made.
-    fn find(&self, key: &T::Key, of: Option<Slot>) -> Option<(Option<Slot>, &Activation<T>)> {
-        let found = |slot| Some((slot, self.get(slot, key)?));
-        found(of).or_else(|| found(None))
-    }
-
-    /// Returns those of the activations of a slot that have not ended.
-    fn living(&self, slot: Option<Slot>) -> impl Iterator<Item = (&T::Key, &Activation<T>)> {
-        let of_slot = self.by_slot.get(&slot).into_iter().flatten();
-        of_slot.filter(|(_, it)| it.cell.ended().is_none())
     }
 }
 
@@ -245,6 +168,33 @@ impl<T: Handlers> Inner<T> {
             on_end,
             Bound { fence, departure },
         )
+    }
+
+    /// Has an activation that nobody uses go, if there are as many as there may be.
+    ///
+    /// # Errors
+    /// `MailboxFull`: none may go.
+    fn make_room(&self, cells: &mut Cells<T>, key: &T::Key) -> Result<(), CallError> {
+        let limits = self.hub.call_limits();
+        let most = limits.activations_max;
+        if cells.staying() < most {
+            return Ok(());
+        }
+        let why = match limits.eviction {
+            Eviction::Never => "none of them goes before its idle time is over",
+            Eviction::Idle if cells.leaving() >= most.min(LEAVING_MAX) => {
+                "those that make room have not ended yet"
+            }
+            Eviction::Idle if cells.evict() => {
+                self.hub.metrics().evicted(T::NAME);
+                return Ok(());
+            }
+            Eviction::Idle => "none was found that has nothing to do",
+        };
+        let detail =
+            format!("the node holds {most} actors of this type, as many as it may, and {why}");
+        let subject = format!("{}({key:?})", T::NAME);
+        Err(CallError::new(Code::MailboxFull, subject).with_detail(detail))
     }
 
     fn may_start(&self, fence: &Fence) -> bool {
@@ -483,28 +433,6 @@ impl<T: Handlers> Keys for Activations<T> {
     }
 }
 
-impl<T: Handlers> Activation<T> {
-    fn in_memory(&self) -> InMemory {
-        let cell = &self.cell;
-        let failure = cell.ended().filter(|it| it.is_failure());
-        InMemory {
-            failure: failure.map(|_| cell.given_up().to_owned()),
-            is_stopping: cell.is_stopping(),
-            waiting: cell.mailbox.len(),
-            waiting_max: cell.settings().mailbox,
-            epoch: self.fence.as_ref().map(Fence::epoch),
-        }
-    }
-
-    fn departs(&self, key: &T::Key) -> Departing {
-        Departing {
-            actor: self.cell.addr().actor,
-            key: key_bytes(key).unwrap_or_default(),
-            departure: self.departure.clone(),
-        }
-    }
-}
-
 impl<T: Handlers> fmt::Debug for Activations<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Activations")
@@ -512,3 +440,6 @@ impl<T: Handlers> fmt::Debug for Activations<T> {
             .finish_non_exhaustive()
     }
 }
+
+/// How many activations may end at a time to make room. So many more than `activations_max` there are at most.
+const LEAVING_MAX: usize = 256;

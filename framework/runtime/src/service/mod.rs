@@ -8,6 +8,8 @@
 //! | `instance` | a user's type as an actor |
 //! | `hooks` | what an actor does when it begins and when it ends |
 //! | `hosting`, `keyed` | services, spawned actors, keyed actors of a node |
+//! | `cells` | the activations of a keyed type, by slot and key |
+//! | `roster` | which of them goes when there are too many |
 //! | `slots` | what becomes of keyed actors whose slot goes |
 //! | `early` | what comes along with a slot before it is known to come |
 //! | `passing` | the states that came along with slots, until their keys are called |
@@ -16,6 +18,7 @@
 //!
 //! Knows nothing of sockets. Depends on `call`, `cluster`, `actor` and `protocol`.
 
+mod cells;
 mod ctx;
 mod early;
 mod handlers;
@@ -24,6 +27,7 @@ pub(crate) mod hosting;
 mod instance;
 pub(crate) mod keyed;
 mod passing;
+mod roster;
 pub(crate) mod slots;
 pub(crate) mod state;
 mod supervisor;

@@ -90,6 +90,7 @@ pub(crate) struct Metrics {
     depths: Family<ActorLabels, Gauge>,
     restarts: Family<ActorLabels, Counter>,
     given_up: Family<ActorLabels, Counter>,
+    evicted: Family<ActorLabels, Counter>,
     links: Gauge,
     link_rtt: Family<PeerLabels, Gauge<f64, AtomicU64>>,
     link_sent: Family<PeerLabels, Gauge>,
@@ -125,6 +126,7 @@ impl Metrics {
             depths: Family::default(),
             restarts: Family::default(),
             given_up: Family::default(),
+            evicted: Family::default(),
             links: Gauge::default(),
             link_rtt: Family::default(),
             link_sent: Family::default(),
@@ -190,6 +192,13 @@ impl Metrics {
             "Actors that failed too often",
             self.given_up.clone(),
         );
+        let help = "Keyed actors that made room for others";
+        r.register("actors_evicted", help, self.evicted.clone());
+        self.register_links(r);
+        self.register_port(r);
+    }
+
+    fn register_links(&self, r: &mut Registry) {
         r.register("links", "Links that are up", self.links.clone());
         let help = "The measured round trip to a peer";
         r.register_with_unit("link_rtt", help, Unit::Seconds, self.link_rtt.clone());
@@ -207,7 +216,6 @@ impl Metrics {
             "Packets lost on the current link",
             self.link_lost.clone(),
         );
-        self.register_port(r);
     }
 
     fn register_port(&self, r: &mut Registry) {
@@ -275,6 +283,14 @@ impl Metrics {
 
     pub(crate) fn gave_up(&self, actor: &str) {
         self.given_up
+            .get_or_create(&ActorLabels {
+                actor: actor.to_string(),
+            })
+            .inc();
+    }
+
+    pub(crate) fn evicted(&self, actor: &str) {
+        self.evicted
             .get_or_create(&ActorLabels {
                 actor: actor.to_string(),
             })
