@@ -157,6 +157,8 @@ mod tests {
             assert_adrift(&soon(oracle.ask(1).send()).await.expect_err("refused"));
             assert_adrift(&soon(bed.make()).await.expect_err("refused"));
             assert_adrift(&soon(bed.make().send()).await.expect_err("refused"));
+            let other = node.actor::<Bed>("never active");
+            assert_adrift(&soon(other.make()).await.expect_err("refused"));
             let late = node.spawn::<Sleeper>();
             assert_adrift(&soon(late.wake()).await.expect_err("refused"));
             soon(crate::watch(&sleeper)).await;

@@ -279,7 +279,10 @@ impl<A: Handlers> Behaviour for Instance<A> {
                 };
                 let named = || CallError::new(code, A::NAME);
                 let error = spec.map_or_else(named, |spec| spec.error(code));
-                error.with_detail(format!("actor {:?}", world.this))
+                match world.hub.over() {
+                    Some(over) if code == Code::NodeStopping => error.with_detail(over),
+                    _ => error.with_detail(format!("actor {:?}", world.this)),
+                }
             }
         });
     }

@@ -223,6 +223,7 @@ impl<T: Handlers> Inner<T> {
 
     fn stopping(&self) -> CallError {
         CallError::new(Code::NodeStopping, format!("node {}", self.hub.me().name))
+            .with_detail(self.hub.over().unwrap_or_default())
     }
 
     fn moved(&self, key: &T::Key, why: &str) -> CallError {
