@@ -30,6 +30,8 @@ pub async fn node() -> Result<(), Box<dyn Error>> {
         .tls("node.pem", "node.key")
         .start()
         .await?;
+    println!("{} {} {}", node.address(), node.addr(), node.port());
+    node.run().await;
     node.shutdown().await;
     Ok(())
 }

@@ -6,7 +6,7 @@
 //! caller's program, and not in this one. Nothing here runs, and nothing depends on it. Why they are written out is
 //! said in `call::awaited`.
 
-use std::{future::Ready, time::Duration};
+use std::{future::Ready, net::SocketAddr, time::Duration};
 
 use crate::{
     call::Definition,
@@ -39,11 +39,25 @@ pub trait HostedByClients: Sized {
     note = "a client: `Client::connect(\"127.0.0.1:4001\").await?`, or with settings \
             `Client::builder().seed(\"127.0.0.1:4001\").connect().await?`",
     note = "a node joins by `.seed(\"127.0.0.1:4002\")` at its builder, and says who it is by `.identity(…)`; it ends by \
-            `node.stop().await`, a client by `client.close().await`"
+            `node.stop().await`, a client by `client.close().await`",
+    note = "in between, it runs for as long as it is kept: `tokio::signal::ctrl_c().await?` waits for what ends a program"
 )]
 pub trait MadeByGuess: Sized {
     /// Cannot be called.
     fn made<T>() -> T;
+}
+
+/// What tells its address by the functions below. Nothing does.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "CB0077: `{Self}` has no function of this name",
+    label = "has another name",
+    note = "where a node listens is `node.local_addr()`, a `SocketAddr` with the port that it got",
+    note = "who it is, is `node.name()` and `node.id()`; the nodes of its cluster are `node.members()`"
+)]
+pub trait ToldByGuess: Sized {
+    /// Cannot be called.
+    fn told<T>() -> T;
 }
 
 /// A contract `T` that is hosted without an implementation. None is. Of a type's own bound the compiler would tell that
@@ -166,6 +180,69 @@ impl Node {
     /// Cannot be called.
     #[doc(hidden)]
     pub fn host<T>(self) -> Self
+    where
+        for<'any> Self: MadeByGuess,
+    {
+        Self::made()
+    }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn address(&self) -> SocketAddr
+    where
+        for<'any> Self: ToldByGuess,
+    {
+        Self::told()
+    }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn addr(&self) -> SocketAddr
+    where
+        for<'any> Self: ToldByGuess,
+    {
+        Self::told()
+    }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn listen_addr(&self) -> SocketAddr
+    where
+        for<'any> Self: ToldByGuess,
+    {
+        Self::told()
+    }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn local_address(&self) -> SocketAddr
+    where
+        for<'any> Self: ToldByGuess,
+    {
+        Self::told()
+    }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn port(&self) -> u16
+    where
+        for<'any> Self: ToldByGuess,
+    {
+        Self::told()
+    }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn run(&self) -> Ready<()>
+    where
+        for<'any> Self: MadeByGuess,
+    {
+        Self::made()
+    }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn wait(&self) -> Ready<()>
     where
         for<'any> Self: MadeByGuess,
     {

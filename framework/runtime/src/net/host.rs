@@ -48,7 +48,8 @@ impl<T: Into<HostPort>> Address for T {}
     message = "`{Self}` is no list of addresses of nodes",
     label = "not a list of addresses",
     note = "several are given as `.seeds([\"127.0.0.1:4001\", \"127.0.0.1:4002\"])`, and one as \
-            `.seed(\"127.0.0.1:4001\")`"
+            `.seed(\"127.0.0.1:4001\")`",
+    note = "an array, a slice, a `Vec` and an iterator will do, of `&str`, of `String`, or of `SocketAddr`"
 )]
 pub trait Addresses: IntoIterator<Item: Address> {}
 
@@ -85,6 +86,18 @@ impl From<String> for HostPort {
 impl From<&String> for HostPort {
     fn from(text: &String) -> Self {
         text.as_str().into()
+    }
+}
+
+impl From<&&str> for HostPort {
+    fn from(text: &&str) -> Self {
+        (*text).into()
+    }
+}
+
+impl From<&SocketAddr> for HostPort {
+    fn from(addr: &SocketAddr) -> Self {
+        (*addr).into()
     }
 }
 
@@ -174,6 +187,21 @@ mod tests {
             .map(|addr| addr.addr("seed").expect("an address"))
         );
         assert_eq!(names, ["localhost:3", "n_1.a-b.internal:4"].map(Arc::from));
+    }
+
+    #[test]
+    fn a_list_may_be_borrowed() {
+        fn list(of: impl Addresses) -> Vec<HostPort> {
+            of.into_iter().map(Into::into).collect()
+        }
+        let (text, addr) = ("127.0.0.1:1", SocketAddr::from(([127, 0, 0, 1], 1)));
+        let expected = vec![HostPort::from(addr)];
+        let (texts, addrs): (&[&str], &[SocketAddr]) = (&[text], &[addr]);
+        let owned: &Vec<String> = &vec![text.to_owned()];
+        assert_eq!(list(texts), expected);
+        assert_eq!(list(owned), expected);
+        assert_eq!(list(addrs), expected);
+        assert_eq!(list(owned.iter().filter(|it| !it.is_empty())), expected);
     }
 
     #[test]
