@@ -23,7 +23,8 @@ pub enum Parked<C, S> {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum ArrivalsAction<C, S> {
-    /// The slot is this node's: first these sends, then these messages, each in its order.
+    /// The slot is this node's: first these sends, then these messages, each in its order. If it is on its way
+    /// again, they go on with it.
     Start {
         /// The epoch under which it is owned.
         epoch: Epoch,
@@ -111,8 +112,9 @@ impl<C, S> Arrivals<C, S> {
         }
         let parked = std::mem::take(&mut self.parked);
         let forwarded = std::mem::take(&mut self.forwarded);
-        let starts = entry.owner == Some(self.me) && entry.moving.is_none();
-        if !starts || entry.epoch <= self.epoch {
+        // It may be on its way again by now: then what came goes on with it.
+        let has_come = entry.owner == Some(self.me) && entry.epoch > self.epoch;
+        if !has_come {
             return Some(ArrivalsAction::Drop { parked });
         }
         // One epoch on is the end of this very move. If it is more, the slot was elsewhere in
@@ -188,6 +190,19 @@ mod tests {
         let parked = vec![Parked::Call(90)];
         let drop = ArrivalsAction::Drop { parked };
         assert_eq!(arrivals.handle_entry(&entry(1, 6, None)), Some(drop));
+    }
+
+    #[test]
+    fn what_came_is_not_lost_with_a_slot_that_goes_on_at_once() {
+        let mut arrivals = arrivals();
+        forwarded(&mut arrivals, 0, 80);
+        let start = ArrivalsAction::Start {
+            epoch: Epoch(6),
+            forwarded: vec![80],
+            parked: vec![],
+        };
+        // The two changes were heard of together.
+        assert_eq!(arrivals.handle_entry(&entry(2, 6, Some(1))), Some(start));
     }
 
     #[test]

@@ -278,6 +278,14 @@ mod tests {
     }
 
     #[test]
+    fn what_has_come_goes_on_with_a_slot_that_is_heard_of_only_when_it_goes_on() {
+        let mut passing = coming();
+        assert_eq!(passing.settle(ID, owner(2), &entry(2, 6, Some(3))), 0);
+        assert_eq!(passing.leave(SLOT, Epoch(6)), [state(7)]);
+        assert_eq!(passing.come_bytes, 0);
+    }
+
+    #[test]
     fn what_is_kept_is_bounded() {
         let mut passing = coming();
         let by = (owner(1), Epoch(5));

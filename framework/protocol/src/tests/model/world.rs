@@ -542,7 +542,8 @@ impl World {
         let arrived = it.arrivals.get_mut(&id);
         if let Some(action) = arrived.and_then(|it| it.handle_entry(&entry)) {
             it.arrivals.remove(&id);
-            let may_start = it.holder.may_start_turn(local);
+            // What goes on with the slot at once runs at its next owner.
+            let may_start = it.holder.may_start_turn(local) && entry.moving.is_none();
             if let ArrivalsAction::Start { forwarded, .. } = action
                 && may_start
             {
