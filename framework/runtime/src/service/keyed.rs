@@ -104,6 +104,11 @@ impl<T: Handlers> Directory<T::Interface> for Activations<T> {
         if inner.hub.is_stopping() {
             return Err(inner.stopping());
         }
+        // Under the lock, and AFTER the look at the view: whoever ends the activations of a slot that
+        // has gone takes the lock after the view has changed, and finds this one.
+        if fence.is_some_and(|fence| !inner.may_start(fence)) {
+            return Err(inner.moved(key, "its slot has just gone"));
+        }
         if let Some(Activation { cell, .. }) = cells.get(slot, key)
             && cell.is_stopping()
             && cell.ended().is_none()
@@ -112,11 +117,6 @@ impl<T: Handlers> Directory<T::Interface> for Activations<T> {
             let subject = format!("{}({key:?})", T::NAME);
             return Err(CallError::new(Code::ActorStopped, subject)
                 .with_detail("it is being stopped; a call after that activates it anew"));
-        }
-        // Under the lock, and AFTER the look at the view: whoever ends the activations of a slot that
-        // has gone takes the lock after the view has changed, and finds this one.
-        if fence.is_some_and(|fence| !inner.may_start(fence)) {
-            return Err(inner.moved(key, "its slot has just gone"));
         }
         if fence.is_some_and(|fence| inner.bars(&mut cells, fence)) {
             return Err(inner.moved(key, "what goes along with its slot is on its way"));
@@ -444,3 +444,6 @@ impl<T: Handlers> fmt::Debug for Activations<T> {
 
 /// How many activations may end at a time to make room. So many more than `activations_max` there are at most.
 const LEAVING_MAX: usize = 256;
+
+#[cfg(test)]
+mod tests;
