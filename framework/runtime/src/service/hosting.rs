@@ -10,7 +10,7 @@ use callboard_protocol::{
 use futures_util::future::BoxFuture;
 
 use crate::{
-    actor::{Cell, Ended, Guardian, MessageKey, Refusal, Settings},
+    actor::{Cell, Child, Ended, Guardian, MessageKey, Refusal, Settings},
     call::{
         Address, Arrival, Definition, Face, Hosted, Hub, Incoming, Interface, Keys, Kind, Meta,
         Queued, Ref, Reference, Supervised, interface_id, refused,
@@ -165,6 +165,16 @@ fn host_cell<T: Handlers>(
 
 /// Starts the turns of an actor and makes it known by its number.
 pub(super) fn adopt<T: Handlers>(world: &Arc<World<T>>, guardian: &Guardian) {
+    let child = make_known(world, guardian);
+    guardian.adopt(child);
+}
+
+/// Makes an actor known by its number, BEFORE it is adopted: one that ends at once is forgotten AFTER that.
+/// Returns what its guardian is to adopt.
+pub(super) fn make_known<T: Handlers>(
+    world: &Arc<World<T>>,
+    guardian: &Guardian,
+) -> Arc<dyn Child> {
     let child = child(world, false);
     let host = CellHost::<T::Interface> {
         door: Door {
@@ -174,9 +184,8 @@ pub(super) fn adopt<T: Handlers>(world: &Arc<World<T>>, guardian: &Guardian) {
         },
         supervised: (guardian.clone(), child.clone()),
     };
-    // BEFORE it is adopted: one that ends at once is forgotten AFTER it was made known.
     world.hub.add_actor(world.cell.addr().actor, Arc::new(host));
-    guardian.adopt(child);
+    child
 }
 
 /// Makes the lasting part of an actor.

@@ -30,7 +30,7 @@ use crate::{
 use super::{
     Handlers,
     cells::{Activation, CellOf, Cells},
-    hosting::{Door, FaceOf, adopt, new_cell},
+    hosting::{Door, FaceOf, make_known, new_cell},
     instance::{Bound, Factory, World},
 };
 
@@ -130,9 +130,11 @@ impl<T: Handlers> Directory<T::Interface> for Activations<T> {
         // It is in use from now on, and not only from its first turn.
         world.cell.begins(None, inner.hub.now());
         let activation = Activation::new(world.cell.clone(), fence.cloned(), departure);
+        // BEFORE it can be found: whoever ends it stops it by its number.
+        let child = make_known(&world, &inner.guardian);
         cells.insert(slot, key.clone(), activation);
         drop(cells);
-        adopt(&world, &inner.guardian);
+        inner.guardian.adopt(child);
         Ok(world.cell.clone())
     }
 }

@@ -141,3 +141,36 @@ async fn a_call_that_finds_an_actor_ending_because_its_slot_goes_is_made_again_e
     assert_eq!(moved.code(), Code::Moved);
     guardian.stop(Duration::from_secs(1)).await;
 }
+
+#[test]
+fn an_actor_that_is_found_is_known_by_its_number() {
+    let runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = { runtime }.enable_all().build().expect("a runtime");
+    let _entered = runtime.enter();
+    let hub = hub();
+    let clerks = clerks(&hub);
+    let looks = clerks.0.clone();
+    let finds = std::thread::spawn(move || {
+        for key in 0..KEYS {
+            // Whoever ends one stops it by its number.
+            let actor = loop {
+                let cells = looks.cells.try_lock();
+                let found = cells
+                    .ok()
+                    .and_then(|it| Some(it.get(None, &key)?.cell.addr().actor));
+                match found {
+                    Some(actor) => break actor,
+                    None => std::hint::spin_loop(),
+                }
+            };
+            assert!(looks.hub.actor(actor).is_some(), "{key}");
+        }
+    });
+    for key in 0..KEYS {
+        clerks.activation(&key, None).map(drop).expect("it begins");
+    }
+    finds.join().expect("all are known");
+}
+
+/// Enough that one is found between the two steps, if there is anything between them.
+const KEYS: u32 = 2000;
