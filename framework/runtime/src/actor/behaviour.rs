@@ -46,6 +46,9 @@ pub(crate) trait Behaviour: Sized + Send + Sync + 'static {
     fn key(world: &Self::World) -> Option<String>;
     /// Makes a fresh state. A panic counts as a failure of the actor.
     fn create(world: &Arc<Self::World>) -> Self;
+    /// Is told that the turns of a fresh state begin: nothing that it was made from is used again. Until then it may
+    /// have been dropped without any trace.
+    fn begins(world: &Self::World);
     /// Returns whether the message needs the state for itself.
     fn exclusive(item: &Self::Item) -> bool;
     /// Answers the message instead of running it.

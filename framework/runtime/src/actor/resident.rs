@@ -117,6 +117,7 @@ async fn live<B: Behaviour>(state: &mut B, job: &Job<B>) -> Result<Exit, ActorPr
             Begun::Failed(why) => return Err(why.into()),
         }
     }
+    B::begins(world);
     let exit = turns::run(state, cell, world).await;
     if B::DEACTIVATES {
         Box::pin(lifecycle::end(state, exit, cell, world)).await;

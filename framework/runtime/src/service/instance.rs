@@ -126,18 +126,15 @@ impl<A: Handlers> World<A> {
 
     /// Returns the state that came along with the slot, for the first incarnation.
     fn came(&self) -> Option<A> {
-        let departure = &self.bound.departure;
-        // It is not used up before the actor has begun.
-        let state = match A::ACTIVATES {
-            true => departure.copy()?,
-            false => departure.take()?,
-        };
+        // It is not used up before the turns begin: an actor that is stopped before that, or fails, has not used it.
+        let state = self.bound.departure.copy()?;
         let came = A::handover()?.unpack(&state, &self.hub, A::NAME);
         came.inspect_err(|error| self.lose(error)).ok()
     }
 
     /// Notes that the state does not go along: the key begins anew.
     fn lose(&self, error: &CallError) {
+        drop(self.bound.departure.take());
         tracing::warn!(actor = ?self.this, %error, "a state is lost in a move");
         self.hub.metrics().handed(Handed::Lost, 1);
     }
@@ -258,6 +255,11 @@ impl<A: Handlers> Behaviour for Instance<A> {
     fn create(world: &Arc<World<A>>) -> Self {
         let came = world.came();
         Self(came.unwrap_or_else(|| (world.factory)(&Ctx::resident(world.clone()))))
+    }
+
+    fn begins(world: &World<A>) {
+        // What came along with the slot is this state now, and not the next one's, which begins anew.
+        drop(world.bound.departure.take());
     }
 
     fn exclusive(item: &Self::Item) -> bool {
@@ -382,12 +384,7 @@ impl<A: Handlers> Behaviour for Instance<A> {
     }
 
     async fn activate(&mut self, world: &Arc<World<A>>, life: &Arc<Life>, chain: Chain) -> Told {
-        let told = hooks::activate(&mut self.0, world, life, chain).await;
-        if told.is_ok() {
-            // What came along with the slot is this state now.
-            drop(world.bound.departure.take());
-        }
-        told
+        hooks::activate(&mut self.0, world, life, chain).await
     }
 
     async fn deactivate(&mut self, world: &Arc<World<A>>, life: &Arc<Life>, is_idle: bool) {
