@@ -127,7 +127,7 @@ async fn a_seed_that_does_not_answer_is_told_once_and_so_is_that_it_does_at_last
     let late = late.start().await.expect("starts");
     let line = format!(
         "seed {seed} does not answer (CB2014 peer-timeout: nothing answered at {seed} within \
-         100ms); trying on"
+         100ms; check the address, and that a node runs there); trying on"
     );
     eventually("it is told", || !log.with(Level::WARN, &line).is_empty()).await;
     let tries = || {

@@ -12,7 +12,7 @@ use crate::{
     call::Definition,
     client::{Client, ClientBuilder},
     net::StartError,
-    node::{Builder, Node},
+    node::{Builder, Member, Node},
     service::Ctx,
 };
 
@@ -53,11 +53,26 @@ pub trait MadeByGuess: Sized {
     message = "CB0077: `{Self}` has no function of this name",
     label = "has another name",
     note = "where a node listens is `node.local_addr()`, a `SocketAddr` with the port that it got",
-    note = "who it is, is `node.name()` and `node.id()`; the nodes of its cluster are `node.members()`"
+    note = "who it is, is `node.name()` and `node.id()`; the nodes of its cluster are `node.members()`, and those that \
+            a client knows `client.members()`"
 )]
 pub trait ToldByGuess: Sized {
     /// Cannot be called.
     fn told<T>() -> T;
+}
+
+/// What there is once only, and is copied by the function below. Nothing of it is.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "CB0077: `{Self}` is there once, and is not cloned",
+    label = "is shared by refs",
+    note = "a task that makes calls needs a ref, which is cloned: `let greeter = node.service::<Greeter>();`",
+    note = "one that needs the node itself shares it by `Arc::new(node)`; at the end, when such tasks have ended, \
+            `Arc::into_inner(node)` gives it back for `.stop().await`"
+)]
+pub trait SharedByGuess: Sized {
+    /// Cannot be called.
+    fn shared<T>() -> T;
 }
 
 /// A contract `T` that is hosted without an implementation. None is. Of a type's own bound the compiler would tell that
@@ -118,6 +133,15 @@ impl Client {
     {
         Self::made()
     }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn nodes(&self) -> Vec<Member>
+    where
+        for<'any> Self: ToldByGuess,
+    {
+        Self::told()
+    }
 }
 
 impl ClientBuilder {
@@ -142,6 +166,33 @@ impl ClientBuilder {
     /// Cannot be called.
     #[doc(hidden)]
     pub fn listen<T>(self, _: T) -> Self
+    where
+        for<'any> Self: MadeByGuess,
+    {
+        Self::made()
+    }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn host<T>(self) -> Self
+    where
+        for<'any> Self: MadeByGuess,
+    {
+        Self::made()
+    }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn service<T: Definition>(&self) -> T::Ref
+    where
+        for<'any> Self: MadeByGuess,
+    {
+        Self::made()
+    }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn actor<T: Definition>(&self, _: impl Sized) -> T::Ref
     where
         for<'any> Self: MadeByGuess,
     {
@@ -248,6 +299,28 @@ impl Node {
     {
         Self::made()
     }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "it is what the trait would do, and is not to be done"
+    )]
+    pub fn clone(&self) -> Self
+    where
+        for<'any> Self: SharedByGuess,
+    {
+        Self::shared()
+    }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn nodes(&self) -> Vec<Member>
+    where
+        for<'any> Self: ToldByGuess,
+    {
+        Self::told()
+    }
 }
 
 impl Builder {
@@ -304,6 +377,60 @@ impl Builder {
     {
         Self::made()
     }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn service<T: Definition>(&self) -> T::Ref
+    where
+        for<'any> Self: MadeByGuess,
+    {
+        Self::made()
+    }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn actor<T: Definition>(&self, _: impl Sized) -> T::Ref
+    where
+        for<'any> Self: MadeByGuess,
+    {
+        Self::made()
+    }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn spawn<T: Definition>(&self) -> T::Ref
+    where
+        for<'any> Self: MadeByGuess,
+    {
+        Self::made()
+    }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn stop(self) -> Ready<()>
+    where
+        for<'any> Self: MadeByGuess,
+    {
+        Self::made()
+    }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn local_addr(&self) -> SocketAddr
+    where
+        for<'any> Self: MadeByGuess,
+    {
+        Self::made()
+    }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn register<T>(self) -> Self
+    where
+        for<'any> Self: MadeByGuess,
+    {
+        Self::made()
+    }
 }
 
 impl<A: Definition> Ctx<A> {
@@ -337,6 +464,24 @@ impl<A: Definition> Ctx<A> {
     /// Cannot be called.
     #[doc(hidden)]
     pub fn run_later<F>(&self, _: Duration, _: F)
+    where
+        for<'any> Self: DoneByContext,
+    {
+        Self::done()
+    }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn self_ref<T>(&self) -> T
+    where
+        for<'any> Self: DoneByContext,
+    {
+        Self::done()
+    }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    pub fn myself<T>(&self) -> T
     where
         for<'any> Self: DoneByContext,
     {

@@ -28,11 +28,29 @@ pub(super) fn reply(method: &Method, problems: &Problems) -> Option<Reply> {
     if !is_value(&ty, problems) {
         return None;
     }
+    if let Some((given, own)) = error_of_a_caller(&ty) {
+        let (given_text, own) = (text(given), text(own));
+        let message = format!(
+            "a caller gets `{given_text}`, and a handler gives the error inside: write `{own}`, and for the `?` on a \
+             call that it makes itself, `impl From<{given_text}> for {own}`, with a variant that holds the `CallError`"
+        );
+        problems.under(given, Code::CannotTravel, message);
+        return None;
+    }
     let is_result = types::last_name(&ty).is_some_and(|last| last.ident == "Result");
     Some(if is_result {
         Reply::Fallible(ty)
     } else {
         Reply::Value(ty)
+    })
+}
+
+/// Returns the error of a `Result`, if it is the one that only callers get, and the handler's own error inside it.
+fn error_of_a_caller(ty: &Type) -> Option<(&Type, &Type)> {
+    let result = types::last_name(ty).filter(|last| last.ident == "Result")?;
+    types::arguments(result).find_map(|given| {
+        let last = types::last_name(given).filter(|last| last.ident == "HandlerError")?;
+        Some((given, types::only_argument(last)?))
     })
 }
 

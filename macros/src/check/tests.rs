@@ -236,6 +236,26 @@ fn streams_name_their_items_and_borrow_nothing() {
 }
 
 #[test]
+fn what_callers_get_is_no_error_of_a_handler() {
+    for (reply, expected) in [
+        (
+            quote!(Result<u8, HandlerError<Refused>>),
+            Some(Code::CannotTravel),
+        ),
+        (
+            quote!(Result<u8, callboard::HandlerError<Refused>>),
+            Some(Code::CannotTravel),
+        ),
+        // Of a type of the user's own with this name nothing is known.
+        (quote!(Result<u8, HandlerError>), None),
+        (quote!(Result<u8, Refused>), None),
+    ] {
+        let codes = codes_of_method(quote!(pub fn f(&self) -> #reply {}));
+        assert_eq!(codes, expected.into_iter().collect::<Vec<_>>(), "{reply}");
+    }
+}
+
+#[test]
 fn the_context_comes_first_and_is_borrowed() {
     for (args, expected) in [
         (quote!(ctx: &Ctx<Self>), None),

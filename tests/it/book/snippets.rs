@@ -275,12 +275,14 @@ async fn an_order_is_taken_on_another_node() -> Result<(), Box<dyn std::error::E
 #[derive(Default, Service)]
 pub struct Shop;
 
+// ANCHOR: own_errors
 /// Why nothing was bought.
 #[derive(Clone, Debug, PartialEq, Wire)]
 pub enum NotBought {
     OutOfStock(OutOfStock),
     NoAnswer(CallError),
 }
+// ANCHOR_END: own_errors
 
 impl std::fmt::Display for NotBought {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -290,6 +292,7 @@ impl std::fmt::Display for NotBought {
 
 impl std::error::Error for NotBought {}
 
+// ANCHOR: own_error
 impl From<HandlerError<OutOfStock>> for NotBought {
     fn from(error: HandlerError<OutOfStock>) -> Self {
         match error {
@@ -298,6 +301,7 @@ impl From<HandlerError<OutOfStock>> for NotBought {
         }
     }
 }
+// ANCHOR_END: own_error
 
 #[handlers]
 impl Shop {

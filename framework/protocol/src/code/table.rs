@@ -114,7 +114,7 @@ codes! {
         "wait until the node is back, or look at the network between the two";
     NoHost = 1005 "no-host", Network, NotSent, Elsewhere,
         "no reachable node hosts the interface",
-        "start a node that hosts it, or check that this node has joined the right cluster";
+        "host it on a node, with `.host::<…>()` at its builder, or check that this node has joined the right cluster";
     NotHosted = 1006 "not-hosted", Peer, Refused, Elsewhere,
         "the node that was asked does not host the interface",
         "retry, so that another node is chosen";
@@ -138,7 +138,7 @@ codes! {
         "check the serde implementations of the reply type for symmetry";
     MailboxFull = 1013 "mailbox-full", Peer, Refused, Elsewhere,
         "the mailbox of the target is full, or the wait in it too long",
-        "slow down, host the service on more nodes, or make the handler faster";
+        "slow down, make the handler faster, or share the work among more nodes or more actors";
     SendBufferFull = 1014 "send-buffer-full", Us, NotSent, Elsewhere,
         "the send buffer of the link had no room until the call's deadline",
         "slow down, or look for why the peer reads slowly";

@@ -42,7 +42,9 @@ impl Notice {
         let (code, advice) = (Code::DuplicateNode.text(), Code::DuplicateNode.advice());
         match self {
             Self::SeedFails { addr, why } if why.code == Code::PeerTimeout => {
-                tracing::warn!("seed {addr} does not answer ({why}); trying on");
+                tracing::warn!(
+                    "seed {addr} does not answer ({why}; check the address, and that a node runs there); trying on"
+                );
             }
             // The network that this node is on may change; what it says of itself is no advice.
             Self::SeedFails { addr, why } if why.code == Code::PeerUnreachable => {
