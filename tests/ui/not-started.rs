@@ -20,9 +20,8 @@ pub async fn forgotten() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-pub async fn shared(node: Node) {
-    let other = node.clone();
-    println!("{:?} {:?}", node.nodes(), other.members());
+pub fn nodes(node: &Node) {
+    println!("{:?}", node.nodes());
 }
 
 fn main() {}

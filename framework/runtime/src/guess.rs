@@ -3,10 +3,11 @@
 //!
 //! The compiler would only say that there is no such function. They are found here, and cannot be called:
 //! their bound holds for nothing, and says what to write; `for<'any>` has the compiler look at it in the
-//! caller's program, and not in this one. Nothing here runs, and nothing depends on it. Why they are written out is
-//! said in `call::awaited`.
+//! caller's program, and not in this one. Nothing here runs, and nothing depends on it.
 
 use std::{future::Ready, net::SocketAddr, time::Duration};
+
+use callboard_protocol::code::CallError;
 
 use crate::{
     call::Definition,
@@ -44,7 +45,7 @@ pub trait HostedByClients: Sized {
 )]
 pub trait MadeByGuess: Sized {
     /// Cannot be called.
-    fn made<T>() -> T;
+    fn guessed<T>() -> T;
 }
 
 /// What tells its address by the functions below. Nothing does.
@@ -58,21 +59,22 @@ pub trait MadeByGuess: Sized {
 )]
 pub trait ToldByGuess: Sized {
     /// Cannot be called.
-    fn told<T>() -> T;
+    fn guessed<T>() -> T;
 }
 
-/// What there is once only, and is copied by the function below. Nothing of it is.
+/// What sends messages by the functions below. Nothing does.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
-    message = "CB0077: `{Self}` is there once, and is not cloned",
-    label = "is shared by refs",
-    note = "a task that makes calls needs a ref, which is cloned: `let greeter = node.service::<Greeter>();`",
-    note = "one that needs the node itself shares it by `Arc::new(node)`; at the end, when such tasks have ended, \
-            `Arc::into_inner(node)` gives it back for `.stop().await`"
+    message = "CB0077: `{Self}` sends no messages: what is called is a ref",
+    label = "is done by a method of a ref",
+    note = "a service: `node.service::<Greeter>().say_hello(\"Ada\").await?`; an actor with a key: \
+            `node.actor::<Cart>(\"ada\").items().await?`; a client has the same two functions",
+    note = "an actor without a key is called by the ref that `spawn` gave: `let till = node.spawn::<Till>();` and \
+            `till.ring(5).await?`, or `till.ring(5).send().await?` to go on without the reply"
 )]
-pub trait SharedByGuess: Sized {
+pub trait SentByGuess: Sized {
     /// Cannot be called.
-    fn shared<T>() -> T;
+    fn guessed<T>() -> T;
 }
 
 /// A contract `T` that is hosted without an implementation. None is. Of a type's own bound the compiler would tell that
@@ -100,8 +102,102 @@ pub trait HostedByItself<T>: Sized {
 )]
 pub trait DoneByContext: Sized {
     /// Cannot be called.
-    fn done<T>() -> T;
+    fn guessed<T>() -> T;
 }
+
+/// Writes functions of a type that are there to be found: their bound holds for nothing, and has the words. The name
+/// and the bound of each are tokens of the line that lists it, so that the compiler shows that line.
+macro_rules! guesses {
+    (
+        [$($param:tt)*] $of:ty:
+        $(
+            fn $name:ident $([$($generic:tt)*])? ($($args:tt)*) $(-> $gives:ty)? where [$($bound:tt)*];
+        )*
+    ) => {
+        impl<$($param)*> $of {
+            $(
+                /// Cannot be called.
+                #[doc(hidden)]
+                pub fn $name $(<$($generic)*>)? ($($args)*) $(-> $gives)?
+                where
+                    for<'any> Self: $($bound)*,
+                {
+                    <Self as $($bound)*>::guessed()
+                }
+            )*
+        }
+    };
+}
+
+guesses! {
+    [] Client:
+    fn new() -> Self where [MadeByGuess];
+    fn stop(self) -> Ready<()> where [MadeByGuess];
+    fn nodes(&self) -> Vec<Member> where [ToldByGuess];
+    fn call [T](&self, _: impl Sized, _: impl Sized) -> Reply<String> where [SentByGuess];
+    fn ask [R](&self, _: impl Sized, _: impl Sized) -> Reply<R> where [SentByGuess];
+    fn send [R](&self, _: impl Sized, _: impl Sized) -> Reply<R> where [SentByGuess];
+    fn tell [R](&self, _: impl Sized, _: impl Sized) -> Reply<R> where [SentByGuess];
+}
+
+guesses! {
+    [] ClientBuilder:
+    fn build(self) -> Ready<Result<Client, StartError>> where [MadeByGuess];
+    fn start(self) -> Ready<Result<Client, StartError>> where [MadeByGuess];
+    fn listen [T](self, _: T) -> Self where [MadeByGuess];
+    fn host [T](self) -> Self where [MadeByGuess];
+    fn service [T: Definition](&self) -> T::Ref where [MadeByGuess];
+    fn actor [T: Definition](&self, _: impl Sized) -> T::Ref where [MadeByGuess];
+}
+
+guesses! {
+    [] Node:
+    fn new() -> Self where [MadeByGuess];
+    fn shutdown(&self) -> Ready<()> where [MadeByGuess];
+    fn close(&self) -> Ready<()> where [MadeByGuess];
+    fn host [T](&self) -> Self where [MadeByGuess];
+    fn run(&self) -> Ready<()> where [MadeByGuess];
+    fn wait(&self) -> Ready<()> where [MadeByGuess];
+    fn address(&self) -> SocketAddr where [ToldByGuess];
+    fn addr(&self) -> SocketAddr where [ToldByGuess];
+    fn listen_addr(&self) -> SocketAddr where [ToldByGuess];
+    fn local_address(&self) -> SocketAddr where [ToldByGuess];
+    fn port(&self) -> u16 where [ToldByGuess];
+    fn nodes(&self) -> Vec<Member> where [ToldByGuess];
+    fn call [T](&self, _: impl Sized, _: impl Sized) -> Reply<String> where [SentByGuess];
+    fn ask [R](&self, _: impl Sized, _: impl Sized) -> Reply<R> where [SentByGuess];
+    fn send [R](&self, _: impl Sized, _: impl Sized) -> Reply<R> where [SentByGuess];
+    fn tell [R](&self, _: impl Sized, _: impl Sized) -> Reply<R> where [SentByGuess];
+}
+
+guesses! {
+    [] Builder:
+    fn build(self) -> Ready<Result<Node, StartError>> where [MadeByGuess];
+    fn port(self, _: u16) -> Self where [MadeByGuess];
+    fn bind [T](self, _: T) -> Self where [MadeByGuess];
+    fn join [T](self, _: T) -> Self where [MadeByGuess];
+    fn connect [T](self, _: T) -> Self where [MadeByGuess];
+    fn tls [T, U](self, _: T, _: U) -> Self where [MadeByGuess];
+    fn service [T: Definition](&self) -> T::Ref where [MadeByGuess];
+    fn actor [T: Definition](&self, _: impl Sized) -> T::Ref where [MadeByGuess];
+    fn spawn [T: Definition](&self) -> T::Ref where [MadeByGuess];
+    fn stop(self) -> Ready<()> where [MadeByGuess];
+    fn local_addr(&self) -> SocketAddr where [MadeByGuess];
+    fn register [T](self) -> Self where [MadeByGuess];
+}
+
+guesses! {
+    [A: Definition] Ctx<A>:
+    fn stop(&self) where [DoneByContext];
+    fn sender [T](&self) -> T where [DoneByContext];
+    fn address [T](&self) -> T where [DoneByContext];
+    fn run_later [F](&self, _: Duration, _: F) where [DoneByContext];
+    fn self_ref [T](&self) -> T where [DoneByContext];
+    fn myself [T](&self) -> T where [DoneByContext];
+}
+
+/// What a message that is sent by guess would be answered with.
+type Reply<T> = Ready<Result<T, CallError>>;
 
 impl Client {
     /// Cannot be called.
@@ -114,377 +210,5 @@ impl Client {
     #[doc(hidden)]
     pub fn spawn_with<T: Definition + HostedByClients>(&self, _: impl Fn(&Ctx<T>) -> T) -> T::Ref {
         T::spawned()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn new() -> Self
-    where
-        for<'any> Self: MadeByGuess,
-    {
-        Self::made()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn stop(self) -> Ready<()>
-    where
-        for<'any> Self: MadeByGuess,
-    {
-        Self::made()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn nodes(&self) -> Vec<Member>
-    where
-        for<'any> Self: ToldByGuess,
-    {
-        Self::told()
-    }
-}
-
-impl ClientBuilder {
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn build(self) -> Ready<Result<Client, StartError>>
-    where
-        for<'any> Self: MadeByGuess,
-    {
-        Self::made()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn start(self) -> Ready<Result<Client, StartError>>
-    where
-        for<'any> Self: MadeByGuess,
-    {
-        Self::made()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn listen<T>(self, _: T) -> Self
-    where
-        for<'any> Self: MadeByGuess,
-    {
-        Self::made()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn host<T>(self) -> Self
-    where
-        for<'any> Self: MadeByGuess,
-    {
-        Self::made()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn service<T: Definition>(&self) -> T::Ref
-    where
-        for<'any> Self: MadeByGuess,
-    {
-        Self::made()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn actor<T: Definition>(&self, _: impl Sized) -> T::Ref
-    where
-        for<'any> Self: MadeByGuess,
-    {
-        Self::made()
-    }
-}
-
-impl Node {
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn new() -> Self
-    where
-        for<'any> Self: MadeByGuess,
-    {
-        Self::made()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn shutdown(self) -> Ready<()>
-    where
-        for<'any> Self: MadeByGuess,
-    {
-        Self::made()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn close(self) -> Ready<()>
-    where
-        for<'any> Self: MadeByGuess,
-    {
-        Self::made()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn host<T>(self) -> Self
-    where
-        for<'any> Self: MadeByGuess,
-    {
-        Self::made()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn address(&self) -> SocketAddr
-    where
-        for<'any> Self: ToldByGuess,
-    {
-        Self::told()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn addr(&self) -> SocketAddr
-    where
-        for<'any> Self: ToldByGuess,
-    {
-        Self::told()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn listen_addr(&self) -> SocketAddr
-    where
-        for<'any> Self: ToldByGuess,
-    {
-        Self::told()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn local_address(&self) -> SocketAddr
-    where
-        for<'any> Self: ToldByGuess,
-    {
-        Self::told()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn port(&self) -> u16
-    where
-        for<'any> Self: ToldByGuess,
-    {
-        Self::told()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn run(&self) -> Ready<()>
-    where
-        for<'any> Self: MadeByGuess,
-    {
-        Self::made()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn wait(&self) -> Ready<()>
-    where
-        for<'any> Self: MadeByGuess,
-    {
-        Self::made()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "it is what the trait would do, and is not to be done"
-    )]
-    pub fn clone(&self) -> Self
-    where
-        for<'any> Self: SharedByGuess,
-    {
-        Self::shared()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn nodes(&self) -> Vec<Member>
-    where
-        for<'any> Self: ToldByGuess,
-    {
-        Self::told()
-    }
-}
-
-impl Builder {
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn build(self) -> Ready<Result<Node, StartError>>
-    where
-        for<'any> Self: MadeByGuess,
-    {
-        Self::made()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn port(self, _: u16) -> Self
-    where
-        for<'any> Self: MadeByGuess,
-    {
-        Self::made()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn bind<T>(self, _: T) -> Self
-    where
-        for<'any> Self: MadeByGuess,
-    {
-        Self::made()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn join<T>(self, _: T) -> Self
-    where
-        for<'any> Self: MadeByGuess,
-    {
-        Self::made()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn connect<T>(self, _: T) -> Self
-    where
-        for<'any> Self: MadeByGuess,
-    {
-        Self::made()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn tls<T, U>(self, _: T, _: U) -> Self
-    where
-        for<'any> Self: MadeByGuess,
-    {
-        Self::made()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn service<T: Definition>(&self) -> T::Ref
-    where
-        for<'any> Self: MadeByGuess,
-    {
-        Self::made()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn actor<T: Definition>(&self, _: impl Sized) -> T::Ref
-    where
-        for<'any> Self: MadeByGuess,
-    {
-        Self::made()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn spawn<T: Definition>(&self) -> T::Ref
-    where
-        for<'any> Self: MadeByGuess,
-    {
-        Self::made()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn stop(self) -> Ready<()>
-    where
-        for<'any> Self: MadeByGuess,
-    {
-        Self::made()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn local_addr(&self) -> SocketAddr
-    where
-        for<'any> Self: MadeByGuess,
-    {
-        Self::made()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn register<T>(self) -> Self
-    where
-        for<'any> Self: MadeByGuess,
-    {
-        Self::made()
-    }
-}
-
-impl<A: Definition> Ctx<A> {
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn stop(&self)
-    where
-        for<'any> Self: DoneByContext,
-    {
-        Self::done()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn sender<T>(&self) -> T
-    where
-        for<'any> Self: DoneByContext,
-    {
-        Self::done()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn address<T>(&self) -> T
-    where
-        for<'any> Self: DoneByContext,
-    {
-        Self::done()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn run_later<F>(&self, _: Duration, _: F)
-    where
-        for<'any> Self: DoneByContext,
-    {
-        Self::done()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn self_ref<T>(&self) -> T
-    where
-        for<'any> Self: DoneByContext,
-    {
-        Self::done()
-    }
-
-    /// Cannot be called.
-    #[doc(hidden)]
-    pub fn myself<T>(&self) -> T
-    where
-        for<'any> Self: DoneByContext,
-    {
-        Self::done()
     }
 }

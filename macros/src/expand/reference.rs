@@ -1,7 +1,7 @@
 //! The ref type: a named wrapper around the runtime's handle, with the traits of a value.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{format_ident, quote};
 use syn::{Ident, Visibility};
 
 use super::{is_own, ref_ident, under};
@@ -13,7 +13,7 @@ pub(super) fn reference(
     one_kind: Option<&TokenStream>,
     p: &TokenStream,
 ) -> TokenStream {
-    let name = ref_ident(owner);
+    let (name, field) = (ref_ident(owner), field());
     let doc = format!(
         "The handle of [`{owner}`] that callers hold: cheap to clone, and it travels in messages."
     );
@@ -25,7 +25,7 @@ pub(super) fn reference(
     // What is missing on the ref, or too private about it, is to be mended where the type is written.
     let item = under(
         owner.span(),
-        quote!(struct #name { __ref: #p::Ref<#owner> }),
+        quote!(struct #name { #field: #p::Ref<#owner> }),
     );
     quote! {
         #[doc = #doc]
@@ -38,10 +38,10 @@ pub(super) fn reference(
         impl #p::Reference for #name #clause {
             type Interface = #owner;
             fn from_raw(raw: #p::Ref<#owner>) -> Self {
-                Self { __ref: raw }
+                Self { #field: raw }
             }
             fn as_raw(this: &Self) -> &#p::Ref<#owner> {
-                &this.__ref
+                &this.#field
             }
         }
 
@@ -79,18 +79,25 @@ fn named(
     under(owner.span(), named)
 }
 
+/// Returns the name of the one field of a ref. The compiler proposes it to who reads a field of the actor through the
+/// ref, so it says what to do.
+fn field() -> Ident {
+    format_ident!("__fields_stay_on_the_node_add_a_handler_that_returns_what_you_need")
+}
+
 fn values(name: &Ident, clause: Option<&TokenStream>, p: &TokenStream) -> TokenStream {
+    let field = field();
     quote! {
         #[automatically_derived]
         impl ::core::clone::Clone for #name #clause {
             fn clone(&self) -> Self {
-                Self { __ref: ::core::clone::Clone::clone(&self.__ref) }
+                Self { #field: ::core::clone::Clone::clone(&self.#field) }
             }
         }
         #[automatically_derived]
         impl ::core::cmp::PartialEq for #name #clause {
             fn eq(&self, other: &Self) -> bool {
-                ::core::cmp::PartialEq::eq(&self.__ref, &other.__ref)
+                ::core::cmp::PartialEq::eq(&self.#field, &other.#field)
             }
         }
         #[automatically_derived]
@@ -98,13 +105,13 @@ fn values(name: &Ident, clause: Option<&TokenStream>, p: &TokenStream) -> TokenS
         #[automatically_derived]
         impl ::core::hash::Hash for #name #clause {
             fn hash<H: ::core::hash::Hasher>(&self, state: &mut H) {
-                ::core::hash::Hash::hash(&self.__ref, state);
+                ::core::hash::Hash::hash(&self.#field, state);
             }
         }
         #[automatically_derived]
         impl ::core::fmt::Debug for #name #clause {
             fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-                ::core::fmt::Debug::fmt(&self.__ref, f)
+                ::core::fmt::Debug::fmt(&self.#field, f)
             }
         }
         #[automatically_derived]
@@ -113,7 +120,7 @@ fn values(name: &Ident, clause: Option<&TokenStream>, p: &TokenStream) -> TokenS
                 &self,
                 serializer: S,
             ) -> ::core::result::Result<S::Ok, S::Error> {
-                #p::serde::Serialize::serialize(&self.__ref, serializer)
+                #p::serde::Serialize::serialize(&self.#field, serializer)
             }
         }
         #[automatically_derived]
@@ -123,7 +130,7 @@ fn values(name: &Ident, clause: Option<&TokenStream>, p: &TokenStream) -> TokenS
             ) -> ::core::result::Result<Self, D::Error> {
                 ::core::result::Result::map(
                     #p::serde::Deserialize::deserialize(deserializer),
-                    |__ref| Self { __ref },
+                    |raw| Self { #field: raw },
                 )
             }
         }

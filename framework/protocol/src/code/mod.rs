@@ -5,6 +5,7 @@
 //! decide on retries, it states the facts that such a decision needs. Depends on nothing but serde.
 
 mod error;
+mod guess;
 mod table;
 
 pub use error::{CallError, DETAIL_BYTES_MAX, HandlerError, ImplementsError, SUBJECT_BYTES_MAX};

@@ -12,8 +12,7 @@
 //! `call.map(…)` is CB0066 then, and `Trait::map(&call, …)` is called. Such a trait can do little, since whatever
 //! runs a call uses it up; that is why the names are taken all the same.
 //!
-//! They are written out one by one, and so are those of `guess`: the compiler shows the lines of a bound to who misses
-//! it, and of a `macro_rules!` it would show the inside.
+//! They are written out one by one: the compiler shows the lines of a bound to who misses it.
 
 use std::{fmt, future::Ready, ops::Index, task::Poll};
 

@@ -334,6 +334,15 @@ pub trait Reference: Clone + Eq + Hash + fmt::Debug + Wire + Sync {
         ready(Self::told())
     }
 
+    /// Cannot be called.
+    #[doc(hidden)]
+    fn stop(&self) -> Ready<Self::Stopped>
+    where
+        Self: StoppedByHand,
+    {
+        ready(Self::stopped())
+    }
+
     /// Returns the key; for a service or a spawned actor, `NoKey`.
     fn key(this: &Self) -> &<Self::Interface as Definition>::Key {
         Self::as_raw(this).key()
@@ -353,6 +362,24 @@ pub trait ToldByHand: Sized {
     type Told;
     /// Cannot be called.
     fn told() -> Self::Told;
+}
+
+/// A ref that stops what it is of. None does.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "CB0077: `{Self}` cannot stop what it is the ref of, which belongs to its node",
+    label = "is stopped by its node",
+    note = "on the node that has the actor: `node.stop_actor(&till, Duration::from_secs(1)).await`, with the time that \
+            what waits in its mailbox is given; a handler that is to end something gives it to a task that has a \
+            clone of the node",
+    note = "an actor with a key goes to sleep by itself, `#[actor(key = String, idle = \"10m\")]`; a service ends with \
+            its node"
+)]
+pub trait StoppedByHand: Sized {
+    /// What would have come of it.
+    type Stopped;
+    /// Cannot be called.
+    fn stopped() -> Self::Stopped;
 }
 
 /// A ref that needs no node. None is one.
