@@ -387,12 +387,11 @@ async fn after_a_stop_or_a_drop_no_state_and_no_task_is_left() {
         .await;
         // The refs are kept: they reach a node that is gone, and keep none of its state.
         let Held { node, refs, .. } = held;
-        if stop {
+        let stopped = stop.then_some(node);
+        if let Some(node) = &stopped {
             tokio::time::timeout(Duration::from_secs(8), node.stop())
                 .await
                 .expect("within the grace");
-        } else {
-            drop(node);
         }
         let states = [&held.service, &held.spawned, &held.child, &held.keyed];
         for (index, state) in states.into_iter().enumerate() {
@@ -409,7 +408,8 @@ async fn after_a_stop_or_a_drop_no_state_and_no_task_is_left() {
         watch.await.expect("joins");
         assert!(refs.3.echo(1).await.is_err());
         client.close().await;
-        drop(refs);
+        // One that has stopped has no state either while it is kept.
+        drop((refs, stopped));
         eventually(&format!("the node is freed, stop: {stop}"), || {
             held.hub.strong_count() == 0
         })

@@ -11,6 +11,7 @@ mod book;
 mod builds;
 mod busy;
 mod calls;
+mod clones;
 mod corpora;
 mod coverage;
 mod draining;

@@ -14,6 +14,7 @@ const RUNTIME_LAYERS: &[(&str, &[&str])] = &[
     ("env", &["task"]),
     ("telemetry", &[]),
     ("derived", &[]),
+    ("ending", &["task"]),
     ("actor", &["task"]),
     ("net", &["env", "task"]),
     ("data_dir", &["env", "net"]),
@@ -54,13 +55,14 @@ const RUNTIME_LAYERS: &[(&str, &[&str])] = &[
             "admin",
             "settings",
             "usage",
+            "ending",
         ],
     ),
     (
         "client",
         &[
             "env", "task", "net", "cluster", "call", "service", "admin", "settings", "usage",
-            "node",
+            "ending", "node",
         ],
     ),
     ("guess", &["net", "call", "service", "node", "client"]),

@@ -1,6 +1,6 @@
 //! A client: calls into a cluster and hosts nothing.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use callboard_protocol::{code::Code, slots::Owner, wire::hello::PeerKind};
 
@@ -11,6 +11,7 @@ use crate::{
         kind::{ReachedByKey, ReachedByType},
     },
     cluster::{Inbox, Ownership, follow},
+    ending::Ending,
     env::Env,
     net::{self, Address, Addresses, DenyList, Identity, Net, StartError},
     node::{Member, members},
@@ -20,10 +21,16 @@ use crate::{
 
 /// A process's way into a cluster.
 ///
-/// Dropping it without [`Client::close`] ends its links at once; peers notice by their timers.
-pub struct Client {
+/// A clone is cheap, and is the same client, which lasts until one of them is [closed](Client::close). Dropping the last
+/// clone without that ends its links at once; peers notice by their timers.
+#[derive(Clone)]
+pub struct Client(Arc<Connected>);
+
+/// What the clones of a client share, and nothing else holds: its drop is that of the last clone.
+struct Connected {
     hub: Arc<Hub>,
     net: Arc<Net>,
+    ending: Ending,
 }
 
 /// What a client is made of. Made by [`Client::builder`].
@@ -57,7 +64,7 @@ impl Client {
     /// random.
     #[must_use]
     pub fn service<T: Definition<Addressing: ReachedByType<T>>>(&self) -> T::Ref {
-        hosting::service_ref::<T>(&self.hub)
+        hosting::service_ref::<T>(&self.0.hub)
     }
 
     /// Returns the ref of the actor with this key. Calls through it go straight to the node that owns
@@ -69,26 +76,26 @@ impl Client {
         &self,
         key: impl Into<<T::Addressing as ReachedByKey<T>>::Key>,
     ) -> T::Ref {
-        hosting::keyed_ref::<T>(&self.hub, key.into().into())
+        hosting::keyed_ref::<T>(&self.0.hub, key.into().into())
     }
 
     /// Returns the ref of the [admin service](crate::admin) of one node alone. A ref of any node's is
     /// `service::<Admin>()`.
     #[must_use]
     pub fn admin(&self, of: &Member) -> AdminRef {
-        admin::of_node(&self.hub, of.id, of.incarnation)
+        admin::of_node(&self.0.hub, of.id, of.incarnation)
     }
 
     /// Attaches a ref that was decoded outside a call to this client.
     #[must_use]
     pub fn attach<R: Reference>(&self, target: R) -> R {
-        R::from_raw(R::as_raw(&target).clone().attached(self.hub.clone()))
+        R::from_raw(R::as_raw(&target).clone().attached(self.0.hub.clone()))
     }
 
     /// Returns the members that a link is up with, in the order of their ids.
     #[must_use]
     pub fn members(&self) -> Vec<Member> {
-        members(&self.net)
+        members(&self.0.net)
     }
 
     /// Shows another identity in the handshakes that begin from now on, and trusts whom it trusts:
@@ -96,47 +103,68 @@ impl Client {
     /// that they began with.
     ///
     /// # Errors
-    /// [`StartError`] by code: `CertificateInvalid` if it has another cluster, kind or name, or does
-    /// not fit its key; `DevNotLoopback`. Nothing was changed.
+    /// [`StartError`] by code: `CertificateInvalid` if it has another cluster, kind or name, does
+    /// not fit its key, is not valid now, or was not issued by an authority that it trusts; `DevNotLoopback`. Nothing was
+    /// changed.
     pub fn rotate(&self, identity: &Identity) -> Result<(), StartError> {
-        self.net.rotate(identity)
+        self.0.net.rotate(identity)
     }
 
     /// Denies the nodes on the list, and no others: links with them are closed at
     /// once, and no new ones come up. Both sides are told `PeerDenied`. The list replaces the last one
     /// and is kept nowhere else; give it to the builder when it has to hold from the start.
     pub fn deny(&self, list: DenyList) {
-        self.net.deny(list);
+        self.0.net.deny(list);
     }
 
     /// Returns the metrics in the OpenMetrics text format.
     #[must_use]
     pub fn metrics(&self) -> String {
-        crate::usage::metrics(&self.hub, &self.net)
+        crate::usage::metrics(&self.0.hub, &self.0.net)
     }
 
     /// Returns how much is held of everything that has a bound. For the simulator.
     #[doc(hidden)]
     #[must_use]
     pub fn usage(&self) -> Vec<crate::usage::Held> {
-        crate::usage::usage(&self.hub, &self.net)
+        crate::usage::usage(&self.0.hub, &self.0.net)
     }
 
     /// Returns how many messages wait in each mailbox. For the simulator.
     #[doc(hidden)]
     #[must_use]
     pub fn mailboxes(&self) -> Vec<(String, u64)> {
-        crate::usage::mailboxes(&self.hub)
+        crate::usage::mailboxes(&self.0.hub)
     }
 
-    /// Closes the links. Calls in flight end with `PeerLost`.
+    /// Closes the links. Calls in flight end with `PeerLost`, later ones with `NodeStopping`.
+    ///
+    /// Each clone of the client may call it, also at the same time: all of them return when the links are closed, and a call
+    /// after that returns at once. It returns nothing, as nothing in it fails.
     ///
     /// # Cancel safety
-    /// Dropped in the middle, the links are closing.
-    pub async fn close(self) {
-        self.hub.set_stopping();
-        self.net.close("the client closed", CLOSE_GRACE).await;
-        self.hub.shut().await;
+    /// Dropping it only ends the wait: the client goes on closing for as long as a clone of it is kept.
+    pub fn close(&self) -> impl Future<Output = ()> + Send + use<> {
+        let client = self.0.clone();
+        async move {
+            if !client.hub.is_adrift() {
+                client.ending.run(|| client.end()).await;
+            }
+            // Also where the runtime has ended meanwhile, and the end with it.
+            client.net.let_go();
+        }
+    }
+}
+
+impl Connected {
+    /// Makes what closes the client. It holds the parts and not the client, which ends with its last clone.
+    fn end(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (hub, net) = (self.hub.clone(), self.net.clone());
+        async move {
+            hub.set_stopping();
+            net.close("the client closed", CLOSE_GRACE).await;
+            hub.shut().await;
+        }
     }
 }
 
@@ -252,8 +280,9 @@ impl ClientBuilder {
         );
         hub.tasks().spawn("following", following);
         hub.end_with_runtime(None);
-        let client = Client { hub, net };
-        match client.net.first_link(wait).await {
+        let ending = Ending::new(&format!("{}/end", hub.me().name));
+        let client = Client(Arc::new(Connected { hub, net, ending }));
+        match client.0.net.first_link(wait).await {
             Ok(()) => Ok(client),
             Err(error) => {
                 client.close().await;
@@ -263,7 +292,7 @@ impl ClientBuilder {
     }
 }
 
-impl Drop for Client {
+impl Drop for Connected {
     fn drop(&mut self) {
         self.hub.end();
     }
@@ -272,7 +301,7 @@ impl Drop for Client {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("name", &self.hub.me().name)
+            .field("name", &self.0.hub.me().name)
             .finish_non_exhaustive()
     }
 }

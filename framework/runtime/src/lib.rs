@@ -18,6 +18,7 @@ pub mod control;
 pub mod danger;
 mod data_dir;
 mod derived;
+mod ending;
 pub mod env;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]

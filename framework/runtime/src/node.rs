@@ -10,8 +10,9 @@ pub use builder::Builder;
 
 use std::{
     fmt,
+    future::Future,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -31,6 +32,7 @@ use crate::{
     },
     cluster::{Cluster, DrainError, Draining, Position},
     data_dir::DataDir,
+    ending::Ending,
     net::{DenyList, Identity, Net, StartError},
     service::{Ctx, Handlers, Supervisor, hosting},
     telemetry::ControlSample,
@@ -38,19 +40,31 @@ use crate::{
 
 /// One member of a cluster.
 ///
-/// Dropping it without [`Node::stop`] ends its tasks at their next await: what is in flight is lost
-/// and peers notice by their timers. It lives on the runtime that it was started on. When that ends before it, the same
-/// happens, and calls through it, from another runtime, end at once with `NodeStopping`.
-pub struct Node {
+/// A clone is cheap, and is the same node: a task that works with the node takes one along. The node runs until one
+/// of them is [stopped](Node::stop).
+///
+/// Dropping the last clone without that ends its tasks at their next await: what is in flight is lost
+/// and peers notice by their timers. An actor that keeps a clone of its own node keeps the node: then only
+/// [`Node::stop`] ends it. It lives on the runtime that it was started on. When that ends before it, the same
+/// happens as when it is dropped, and calls through it, from another runtime, end at once with `NodeStopping`.
+#[derive(Clone)]
+pub struct Node(Arc<Running>);
+
+/// What the clones of a node share, and nothing else holds: its drop is that of the last clone.
+struct Running {
     hub: Arc<Hub>,
     net: Arc<Net>,
     guardian: Guardian,
-    grace: Duration,
     cluster: Arc<Cluster>,
     /// What the admin is answered from.
     desk: Arc<Desk>,
-    _data_dir: Option<Arc<Mutex<DataDir>>>,
+    /// Locked until the node has stopped.
+    data_dir: Arc<Locked>,
+    ending: Ending,
 }
+
+/// The data folder, of a node that has one and has not stopped.
+type Locked = Mutex<Option<Arc<Mutex<DataDir>>>>;
 
 /// A member of the cluster as another sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +81,19 @@ pub struct Member {
 }
 
 impl Node {
+    /// Joins the parts of a node that has started.
+    fn running(guardian: Guardian, desk: Arc<Desk>, data_dir: Option<Arc<Mutex<DataDir>>>) -> Self {
+        Self(Arc::new(Running {
+            hub: desk.hub.clone(),
+            net: desk.net.clone(),
+            guardian,
+            cluster: desk.cluster.clone(),
+            data_dir: Arc::new(Mutex::new(data_dir)),
+            ending: Ending::new(&format!("{}/end", desk.hub.me().name)),
+            desk,
+        }))
+    }
+
     /// Begins to build a node that listens on a free port of loopback, with an identity of the
     /// development authority, and hosts nothing.
     pub fn builder() -> Builder {
@@ -76,26 +103,26 @@ impl Node {
     /// Returns the id: the hash of the name.
     #[must_use]
     pub fn id(&self) -> NodeId {
-        self.hub.me().id
+        self.0.hub.me().id
     }
 
     /// Returns the name, which is the certificate's.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.hub.me().name
+        &self.0.hub.me().name
     }
 
     /// Returns the address that the node's port is bound to.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.net.local_addr()
+        self.0.net.local_addr()
     }
 
     /// Returns the ref of a service. Calls through it go to this node if it hosts the service,
     /// otherwise to the less loaded of two hosts drawn at random.
     #[must_use]
     pub fn service<T: Definition<Addressing: ReachedByType<T>>>(&self) -> T::Ref {
-        hosting::service_ref::<T>(&self.hub)
+        hosting::service_ref::<T>(&self.0.hub)
     }
 
     /// Returns the ref of the actor with this key. It does not activate it.
@@ -104,7 +131,7 @@ impl Node {
         &self,
         key: impl Into<<T::Addressing as ReachedByKey<T>>::Key>,
     ) -> T::Ref {
-        hosting::keyed_ref::<T>(&self.hub, key.into().into())
+        hosting::keyed_ref::<T>(&self.0.hub, key.into().into())
     }
 
     /// Spawns an actor that starts from `Default`. A panic restarts it, by its settings; it lives
@@ -118,15 +145,17 @@ impl Node {
         &self,
         make: impl Fn(&Ctx<T>) -> T + Send + Sync + 'static,
     ) -> T::Ref {
-        hosting::spawn::<T>(&self.hub, &self.guardian, Arc::new(make))
+        hosting::spawn::<T>(&self.0.hub, &self.0.guardian, Arc::new(make))
     }
 
     /// Makes a group of actors with a restart strategy of its own. It ends with the node.
     #[must_use]
     pub fn supervisor(&self, strategy: Strategy) -> Supervisor {
         Supervisor::new(
-            self.hub.clone(),
-            self.hub.new_group(hosting::guardian(&self.hub, strategy)),
+            self.0.hub.clone(),
+            self.0
+                .hub
+                .new_group(hosting::guardian(&self.0.hub, strategy)),
         )
     }
 
@@ -140,40 +169,40 @@ impl Node {
     /// # Cancel safety
     /// Dropped in the middle, the actor has stopped taking calls and may not have ended.
     pub async fn stop_actor<R: Reference>(&self, target: &R, grace: Duration) -> bool {
-        hosting::stop_actor(&self.hub, target, grace).await
+        hosting::stop_actor(&self.0.hub, target, grace).await
     }
 
     /// Returns the ref of the [admin service](crate::admin) of one node alone: of a member, or of this
     /// node by its own name. A ref of any node's is `service::<Admin>()`.
     #[must_use]
     pub fn admin(&self, of: &Member) -> AdminRef {
-        admin::of_node(&self.hub, of.id, of.incarnation)
+        admin::of_node(&self.0.hub, of.id, of.incarnation)
     }
 
     /// Attaches a ref that was decoded outside a call to this node.
     #[must_use]
     pub fn attach<R: Reference>(&self, target: R) -> R {
-        R::from_raw(R::as_raw(&target).clone().attached(self.hub.clone()))
+        R::from_raw(R::as_raw(&target).clone().attached(self.0.hub.clone()))
     }
 
     /// Returns the other members that a link is up with, in the order of their ids.
     #[must_use]
     pub fn members(&self) -> Vec<Member> {
-        members(&self.net)
+        members(&self.0.net)
     }
 
     /// Returns which cluster this node belongs to, for good. Nothing for one that has neither formed a
     /// cluster nor met one that was formed.
     #[must_use]
     pub fn cluster_id(&self) -> Option<ClusterId> {
-        self.cluster.status().cluster
+        self.0.cluster.status().cluster
     }
 
     /// Returns which node leads the control group of the cluster, as far as this node knows. It may
     /// have been lost since.
     #[must_use]
     pub fn leader(&self) -> Option<NodeId> {
-        self.cluster.status().leader
+        self.0.cluster.status().leader
     }
 
     /// Returns whether this node votes in the control group of the cluster, as far as it knows. A cluster
@@ -181,7 +210,7 @@ impl Node {
     /// its log; until then it does not survive the loss of that one.
     #[must_use]
     pub fn votes(&self) -> bool {
-        self.cluster.status().votes
+        self.0.cluster.status().votes
     }
 
     /// Waits until this node is a member of the cluster and holds a lease. A node that neither forms
@@ -196,7 +225,7 @@ impl Node {
     /// # Cancel safety
     /// Dropping it loses nothing.
     pub async fn joined(&self, within: Duration) -> Result<(), StartError> {
-        self.cluster.joined(within).await
+        self.0.cluster.joined(within).await
     }
 
     /// Shows another identity in the handshakes that begin from now on, and trusts whom it trusts:
@@ -204,24 +233,25 @@ impl Node {
     /// that they began with.
     ///
     /// # Errors
-    /// [`StartError`] by code: `CertificateInvalid` if it has another cluster, kind or name, or does
-    /// not fit its key; `DevNotLoopback`. Nothing was changed.
+    /// [`StartError`] by code: `CertificateInvalid` if it has another cluster, kind or name, does
+    /// not fit its key, is not valid now, or was not issued by an authority that it trusts; `DevNotLoopback`. Nothing was
+    /// changed.
     pub fn rotate(&self, identity: &Identity) -> Result<(), StartError> {
-        self.net.rotate(identity)
+        self.0.net.rotate(identity)
     }
 
     /// Denies the nodes and clients on the list, and no others: links with them are closed at
     /// once, and no new ones come up. Both sides are told `PeerDenied`. The list replaces the last one
     /// and is kept nowhere else; give it to the builder when it has to hold from the start.
     pub fn deny(&self, list: DenyList) {
-        self.net.deny(list);
+        self.0.net.deny(list);
     }
 
     /// Returns the metrics in the OpenMetrics text format.
     #[must_use]
     pub fn metrics(&self) -> String {
-        let status = self.cluster.status();
-        self.hub.metrics().set_control(&ControlSample {
+        let status = self.0.cluster.status();
+        self.0.hub.metrics().set_control(&ControlSample {
             term: status.term,
             is_leader: status.is_leader,
             applied: status.applied,
@@ -229,37 +259,37 @@ impl Node {
             sync: status.sync,
             lease_left: status
                 .lease_until
-                .map_or(Duration::ZERO, |it| it - self.hub.lease_now()),
+                .map_or(Duration::ZERO, |it| it - self.0.hub.lease_now()),
         });
-        crate::usage::metrics(&self.hub, &self.net)
+        crate::usage::metrics(&self.0.hub, &self.0.net)
     }
 
     /// Returns how much is held of everything that has a bound. For the simulator.
     #[doc(hidden)]
     #[must_use]
     pub fn usage(&self) -> Vec<crate::usage::Held> {
-        crate::usage::usage(&self.hub, &self.net)
+        crate::usage::usage(&self.0.hub, &self.0.net)
     }
 
     /// Returns how this node stands in its cluster. For the simulator.
     #[doc(hidden)]
     #[must_use]
     pub fn position(&self) -> Position {
-        self.cluster.position(self.hub.lease_now())
+        self.0.cluster.position(self.0.hub.lease_now())
     }
 
     /// Returns what this node knows of all slots, in order. For the simulator.
     #[doc(hidden)]
     #[must_use]
     pub fn entries(&self) -> Vec<(SlotId, Entry)> {
-        self.cluster.entries()
+        self.0.cluster.entries()
     }
 
     /// Returns how many messages wait in each mailbox. For the simulator.
     #[doc(hidden)]
     #[must_use]
     pub fn mailboxes(&self) -> Vec<(String, u64)> {
-        crate::usage::mailboxes(&self.hub)
+        crate::usage::mailboxes(&self.0.hub)
     }
 
     /// Drains the node, so that it can be stopped without a failed call: gives away the leadership of the
@@ -282,13 +312,23 @@ impl Node {
     /// # Cancel safety
     /// Dropping it only ends the wait: the node goes on giving away. Call it again to wait on.
     pub async fn drain(&self, within: Duration) -> Result<(), DrainError> {
-        self.desk.drain(within).await
+        self.0.desk.drain(within).await
     }
 
     /// Returns how far the node is drained; nothing if it is not to be.
     #[must_use]
     pub fn draining(&self) -> Option<Draining> {
-        self.cluster.draining()
+        self.0.cluster.draining()
+    }
+
+    /// Waits until the node is to stop: until [`stop`](Self::stop) is called on one of its clones, or its runtime ends.
+    /// From then on others choose other nodes, and soon this one takes no calls any more. For a task that works
+    /// beside the node, and ends with it.
+    ///
+    /// # Cancel safety
+    /// Dropping it loses nothing: on a node that is stopping it returns at once.
+    pub async fn stopping(&self) {
+        self.0.hub.stop_asked().cancelled().await;
     }
 
     /// Stops the node: it tells its peers, takes no new calls, runs what waits in its mailboxes, and
@@ -302,26 +342,65 @@ impl Node {
     /// for the next owner. To have them wait no longer than a move takes, [`drain`](Self::drain) it
     /// before.
     ///
+    /// It begins when the future is first polled, which may be handed to a task as it is. Each clone of the node may call
+    /// it, also at the same time: all of them return when the node has stopped, and a
+    /// call after that returns at once. It returns nothing, as nothing in it fails for good. Afterwards the port and
+    /// the data folder are free, calls through the node get `NodeStopping`, and it has no members.
+    ///
+    /// A handler of this node that awaits it waits for its own end: the grace period passes, and the handler
+    /// is dropped. Let a task of your own stop the node.
+    ///
     /// # Cancel safety
-    /// Dropped in the middle, the node is stopping and its links may still be open.
-    pub async fn stop(self) {
-        if self.hub.is_adrift() {
-            return;
+    /// Dropping it only ends the wait: the node goes on stopping for as long as a clone of it is kept. Call it again to
+    /// wait on.
+    pub fn stop(&self) -> impl Future<Output = ()> + Send + use<> {
+        let node = self.0.clone();
+        async move {
+            if !node.hub.is_adrift() {
+                node.ending.run(|| node.end()).await;
+            }
+            // Also where the runtime has ended meanwhile, and the stop with it.
+            node.let_go();
         }
-        let deadline = Instant::now() + self.grace;
-        // BEFORE calls are refused: peers choose other nodes from now on.
-        self.net.leave().await;
-        self.hub.set_stopping();
-        let left = || deadline.saturating_duration_since(Instant::now());
-        for group in self.hub.take_groups() {
-            group.stop(left()).await;
-        }
-        self.guardian.stop(left()).await;
-        // AFTER the last turn.
-        self.cluster.end(END_MAX).await;
-        self.net.close("the node is stopping", left()).await;
-        self.hub.shut().await;
     }
+}
+
+impl Running {
+    /// Lets go of the port and the data folder, AFTER the last task that works with them.
+    fn let_go(&self) {
+        self.net.let_go();
+        unlock(&self.data_dir);
+    }
+
+    /// Makes what stops the node. It holds the parts and not the node, which ends with its last clone.
+    fn end(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (hub, net, guardian) = (self.hub.clone(), self.net.clone(), self.guardian.clone());
+        let (cluster, data_dir) = (self.cluster.clone(), self.data_dir.clone());
+        let grace = self.desk.grace;
+        // BEFORE anything ends that a task beside the node may work with.
+        hub.stop_asked().cancel();
+        async move {
+            let deadline = Instant::now() + grace;
+            let left = || deadline.saturating_duration_since(Instant::now());
+            // BEFORE calls are refused: peers choose other nodes from now on.
+            net.leave().await;
+            hub.set_stopping();
+            for group in hub.take_groups() {
+                group.stop(left()).await;
+            }
+            guardian.stop(left()).await;
+            // AFTER the last turn.
+            cluster.end(END_MAX).await;
+            net.close("the node is stopping", left()).await;
+            hub.shut().await;
+            unlock(&data_dir);
+        }
+    }
+}
+
+fn unlock(data_dir: &Locked) {
+    let mut data_dir = data_dir.lock().unwrap_or_else(PoisonError::into_inner);
+    drop(data_dir.take());
 }
 
 pub(crate) fn members(net: &Net) -> Vec<Member> {
@@ -336,11 +415,11 @@ pub(crate) fn members(net: &Net) -> Vec<Member> {
         .collect()
 }
 
-impl Drop for Node {
+impl Drop for Running {
     fn drop(&mut self) {
-        if !self.hub.is_stopping() {
+        if !self.hub.stop_asked().is_cancelled() {
             tracing::warn!(
-                node = self.name(),
+                node = self.hub.me().name,
                 "the node was dropped without `stop`: calls in flight are lost, and peers wait for it until their \
                  timers end; call `node.stop().await` before, and keep the node until then"
             );

@@ -162,6 +162,7 @@ mod tests {
             let late = node.spawn::<Sleeper>();
             assert_adrift(&soon(late.wake()).await.expect_err("refused"));
             soon(crate::watch(&sleeper)).await;
+            soon(node.stopping()).await;
             soon(node.stop()).await;
         });
     }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use callboard_protocol::code::CallError;
+use tokio_util::sync::CancellationToken;
 
 use crate::actor::Guardian;
 
@@ -31,9 +32,18 @@ impl Hub {
         tokio::time::timeout(within, quiet).await.is_ok()
     }
 
-    /// Notes a group of actors that ends with the node.
+    /// Returns what is cancelled as soon as the node is to stop, BEFORE anything of it ends.
+    pub(crate) fn stop_asked(&self) -> &CancellationToken {
+        &self.stop_asked
+    }
+
+    /// Notes a group of actors that ends with the node. On one that stops it takes no actors.
     pub(crate) fn new_group(&self, group: Guardian) -> Guardian {
         self.groups().push(group.clone());
+        // AFTER it is noted: a stop that has not begun here finds it.
+        if self.is_stopping() {
+            group.kill();
+        }
         group
     }
 

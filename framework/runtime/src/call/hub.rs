@@ -24,6 +24,8 @@ use callboard_protocol::{
     },
 };
 
+use tokio_util::sync::CancellationToken;
+
 use crate::{
     actor::Guardian,
     cluster::{Ownership, PlacedBy},
@@ -75,6 +77,8 @@ pub(crate) struct Hub {
     random: AtomicU64,
     next_actor: AtomicU64,
     stopping: AtomicBool,
+    /// Wakes who works beside the node and ends with it.
+    pub(super) stop_asked: CancellationToken,
     /// The runtime has ended that the tasks ran on.
     pub(super) adrift: AtomicBool,
     faces: RwLock<BTreeMap<InterfaceId, (TypeId, Arc<Face>)>>,
@@ -120,6 +124,7 @@ impl Hub {
             random,
             next_actor: AtomicU64::new(1),
             stopping: AtomicBool::new(false),
+            stop_asked: CancellationToken::new(),
             adrift: AtomicBool::new(false),
             faces: RwLock::default(),
             hosts: RwLock::default(),
@@ -501,6 +506,7 @@ impl Hub {
     /// Refuses calls from now on.
     pub(crate) fn set_stopping(&self) {
         self.stopping.store(true, Ordering::Release);
+        self.stop_asked.cancel();
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

@@ -5,7 +5,7 @@
 //! depend on `env`, `task` and `tls`.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use callboard_protocol::code::Code;
@@ -21,7 +21,7 @@ use super::config::Config;
 use super::congestion::Bounded;
 use super::identity::Identity;
 use super::socket::{Runtime, Socket};
-use super::{StartError, reach, tls};
+use super::{LinkDown, StartError, reach, tls};
 use crate::env::{Clock, Entropy, Env};
 use crate::task::Tasks;
 
@@ -31,6 +31,68 @@ pub(super) struct Opened {
     /// The settings of the handshakes that it begins.
     pub(super) client: quinn::ClientConfig,
     pub(super) handshakes: Handshakes,
+}
+
+/// The endpoint, for as long as the port is open: the socket is freed with the last handle to it, and a node that has
+/// stopped may be kept for long.
+pub(super) struct Port {
+    endpoint: Mutex<Option<quinn::Endpoint>>,
+    local_addr: SocketAddr,
+}
+
+impl Port {
+    pub(super) fn new(endpoint: quinn::Endpoint, local_addr: SocketAddr) -> Self {
+        Self {
+            endpoint: Mutex::new(Some(endpoint)),
+            local_addr,
+        }
+    }
+
+    /// Returns the address that it is bound to.
+    pub(super) fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Returns the endpoint, while it is open. Whoever keeps it keeps the port.
+    pub(super) fn endpoint(&self) -> Option<quinn::Endpoint> {
+        self.lock().clone()
+    }
+
+    /// Begins a connection.
+    pub(super) fn dial(
+        &self,
+        client: quinn::ClientConfig,
+        addr: SocketAddr,
+    ) -> Result<quinn::Connecting, LinkDown> {
+        let failed = |detail: String| LinkDown::new(Code::PeerUnreachable, detail);
+        let endpoint = self.endpoint();
+        let endpoint = endpoint.ok_or_else(|| failed("the own port is closed".to_owned()))?;
+        let connecting = endpoint.connect_with(client, addr, SERVER_NAME);
+        connecting.map_err(|error| failed(error.to_string()))
+    }
+
+    /// Shows other settings to those who dial from now on.
+    pub(super) fn set_server(&self, server: quinn::ServerConfig) {
+        if let Some(endpoint) = self.endpoint() {
+            endpoint.set_server_config(Some(server));
+        }
+    }
+
+    /// Closes all connections, with this as the reason.
+    pub(super) fn close(&self, reason: &str) {
+        if let Some(endpoint) = self.endpoint() {
+            endpoint.close(super::close::number(Code::NodeLeaving), reason.as_bytes());
+        }
+    }
+
+    /// Lets go of the socket. What still runs on it keeps it until it ends.
+    pub(super) fn let_go(&self) {
+        drop(self.lock().take());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<quinn::Endpoint>> {
+        self.endpoint.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What is the same in all handshakes of an endpoint, whatever identity they show.
@@ -211,3 +273,6 @@ const PACKETS_PER_ACK: u32 = 10;
 /// When fewer packets come, they are acknowledged after this. quinn's default of 25 ms would slow
 /// down the recovery from a loss on a fast path.
 const ACK_DELAY_MAX: Duration = Duration::from_millis(5);
+
+/// TLS wants a name. Nodes are known by their certificate's URI name, so it is the same for all.
+const SERVER_NAME: &str = "callboard";

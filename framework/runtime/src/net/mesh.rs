@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use super::close;
 use super::config::Config;
 use super::deny::DenyList;
+use super::endpoint::Port;
 use super::error::{AppendError, LinkDown};
 use super::handshake::{ControlReader, Greeted, greet, malformed, write_error};
 use super::link::{Frames, Link, PeerInfo};
@@ -36,7 +37,7 @@ pub(super) struct Mesh {
     pub(super) config: Config,
     pub(super) env: Env,
     pub(super) hello: Hello,
-    pub(super) endpoint: quinn::Endpoint,
+    pub(super) endpoint: Port,
     pub(super) trust: Trust,
     pub(super) frames: Arc<dyn Frames>,
     /// Accepting, dialling and greeting.
@@ -69,7 +70,7 @@ pub(super) struct Parts {
     pub(super) config: Config,
     pub(super) env: Env,
     pub(super) hello: Hello,
-    pub(super) endpoint: quinn::Endpoint,
+    pub(super) endpoint: Port,
     pub(super) trust: Trust,
     pub(super) frames: Arc<dyn Frames>,
     pub(super) seeds: Vec<SocketAddr>,
@@ -139,7 +140,10 @@ impl Mesh {
     /// Accepts connections until the port is closed. Those that come once the intake stops are told
     /// that the node leaves: unanswered, they would look for another reason.
     pub(super) async fn accept(self: Arc<Self>) {
-        while let Some(incoming) = self.endpoint.accept().await {
+        let Some(endpoint) = self.endpoint.endpoint() else {
+            return;
+        };
+        while let Some(incoming) = endpoint.accept().await {
             let pending = self.pending.load(Ordering::Relaxed);
             if pending >= self.config.pending_max {
                 self.refusals.count(Code::TooManyPeers);
@@ -305,13 +309,8 @@ impl Mesh {
     }
 
     async fn connect(self: &Arc<Self>, addr: SocketAddr) -> Result<NodeId, Refused> {
-        if let Ok(own) = self.endpoint.local_addr() {
-            reach::check_dial(own, addr)?;
-        }
-        let connecting = self
-            .endpoint
-            .connect_with(self.trust.client(), addr, SERVER_NAME)
-            .map_err(|error| LinkDown::new(Code::PeerUnreachable, error.to_string()))?;
+        reach::check_dial(self.endpoint.local_addr(), addr)?;
+        let connecting = self.endpoint.dial(self.trust.client(), addr)?;
         let within = self.config.dial_timeout;
         self.meet(connecting, within, true).await
     }
@@ -381,8 +380,7 @@ impl Mesh {
             true => format!("nothing answered at {addr} within {within:?}"),
             false => format!("{addr} did not finish the TLS handshake within {within:?}"),
         };
-        let own = self.endpoint.local_addr().ok();
-        if let Some(hint) = own.and_then(|own| reach::hint(own, addr)) {
+        if let Some(hint) = reach::hint(self.endpoint.local_addr(), addr) {
             detail.push_str("; ");
             detail.push_str(&hint);
         }
@@ -594,6 +592,3 @@ impl Drop for Pending<'_> {
 
 /// How long a dialler that has this node's name may take to see it: some round trips of a slow network.
 const VERDICT_MAX: Duration = Duration::from_secs(1);
-
-/// TLS wants a name. Nodes are known by their certificate's URI name, so it is the same for all.
-const SERVER_NAME: &str = "callboard";

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::config::Config;
 use super::deny::DenyList;
-use super::endpoint::{self, Opened};
+use super::endpoint::{self, Opened, Port};
 use super::error::{LinkDown, StartError};
 use super::identity::Identity;
 use super::link::{Frames, Link};
@@ -54,7 +54,6 @@ pub(crate) struct Local {
 pub(crate) struct Net {
     mesh: Arc<Mesh>,
     tasks: Tasks,
-    local_addr: SocketAddr,
 }
 
 impl Net {
@@ -96,7 +95,7 @@ impl Net {
             config,
             env,
             hello,
-            endpoint,
+            endpoint: Port::new(endpoint, local_addr),
             trust: Trust::new(handshakes, client, local.denied),
             frames,
             seeds: local.seeds,
@@ -110,16 +109,12 @@ impl Net {
         if is_node {
             tasks.spawn("accept", Arc::clone(&mesh).accept());
         }
-        Ok(Arc::new(Self {
-            mesh,
-            tasks,
-            local_addr,
-        }))
+        Ok(Arc::new(Self { mesh, tasks }))
     }
 
     /// Returns the address that the port is bound to.
     pub(crate) fn local_addr(&self) -> SocketAddr {
-        self.local_addr
+        self.mesh.endpoint.local_addr()
     }
 
     /// Returns all links that are up, to nodes and to clients, as they are now.
@@ -160,8 +155,7 @@ impl Net {
     /// [`Code::DevNotLoopback`]. Nothing was changed.
     pub(crate) fn rotate(&self, identity: &Identity) -> Result<(), StartError> {
         let (mesh, me) = (&self.mesh, &self.mesh.hello.about);
-        mesh.trust
-            .rotate(identity, me, &mesh.endpoint, self.local_addr)
+        mesh.trust.rotate(identity, me, &mesh.endpoint)
     }
 
     /// Denies those on the list, and no others: their links are closed, and no new ones come up.
@@ -269,7 +263,7 @@ impl Net {
     /// Closes: [leaves](Self::leave), sends what is in the lanes, then closes the links.
     ///
     /// It takes up to `grace` for the lanes and a moment for the goodbyes. Links that are down
-    /// afterwards have been reported as such.
+    /// afterwards have been reported as such, and the port is free.
     ///
     /// # Cancel safety
     /// Dropping it leaves links open; drop the [`Net`] too.
@@ -288,21 +282,26 @@ impl Net {
         }
         // They end by themselves now, once they have told the layer above.
         self.mesh.sessions.stop(SESSION_GRACE).await;
-        let number = super::close::number(Code::NodeLeaving);
-        self.mesh.endpoint.close(number, reason.as_bytes());
-        // The goodbyes have left; what is waited for is to repeat one that was lost, for a peer
-        // that still sends.
-        let _ = timeout(grace.min(GOODBYE_MAX), self.mesh.endpoint.wait_idle()).await;
+        self.mesh.endpoint.close(reason);
+        if let Some(endpoint) = self.mesh.endpoint.endpoint() {
+            // The goodbyes have left; what is waited for is to repeat one that was lost, for a peer
+            // that still sends.
+            let _ = timeout(grace.min(GOODBYE_MAX), endpoint.wait_idle()).await;
+        }
         self.tasks.stop(Duration::ZERO).await;
+        self.mesh.endpoint.let_go();
+    }
+
+    /// Lets go of the port, which nothing needs any more.
+    pub(crate) fn let_go(&self) {
+        self.mesh.endpoint.let_go();
     }
 }
 
 impl Drop for Net {
     fn drop(&mut self) {
         self.tasks.token().cancel();
-        self.mesh
-            .endpoint
-            .close(super::close::number(Code::NodeLeaving), b"");
+        self.mesh.endpoint.close("");
     }
 }
 

@@ -5,14 +5,13 @@
 //! proven theirs and stay. A new deny list is for both. It may depend on `endpoint`, `identity` and
 //! `deny`.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use callboard_protocol::code::Code;
 use callboard_protocol::wire::hello::About;
 
 use super::deny::DenyList;
-use super::endpoint::Handshakes;
+use super::endpoint::{Handshakes, Port};
 use super::error::LinkDown;
 use super::identity::{Identity, invalid};
 use super::link::PeerInfo;
@@ -53,14 +52,13 @@ impl Trust {
         &self,
         identity: &Identity,
         me: &About,
-        endpoint: &quinn::Endpoint,
-        bound: SocketAddr,
+        port: &Port,
     ) -> Result<(), StartError> {
         check_same(identity, me)?;
-        identity.check_address(bound)?;
+        identity.check_address(port.local_addr())?;
         let client = self.handshakes.client(identity)?;
         if me.kind == PeerKind::Node {
-            endpoint.set_server_config(Some(self.handshakes.server(identity)?));
+            port.set_server(self.handshakes.server(identity)?);
         }
         *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;
         let certificate = identity.fingerprint();

@@ -308,15 +308,7 @@ impl Builder {
                 guardian.release();
                 hub.end_with_runtime(Some(guardian.clone()));
                 pulse::watch(&hub);
-                Ok(Node {
-                    hub,
-                    net: desk.net.clone(),
-                    guardian,
-                    grace,
-                    cluster: desk.cluster.clone(),
-                    desk,
-                    _data_dir: data_dir,
-                })
+                Ok(Node::running(guardian, desk, data_dir))
             }
             Err(error) => {
                 guardian.stop(Duration::ZERO).await;
