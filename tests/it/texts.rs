@@ -13,9 +13,10 @@ use callboard::{
     net::{DenyList, PeerKind, StartError},
     prelude::*,
 };
+use futures_util::StreamExt;
 use tokio::sync::Notify;
 
-use crate::support::{DEADLINE, Logged, Town, connect, eventually, quick};
+use crate::support::{DEADLINE, Logged, Strait, Town, connect, eventually, quick};
 
 /// The interfaces as two versions of a program know them.
 mod old {
@@ -365,6 +366,7 @@ async fn an_actor_that_was_given_up_tells_why() {
     for _ in 0..3 {
         let jammed = local.jam().await.expect_err("a panic");
         assert_eq!(jammed.code(), Code::Panicked);
+        assert_eq!(jammed.subject(), "method Till/jam on node n1");
         let why =
             "the drawer is stuck; the actor starts anew, or is given up if it fails too often";
         assert_eq!(jammed.detail(), why);
@@ -377,7 +379,12 @@ async fn an_actor_that_was_given_up_tells_why() {
         assert!(error.detail().ends_with(why), "{error}");
         let text = error.to_string();
         assert!(text.ends_with(Code::Quarantined.advice()), "{text}");
-        for advice in ["cause", "release it", "spawn a new one"] {
+        for advice in [
+            "cause",
+            "have that node release it, by `node.stop_actor(&actor, grace).await`",
+            "no client can do",
+            "spawn a new one",
+        ] {
             assert_eq!(text.matches(advice).count(), 1, "{advice}: {text}");
         }
     }
@@ -757,4 +764,161 @@ async fn an_actor_that_persists_is_refused_with_one_advice() {
     let text = error.to_string();
     assert_eq!(text.matches("remove `persist`").count(), 1, "{text}");
     assert!(!text.contains("with a store"), "{text}");
+}
+
+/// Its handlers panic, in each of the ways that there are.
+#[derive(Default, Service)]
+struct Squib;
+
+#[handlers]
+impl Squib {
+    pub fn bang(&self) {
+        panic!("bang");
+    }
+
+    pub fn fizzles(&self) -> impl Stream<Item = u32> + use<> {
+        futures_util::stream::iter([1, 2]).map(|number| match number {
+            1 => number,
+            _ => panic!("fizz"),
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_is_told_with_the_node_that_it_was_on() {
+    let town = Town::new();
+    let (one, two) = (
+        town.node("n1").host::<Squib>(),
+        town.node("n2").host::<Squib>(),
+    );
+    let (one, two) = (
+        one.start().await.expect("n1"),
+        two.start().await.expect("n2"),
+    );
+    for node in [&one, &two] {
+        let client = town.client(node.local_addr()).await;
+        for squib in [node.service::<Squib>(), client.service::<Squib>()] {
+            let banged = squib.bang().await.expect_err("a panic");
+            assert_eq!(banged.code(), Code::Panicked, "{banged}");
+            let on = format!("method Squib/bang on node {}", node.name());
+            assert_eq!(banged.subject(), on);
+            let mut items = squib.fizzles().await.expect("a stream");
+            assert_eq!(items.next().await, Some(Ok(1)));
+            let error = items.next().await.expect("an end").expect_err("a panic");
+            assert_eq!(error.code(), Code::Panicked, "{error}");
+            let on = format!("method Squib/fizzles on node {}", node.name());
+            assert_eq!(error.subject(), on);
+        }
+        client.close().await;
+    }
+    one.stop().await;
+    two.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ref_of_before_its_node_started_again_is_told_as_that() {
+    let town = Town::new();
+    let before = town.node("n1").start().await.expect("starts");
+    let addr = before.local_addr();
+    let client = town.client(addr).await;
+    let till = client.attach(before.spawn::<old::Till>());
+    let stopped = client.attach(before.spawn::<old::Fuse>());
+    assert_eq!(till.ring(1).await, Ok(1));
+    assert!(before.stop_actor(&stopped, Duration::from_secs(1)).await);
+    let error = stopped.blow().await.expect_err("it has ended");
+    assert_eq!(error.code(), Code::ActorGone, "{error}");
+    assert!(error.detail().ends_with("has ended"), "{error}");
+    before.stop().await;
+    let after = town.node("n1").listen(addr).start().await.expect("again");
+    eventually("it is linked again", || !client.members().is_empty()).await;
+    let error = till.ring(2).await.expect_err("another life");
+    assert_eq!(error.code(), Code::ActorGone, "{error}");
+    assert_eq!(error.subject(), "method Till/ring on node n1");
+    let why = "is of an earlier life of the node, which has started again";
+    assert!(error.detail().ends_with(why), "{error}");
+    let advice = "from where this one came from, such as the service that spawned the actor";
+    assert!(error.to_string().contains(advice), "{error}");
+    client.close().await;
+    after.stop().await;
+}
+
+#[tokio::test]
+async fn an_authority_that_did_not_issue_the_own_certificate_stops_the_start_and_the_rotation() {
+    let (town, other) = (Town::new(), Town::new());
+    let foreign = |name: &str, kind| {
+        let theirs = other.authority().certificate_pem();
+        let mixed = town.identity(name, kind).trusting(theirs.as_bytes());
+        mixed.expect("read")
+    };
+    let assert_told = |error: &StartError, name: &str| {
+        assert_eq!(error.code(), Code::CertificateInvalid, "{error}");
+        assert_eq!(error.subject(), format!("certificate of {name}"));
+        let why = "the authority that was given with it did not issue it";
+        assert!(error.detail().starts_with(why), "{error}");
+        let advice = "give the authority's file first, then the certificate and its key; while";
+        assert!(error.advice().starts_with(advice), "{error}");
+    };
+    let builder = Node::builder().identity(foreign("n1", PeerKind::Node));
+    assert_told(&refused(builder).await, "n1");
+    let client = Client::builder().identity(foreign("c1", PeerKind::Client));
+    let error = client.seed("127.0.0.1:1").connect().await;
+    assert_told(&error.expect_err("refused"), "c1");
+    let node = town.node("n1").start().await.expect("starts");
+    let error = node.rotate(&foreign("n1", PeerKind::Node));
+    assert_told(&error.expect_err("refused"), "n1");
+    node.stop().await;
+}
+
+/// Finds a node by a name once it is told its address.
+#[derive(Debug, Default)]
+struct Names(std::sync::Mutex<Option<SocketAddr>>);
+
+impl callboard::env::Names for Names {
+    fn look_up(&self, _: &str) -> callboard::env::Lookup {
+        let found = *self.0.lock().expect("no panic");
+        let found = found.map(|addr| vec![addr]);
+        Box::pin(async { found.ok_or_else(|| io::Error::other("nobody knows it")) })
+    }
+}
+
+#[tokio::test]
+async fn a_seed_whose_name_is_not_found_is_told_with_what_to_do_and_so_is_its_end() {
+    let (logged, _listening) = Logged::listen(tracing::Level::WARN);
+    let (town, names) = (Town::new(), Arc::new(Names::default()));
+    let first = town.node("n1").start().await.expect("starts");
+    let mut env = Env::real();
+    env.names = names.clone();
+    let late = town.node("n2").env(env).seed("shop.internal:4001");
+    let late = late.start().await.expect("starts");
+    let told = "seed shop.internal:4001 is not found (nobody knows it; check how the name is written, and that this machine \
+                can look it up, as by `getent hosts NAME`); trying on";
+    eventually(told, || logged.count(told) == 1).await;
+    *names.0.lock().expect("no panic") = Some(first.local_addr());
+    let found = "seed shop.internal:4001 is found now";
+    eventually(found, || logged.count(found) == 1).await;
+    assert_eq!(logged.count(told), 1);
+    late.stop().await;
+    first.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_that_is_lost_is_told_with_what_to_do_and_so_is_that_it_is_linked_again() {
+    let (logged, _listening) = Logged::listen(tracing::Level::WARN);
+    let town = Town::new();
+    let first = town.node("n1").start().await.expect("starts");
+    let mut strait = Strait::new().await;
+    strait.lead_to(first.local_addr()).await;
+    let client = town.client(strait.addr()).await;
+    assert_eq!(logged.count("lost a node"), 0);
+    strait.set_open(false);
+    let told = "lost a node, from which nothing has come for 1s: calls go to others, and it is dialled again and again; if \
+                it is to run, look whether its process does, and at the network between peer=n1 addr=127.0.0.1:";
+    eventually(told, || logged.count(told) == 1).await;
+    assert_eq!(logged.count("is linked again"), 0);
+    strait.set_open(true);
+    let again = "a node that was lost is linked again, after ";
+    eventually(again, || logged.count(again) == 1).await;
+    client.close().await;
+    first.stop().await;
+    assert_eq!((logged.count("lost a node"), logged.count(again)), (1, 1));
 }

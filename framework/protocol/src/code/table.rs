@@ -159,10 +159,12 @@ codes! {
         "spawn a new actor, or do not use a ref after stopping its actor";
     ActorGone = 1020 "actor-gone", Peer, Refused, Never,
         "the node knows no such actor: it ended, or belongs to an earlier life of the node",
-        "get a fresh ref";
+        "get a fresh ref from where this one came from, such as the service that spawned the actor; if its node has \
+         started again since, all that it had spawned is gone, and is spawned anew";
     Quarantined = 1021 "quarantined", Peer, Refused, Never,
         "the actor failed too often and is not restarted any more",
-        "mend the cause, which the detail and the node's log name; then stop the actor to release it, or spawn a new one";
+        "mend the cause, which the detail and the node's log name; then have that node release it, by \
+         `node.stop_actor(&actor, grace).await`, which no client can do, or spawn a new one and hand out its ref";
     CallCycle = 1022 "call-cycle", Caller, NotSent, Never,
         "the call would wait for an actor that waits for this very call",
         "use a send instead of a call, or change which actor asks which";

@@ -71,6 +71,6 @@ pub(super) fn given_up(actor: &dyn Child, failure: &str, why: &str) {
         %address,
         failure,
         "actor failed; giving up, as {why}: calls of it fail until its quarantine ends; mend what \
-         it fails with, then stop the actor to release it, or spawn a new one"
+         it fails with, then release it on this node by `node.stop_actor(&actor, grace).await`, or spawn a new one"
     );
 }

@@ -198,14 +198,13 @@ fn target(hub: &Hub, call: &ArrivedCall) -> Result<Arc<dyn Hosted>, CallError> {
         }
         HeldTarget::Spawned(addr) => addr,
     };
-    let actor = if hub.is_mine(addr) {
-        hub.actor(addr.actor)
-    } else {
-        None
+    let actor = match hub.is_mine(addr) {
+        true => hub.actor(addr.actor),
+        false => None,
     };
     actor
         .filter(|actor| actor.interface() == call.interface)
-        .ok_or_else(|| node_error(hub, Code::ActorGone).with_detail(format!("actor {addr}")))
+        .ok_or_else(|| node_error(hub, Code::ActorGone).with_detail(hub.gone(addr)))
 }
 
 /// Refuses a call that would wait behind another one, where as much waits as may.

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use callboard_protocol::code::CallError;
+use callboard_protocol::{code::CallError, id::ActorAddr};
 use tokio_util::sync::CancellationToken;
 
 use crate::actor::Guardian;
@@ -57,6 +57,16 @@ impl Hub {
         let mut groups = std::mem::take(&mut *self.groups());
         groups.reverse();
         groups
+    }
+
+    /// Says how an actor of this node is not there any more.
+    pub(super) fn gone(&self, addr: &ActorAddr) -> String {
+        match self.is_mine(addr) {
+            true => format!("actor {addr} has ended"),
+            false => {
+                format!("actor {addr} is of an earlier life of the node, which has started again")
+            }
+        }
     }
 
     fn groups(&self) -> MutexGuard<'_, Vec<Guardian>> {

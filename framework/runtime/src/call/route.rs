@@ -143,7 +143,7 @@ pub(super) fn choose_route<I: Interface>(
             if addr.node == hub.me().id {
                 let node = hub.node_name(addr.node);
                 let gone = spec.error_on(Code::ActorGone, &node);
-                return Err(gone.with_detail(format!("actor {addr}")));
+                return Err(gone.with_detail(hub.gone(addr)));
             }
             let session = hub.session(addr.node);
             session.map(|it| Route::Remote(it, None)).ok_or_else(|| {

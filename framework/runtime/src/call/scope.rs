@@ -319,12 +319,14 @@ pub(super) fn lost(spec: &MethodSpec) -> Option<CallError> {
 /// Makes the error of a call whose turn, the current one, has panicked, with what comes of that.
 pub(super) fn panicked(spec: &MethodSpec, panic: &(dyn Any + Send)) -> CallError {
     let text = panic_text(panic);
-    let after = with_current(|turn| turn.map(Turn::after_panic));
-    let detail = match after {
-        Some(after) => format!("{text}; {after}"),
-        None => text,
-    };
-    spec.error(Code::Panicked).with_detail(detail)
+    with_current(|turn| match turn {
+        Some(turn) => {
+            let node = format!("node {}", turn.hub.me().name);
+            let detail = format!("{text}; {}", turn.after_panic());
+            spec.error_on(Code::Panicked, &node).with_detail(detail)
+        }
+        None => spec.error(Code::Panicked).with_detail(text.clone()),
+    })
 }
 
 /// Makes the error of a call whose turn, the current one, is dropped before its end: on which node, and why.

@@ -326,9 +326,17 @@ pub(crate) async fn pump<T, S, K>(
         }
     });
     while let Some(flowing) = items.as_mut().as_pin_mut() {
-        let (piece, last) = match next_piece(flowing, &mut sink, spec, over.as_mut()).await {
+        let (piece, last) = match next_piece(flowing, &mut sink, over.as_mut()).await {
             Next::Piece(piece) => (piece, false),
-            Next::Last(piece) => (piece, true),
+            Next::Last => (Piece::End, true),
+            Next::Panicked(text) => {
+                let error = match &term {
+                    Some(term) => term.error_here(Code::Panicked),
+                    None => spec.error(Code::Panicked),
+                };
+                let detail = format!("{text}; the stream ends, and whose it is goes on");
+                (Piece::Failed(error.with_detail(detail)), true)
+            }
             Next::Gone => return,
             Next::Over(error) => {
                 items.set(None);
@@ -354,7 +362,9 @@ pub(crate) async fn pump<T, S, K>(
 /// What a pump does next.
 enum Next<T> {
     Piece(Piece<T>),
-    Last(Piece<T>),
+    Last,
+    /// With the text of the panic.
+    Panicked(String),
     /// The reader is gone.
     Gone,
     /// The call's deadline has come.
@@ -364,7 +374,6 @@ enum Next<T> {
 async fn next_piece<T: Send, S: Stream<Item = T> + Send>(
     mut items: Pin<&mut S>,
     sink: &mut impl PieceSink<T>,
-    spec: &'static MethodSpec,
     over: Pin<&mut impl Future<Output = CallError>>,
 ) -> Next<T> {
     let next = pin!(AssertUnwindSafe(items.next()).catch_unwind());
@@ -373,16 +382,8 @@ async fn next_piece<T: Send, S: Stream<Item = T> + Send>(
         Either::Right((Either::Right(_), _)) => Next::Gone,
         Either::Right((Either::Left((next, _)), _)) => match next {
             Ok(Some(item)) => Next::Piece(Piece::Item(item)),
-            Ok(None) => Next::Last(Piece::End),
-            Err(panic) => {
-                let detail = format!(
-                    "{}; the stream ends, and whose it is goes on",
-                    panic_text(&*panic)
-                );
-                Next::Last(Piece::Failed(
-                    spec.error(Code::Panicked).with_detail(detail),
-                ))
-            }
+            Ok(None) => Next::Last,
+            Err(panic) => Next::Panicked(panic_text(&*panic)),
         },
     }
 }

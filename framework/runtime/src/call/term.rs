@@ -74,6 +74,12 @@ impl Term {
         self.error()
     }
 
+    /// Makes an error of the call, which runs on this node.
+    pub(super) fn error_here(&self, code: Code) -> CallError {
+        let node = format!("node {}", self.hub.me().name);
+        self.spec.error_on(code, &node)
+    }
+
     /// Makes the error that the stream ends with.
     pub(super) fn error(&self) -> CallError {
         if self.hub.deadlines().is_over() {

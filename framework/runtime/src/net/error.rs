@@ -114,6 +114,11 @@ impl LinkDown {
             detail: detail.into(),
         }
     }
+
+    /// Returns whether the link was lost, and neither closed nor refused.
+    pub(super) fn is_loss(&self) -> bool {
+        matches!(self.code, Code::PeerTimeout | Code::PeerLost)
+    }
 }
 
 impl fmt::Display for LinkDown {

@@ -24,6 +24,7 @@ use super::error::{AppendError, LinkDown};
 use super::handshake::{ControlReader, Greeted, greet, malformed, write_error};
 use super::link::{Frames, Link, PeerInfo};
 use super::names::{Moved, Names};
+use super::peers::notice;
 use super::peers::{Admission, Candidate, Dialled, Me, Met, Notice, Peers, Refused, Target};
 use super::reach;
 use super::session;
@@ -263,9 +264,8 @@ impl Mesh {
     /// Takes in that a link has ended and the layer above was told.
     pub(super) fn ended(&self, link: &Arc<Link>, why: &LinkDown) {
         let (peer, session) = (&link.peer().name, link.session());
-        let is_lost = matches!(why.code, Code::PeerTimeout | Code::PeerLost);
-        if is_lost && link.peer().kind == PeerKind::Node {
-            tracing::warn!(%peer, session, %why, "lost a node");
+        if why.is_loss() && link.peer().kind == PeerKind::Node {
+            notice::lost(link.peer(), session, why, self.config.peer_timeout);
         } else {
             tracing::info!(%peer, session, %why, "link down");
         }

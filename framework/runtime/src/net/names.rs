@@ -112,12 +112,15 @@ impl Mesh {
                 match stop.run_until_cancelled(self.look_up(&name)).await {
                     None => return,
                     Some(Ok(found)) => {
-                        trouble.end();
+                        if trouble.end() {
+                            tracing::warn!("seed {name} is found now");
+                        }
                         self.move_seeds(self.names.found(&name, found));
                     }
-                    Some(Err(why)) => {
+                    Some(Err((why, advice))) => {
                         if trouble.is_due(self.env.clock.now()) {
-                            tracing::warn!("seed {name} is not found: {}; trying on", why.detail);
+                            let why = &why.detail;
+                            tracing::warn!("seed {name} is not found ({why}; {advice}); trying on");
                         }
                         self.names.failed(&name, why);
                         self.changed.send_replace(());
@@ -138,27 +141,33 @@ impl Mesh {
     }
 
     /// Returns the addresses of a name that can be dialled from here.
-    async fn look_up(&self, name: &str) -> Result<BTreeSet<SocketAddr>, LinkDown> {
+    ///
+    /// # Errors
+    /// Why there are none, and what to do.
+    async fn look_up(&self, name: &str) -> Result<BTreeSet<SocketAddr>, (LinkDown, &'static str)> {
         let unreachable = |detail| LinkDown::new(Code::PeerUnreachable, detail);
         let found = self.env.names.look_up(name).await;
-        let found = found.map_err(|error| unreachable(error.to_string()))?;
+        let found = found.map_err(|error| (unreachable(error.to_string()), LOOK_UP_ADVICE))?;
         let mut found: Vec<_> = found.into_iter().take(ADDRESSES_MAX).collect();
-        let mut refused = unreachable("the name has no address".to_owned());
-        if let Ok(own) = self.endpoint.local_addr() {
-            found.retain(|addr| match reach::check_dial(own, *addr) {
-                Ok(()) => true,
-                Err(why) => {
-                    refused = why;
-                    false
-                }
-            });
-        }
+        let no_address = unreachable("the name has no address".to_owned());
+        let mut refused = (no_address, LOOK_UP_ADVICE);
+        let own = self.endpoint.local_addr();
+        found.retain(|addr| match reach::check_dial(own, *addr) {
+            Ok(()) => true,
+            Err(why) => {
+                refused = (why, "name the seed by another address");
+                false
+            }
+        });
         match found.is_empty() {
             true => Err(refused),
             false => Ok(found.into_iter().collect()),
         }
     }
 }
+
+const LOOK_UP_ADVICE: &str = "check how the name is written, and that this machine can look it up, as by `getent hosts \
+                              NAME`";
 
 /// Far more nodes than are worth asking for the others.
 const ADDRESSES_MAX: usize = 64;

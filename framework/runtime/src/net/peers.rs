@@ -19,7 +19,7 @@
 
 mod dial;
 mod hearsay;
-mod notice;
+pub(super) mod notice;
 mod room;
 mod settling;
 
@@ -158,6 +158,8 @@ struct Member {
     dial: Dial,
     /// When it was last linked, or said to be linked by another.
     heard: Instant,
+    /// When it was lost, of which the log has said so.
+    lost: Option<Instant>,
 }
 
 impl<L: Clone + PartialEq> Peers<L> {
@@ -264,6 +266,7 @@ impl<L: Clone + PartialEq> Peers<L> {
             self.members.remove(&id);
         } else if let Some(member) = self.members.get_mut(&id) {
             member.heard = now;
+            member.lost = why.is_loss().then_some(now);
             member.dial.wait_until(now + wait, attempt);
         }
         self.recall(id, Some(up.candidate.incarnation), now);
@@ -450,6 +453,11 @@ impl<L: Clone + PartialEq> Peers<L> {
                 member.info = info;
                 member.heard = now;
                 member.dial.is_tried = true;
+                if let Some(lost) = member.lost.take() {
+                    let (name, lost) =
+                        (candidate.name.clone(), now.saturating_duration_since(lost));
+                    self.notices.push_back(Notice::LinkedAgain { name, lost });
+                }
             }
             None => {
                 let dial = Dial::linked(now);
@@ -459,6 +467,7 @@ impl<L: Clone + PartialEq> Peers<L> {
                         info,
                         dial,
                         heard: now,
+                        lost: None,
                     },
                 );
             }

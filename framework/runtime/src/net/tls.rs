@@ -80,8 +80,8 @@ pub(super) fn server(
 }
 
 /// Checks the own certificate as its peers will, so that the one who can replace it is told, and not
-/// they. One of an authority that this side itself does not know is only warned of: while an
-/// authority is replaced, the two sides need not trust the same ones.
+/// they. One that the authority given with it has not issued is refused too: most often two files were taken for each
+/// other. While an authority is replaced, both are given, so that is no hindrance to it.
 fn check_own(
     identity: &Identity,
     provider: &Arc<CryptoProvider>,
@@ -108,7 +108,7 @@ fn check_own(
     });
     match checked {
         Ok(()) => Ok(()),
-        Err(Error::InvalidCertificate(error)) => own_error(identity, &error),
+        Err(Error::InvalidCertificate(error)) => Err(own_error(identity, &error)),
         Err(error) => Err(invalid("certificate", error.to_string())),
     }
 }
@@ -122,11 +122,11 @@ fn unfit(error: &Error) -> StartError {
 }
 
 /// Says what is wrong with the own certificate.
-fn own_error(identity: &Identity, error: &CertificateError) -> Result<(), StartError> {
+fn own_error(identity: &Identity, error: &CertificateError) -> StartError {
     let subject = format!("certificate of {}", identity.name());
     let refused = |detail: String, advice: &'static str| {
-        let error = StartError::new(Code::CertificateInvalid, subject.clone());
-        Err(error.with_detail(detail).with_advice(advice))
+        let error = StartError::new(Code::CertificateInvalid, subject);
+        error.with_detail(detail).with_advice(advice)
     };
     match error {
         CertificateError::ExpiredContext { time, not_after } => {
@@ -149,13 +149,11 @@ fn own_error(identity: &Identity, error: &CertificateError) -> Result<(), StartE
                 "issue it with the extended key usages clientAuth and, for a node, serverAuth",
             )
         }
-        error => {
-            tracing::warn!(
-                "the {subject} is not good under the authority that was given with it ({error}); \
-                 peers that trust the same authority will refuse it"
-            );
-            Ok(())
-        }
+        error => refused(
+            format!("the authority that was given with it did not issue it ({error})"),
+            "give the authority's file first, then the certificate and its key; while an authority is replaced, give one \
+             file that holds the old one and the new one",
+        ),
     }
 }
 
@@ -279,7 +277,7 @@ mod tests {
         let name = NodeName::new("n1").expect("a name");
         let identity = authority.issue(name, PeerKind::Node).expect("issued");
         let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
-        let told = |error: CertificateError| own_error(&identity, &error).expect_err("refused");
+        let told = |error: CertificateError| own_error(&identity, &error);
         let expired = told(CertificateError::ExpiredContext {
             time: at(9 * 86_400),
             not_after: at(86_400),
@@ -299,9 +297,13 @@ mod tests {
         assert_eq!(early.advice(), "set the clock, or wait");
         let purpose = told(CertificateError::InvalidPurpose);
         assert!(purpose.advice().contains("clientAuth"), "{purpose}");
-        assert_eq!(
-            own_error(&identity, &CertificateError::UnknownIssuer),
-            Ok(())
+        let foreign = told(CertificateError::UnknownIssuer);
+        assert!(foreign.detail().contains("did not issue it"), "{foreign}");
+        assert!(
+            foreign
+                .advice()
+                .starts_with("give the authority's file first"),
+            "{foreign}"
         );
     }
 }

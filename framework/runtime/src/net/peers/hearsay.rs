@@ -84,6 +84,7 @@ impl<L: Clone + PartialEq> Peers<L> {
                     info: info.clone(),
                     dial: Dial::due(now + wait),
                     heard: now,
+                    lost: None,
                 };
                 self.members.insert(id, member);
                 true

@@ -4,12 +4,13 @@
 //! after a longer wait.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use callboard_protocol::code::Code;
 use callboard_protocol::id::{Incarnation, NodeName};
 
 use super::super::error::LinkDown;
+use super::super::link::PeerInfo;
 use super::{Peers, Refused, Target};
 
 /// A line for the log.
@@ -21,6 +22,8 @@ pub(in super::super) enum Notice {
     SeedOwn { addr: SocketAddr },
     /// There is a link to a seed of which the opposite was told.
     SeedLinked { addr: SocketAddr },
+    /// A node is linked of which the log has said that it was lost.
+    LinkedAgain { name: NodeName, lost: Duration },
     /// A peer refuses this node: another process of its name is linked there.
     NameTaken { by: SocketAddr, why: LinkDown },
     /// A process of this node's own name was met.
@@ -61,6 +64,10 @@ impl Notice {
             }
             // As loud as the warning that it ends.
             Self::SeedLinked { addr } => tracing::warn!("seed {addr} is linked now"),
+            // As loud as the warning that it ends.
+            Self::LinkedAgain { name, lost } => {
+                tracing::warn!(peer = %name, "a node that was lost is linked again, after {lost:.1?}");
+            }
             Self::NameTaken { by, why } => {
                 let who = &why.detail;
                 tracing::warn!(refused_by = %by, "{who} took over the links of this one; {advice} ({code})");
@@ -78,6 +85,20 @@ impl Notice {
             }
         }
     }
+}
+
+/// Writes that a node was lost: since when, and what to do.
+pub(in super::super) fn lost(peer: &PeerInfo, session: u64, why: &LinkDown, timeout: Duration) {
+    let since = match why.code {
+        Code::PeerTimeout => format!(", from which nothing has come for {timeout:?}"),
+        _ => String::new(),
+    };
+    let (addr, peer) = (peer.addr.unwrap_or(peer.seen_at), &peer.name);
+    tracing::warn!(
+        %peer, %addr, session, %why,
+        "lost a node{since}: calls go to others, and it is dialled again and again; if it is to run, look whether its \
+         process does, and at the network between"
+    );
 }
 
 /// Why no seed is linked, and what to do.
