@@ -10,6 +10,7 @@ mod codes;
 mod limits;
 mod links;
 mod markdown;
+mod methods;
 mod replay;
 mod rights;
 mod snippets;
