@@ -130,7 +130,7 @@ pub(super) fn open(
     let endpoint = quinn::Endpoint::new_with_abstract_socket(
         endpoint(config, env, identity)?,
         server,
-        Arc::new(Socket(socket)),
+        Arc::new(Socket::new(socket)),
         Arc::new(runtime),
     );
     Ok(Opened {

@@ -7,6 +7,7 @@ use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -19,12 +20,26 @@ use crate::task::Tasks;
 
 /// quinn's view of a socket of the environment.
 #[derive(Debug)]
-pub(super) struct Socket(pub(super) Arc<dyn UdpSocket>);
+pub(super) struct Socket {
+    inner: Arc<dyn UdpSocket>,
+    /// The last datagram found no room, and nobody has heard of room since. quinn asks for room before
+    /// each datagram; without this a wait would be made for each.
+    is_full: AtomicBool,
+}
+
+impl Socket {
+    pub(super) fn new(inner: Arc<dyn UdpSocket>) -> Self {
+        Self {
+            inner,
+            is_full: AtomicBool::new(false),
+        }
+    }
+}
 
 impl AsyncUdpSocket for Socket {
     fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
         Box::pin(Poller {
-            socket: Arc::clone(&self.0),
+            socket: self,
             waiting: None,
         })
     }
@@ -38,7 +53,13 @@ impl AsyncUdpSocket for Socket {
         });
         ours.segment_size = transmit.segment_size;
         ours.src_ip = transmit.src_ip;
-        self.0.try_send(&ours)
+        let sent = self.inner.try_send(&ours);
+        if let Err(error) = &sent
+            && error.kind() == io::ErrorKind::WouldBlock
+        {
+            self.is_full.store(true, Ordering::Relaxed);
+        }
+        sent
     }
 
     fn poll_recv(
@@ -49,7 +70,10 @@ impl AsyncUdpSocket for Socket {
     ) -> Poll<io::Result<usize>> {
         let mut ours = [RecvMeta::default(); udp::BATCH_SIZE];
         let batch = meta.len().min(bufs.len()).min(ours.len());
-        let count = ready!(self.0.poll_recv(cx, &mut bufs[..batch], &mut ours[..batch]))?;
+        let count = ready!(
+            self.inner
+                .poll_recv(cx, &mut bufs[..batch], &mut ours[..batch])
+        )?;
         for (theirs, ours) in meta.iter_mut().zip(&ours[..count.min(batch)]) {
             theirs.addr = ours.from;
             theirs.len = ours.len;
@@ -65,25 +89,25 @@ impl AsyncUdpSocket for Socket {
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.inner.local_addr()
     }
 
     fn max_transmit_segments(&self) -> usize {
-        self.0.max_transmit_segments()
+        self.inner.max_transmit_segments()
     }
 
     fn max_receive_segments(&self) -> usize {
-        self.0.max_receive_segments()
+        self.inner.max_receive_segments()
     }
 
     fn may_fragment(&self) -> bool {
-        self.0.may_fragment()
+        self.inner.may_fragment()
     }
 }
 
 /// One task's wait for room to send.
 struct Poller {
-    socket: Arc<dyn UdpSocket>,
+    socket: Arc<Socket>,
     waiting: Option<Writable>,
 }
 
@@ -91,11 +115,14 @@ impl UdpPoller for Poller {
     fn poll_writable(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut waiting = match self.waiting.take() {
             Some(waiting) => waiting,
-            None => Arc::clone(&self.socket).writable(),
+            None if !self.socket.is_full.load(Ordering::Relaxed) => return Poll::Ready(Ok(())),
+            None => Arc::clone(&self.socket.inner).writable(),
         };
         let polled = waiting.as_mut().poll(cx);
-        if polled.is_pending() {
-            self.waiting = Some(waiting);
+        match polled.is_pending() {
+            true => self.waiting = Some(waiting),
+            // Others that wait hear of it by themselves.
+            false => self.socket.is_full.store(false, Ordering::Relaxed),
         }
         polled
     }
@@ -150,5 +177,105 @@ impl AsyncTimer for Timer {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         // Named in full: with quinn's own tokio runtime in the build, a `Sleep` is an `AsyncTimer` too.
         Future::poll(self.sleep.as_mut(), cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use futures_util::task::noop_waker_ref;
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    /// Has room for as many datagrams as it has permits.
+    #[derive(Debug, Default)]
+    struct Narrow {
+        room: std::sync::Mutex<usize>,
+        more: Notify,
+        waits: std::sync::atomic::AtomicUsize,
+    }
+
+    impl Narrow {
+        fn add_room(&self) {
+            *self.room.lock().expect("whole") += 1;
+            self.more.notify_waiters();
+        }
+    }
+
+    impl UdpSocket for Narrow {
+        fn try_send(&self, _: &Transmit<'_>) -> io::Result<()> {
+            let mut room = self.room.lock().expect("whole");
+            *room = room.checked_sub(1).ok_or(io::ErrorKind::WouldBlock)?;
+            Ok(())
+        }
+
+        fn writable(self: Arc<Self>) -> Writable {
+            self.waits.fetch_add(1, Ordering::Relaxed);
+            Box::pin(async move {
+                loop {
+                    let more = self.more.notified();
+                    if *self.room.lock().expect("whole") > 0 {
+                        return Ok(());
+                    }
+                    more.await;
+                }
+            })
+        }
+
+        fn poll_recv(
+            &self,
+            _: &mut Context<'_>,
+            _: &mut [IoSliceMut<'_>],
+            _: &mut [RecvMeta],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn local_addr(&self) -> io::Result<SocketAddr> {
+            Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)))
+        }
+    }
+
+    fn send(socket: &Socket) -> io::Result<()> {
+        socket.try_send(&udp::Transmit {
+            destination: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+            ecn: None,
+            contents: b"a",
+            segment_size: None,
+            src_ip: None,
+        })
+    }
+
+    #[test]
+    fn senders_wait_only_when_there_was_no_room_and_all_of_them_hear_of_it() {
+        let narrow = Arc::new(Narrow::default());
+        let socket = Arc::new(Socket::new(narrow.clone()));
+        let mut pollers = [(); 2].map(|()| Arc::clone(&socket).create_io_poller());
+        let cx = &mut Context::from_waker(noop_waker_ref());
+        narrow.add_room();
+        assert!(pollers[0].as_mut().poll_writable(cx).is_ready());
+        send(&socket).expect("room for one");
+        assert!(
+            pollers[0].as_mut().poll_writable(cx).is_ready(),
+            "not tried"
+        );
+        assert_eq!(narrow.waits.load(Ordering::Relaxed), 0, "no wait was made");
+        let full = send(&socket).expect_err("room for one only");
+        assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+        for poller in &mut pollers {
+            assert!(poller.as_mut().poll_writable(cx).is_pending());
+        }
+        narrow.add_room();
+        for poller in &mut pollers {
+            assert!(poller.as_mut().poll_writable(cx).is_ready());
+        }
+        send(&socket).expect("room again");
+        send(&socket).expect_err("room for one only");
+        assert!(
+            pollers[0].as_mut().poll_writable(cx).is_pending(),
+            "full again"
+        );
     }
 }
