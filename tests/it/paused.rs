@@ -1,13 +1,15 @@
-//! Members of a cluster in processes of their own, one of which stands still.
+//! Members of a cluster in processes of their own, some of which stand still or are killed.
 
 use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Instant,
 };
 
-use callboard::{Actor, Node, NodeId, NodeName, Profile, handlers, net::PeerKind};
+use callboard::{Actor, Ctx, Node, NodeId, NodeName, Profile, handlers, net::PeerKind};
 use callboard_protocol::slots::Owner;
+use futures_util::future::join_all;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -26,6 +28,11 @@ pub struct Mark;
 #[handlers]
 impl Mark {
     pub fn touch(&mut self) {}
+
+    #[handler(idempotent)]
+    pub fn at(&self, ctx: &Ctx<Self>) -> String {
+        ctx.node_name().to_string()
+    }
 }
 
 /// Not a test of its own: with the environment of this file's tests it is a member of their cluster.
@@ -84,6 +91,13 @@ pub(crate) fn life(observer: &Node, node: NodeId) -> Option<Owner> {
         .map(|(owner, _)| owner)
 }
 
+/// Returns the names of the nodes where the keys answer.
+async fn places(observer: &Node) -> Vec<String> {
+    let keys = (0..64).map(|key| observer.actor::<Mark>(format!("k{key}")).at());
+    let places = join_all(keys.map(|at| at.timeout(DEADLINE))).await;
+    places.into_iter().map(|at| at.expect("answers")).collect()
+}
+
 async fn all_answer(observer: &Node) {
     for key in 0..16 {
         let mark = observer.actor::<Mark>(format!("k{key}"));
@@ -134,5 +148,51 @@ async fn a_leader_that_stood_still_comes_back_and_costs_nobody_else_a_lease() {
         }
     }
     assert_eq!(observer.position().me, me);
+    observer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_key_answers_again_when_the_leader_and_an_owner_are_killed_together() {
+    let (town, folder) = (Town::new(), TempDir::new().expect("a folder"));
+    let names = ["n1", "n2", "n3", "n4", "n5"];
+    let mut processes: Vec<Process> = Vec::new();
+    for name in names {
+        let seeds: Vec<SocketAddr> = processes.iter().map(|it| it.addr).collect();
+        processes.push(start(&town, folder.path(), name, &seeds));
+    }
+    let seeds = processes.iter().map(|it| it.addr);
+    let observer = town.node("observer").seeds(seeds).start().await;
+    let observer = observer.expect("starts");
+    observer.joined(DEADLINE).await.expect("let in");
+    let votes = |name: &&str| folder.path().join(name).join("votes").exists();
+    eventually("three of five vote", || {
+        names.iter().filter(|name| votes(name)).count() == 3 && observer.leader().is_some()
+    })
+    .await;
+    let end = Instant::now() + DEADLINE;
+    while !{
+        let places = places(&observer).await;
+        names.iter().all(|name| places.iter().any(|at| at == name))
+    } {
+        assert!(Instant::now() < end, "every node owns keys");
+    }
+
+    let leader = observer.leader().expect("just seen");
+    let leads = names.iter().position(|name| id(name) == leader);
+    // Without two of its three voters the group could decide nothing.
+    let owns = names.iter().position(|name| !votes(name));
+    let killed = [leads, owns].map(|at| at.expect("the observer has no disk"));
+    for at in killed {
+        processes[at].signal(Signal::KILL);
+    }
+    let places = places(&observer).await;
+    for at in killed {
+        assert!(!places.iter().any(|name| name == names[at]), "{places:?}");
+    }
+    eventually("another one leads, and both are gone", || {
+        let gone = |at: &usize| life(&observer, id(names[*at])).is_none();
+        observer.leader().is_some_and(|now| now != leader) && killed.iter().all(gone)
+    })
+    .await;
     observer.stop().await;
 }
