@@ -137,6 +137,7 @@ pub(crate) const OWNERS: &[&str] = &[
     "a-machine-left-in-good-order",
     "a-machine-was-paused",
     "a-machine-was-suspended",
+    "a-node-came-back-with-an-empty-disk",
     "a-node-did-not-start-for-its-disk",
     "a-state-was-lost-with-its-node",
     "a-state-went-along",

@@ -88,6 +88,11 @@ impl Disk {
         }
     }
 
+    /// Takes another disk, with nothing on it, as it would be put into a machine that is off.
+    pub(super) fn replace(&self) {
+        *self.state() = State::default();
+    }
+
     /// Begins a trouble, or ends it.
     pub(super) fn set_trouble(&self, trouble: Option<DiskTrouble>) {
         self.state().trouble = trouble;

@@ -157,6 +157,15 @@ impl Host {
         self.disk.set_trouble(trouble);
     }
 
+    /// Puts an empty disk into a machine that is off.
+    pub(super) fn replace_disk(&self) {
+        assert!(
+            self.runtime.is_none(),
+            "a machine that is up needs its disk"
+        );
+        self.disk.replace();
+    }
+
     /// Cuts the power.
     pub(super) fn crash(&mut self, rng: &mut SmallRng) {
         let Some(runtime) = self.runtime.take() else {

@@ -122,6 +122,12 @@ impl World {
         self.hosts[host].set_disk(trouble);
     }
 
+    /// Puts an empty disk into a machine that has crashed.
+    pub(crate) fn replace_disk(&self, host: usize) {
+        event!("another disk for {}", self.hosts[host].machine.name);
+        self.hosts[host].replace_disk();
+    }
+
     /// Lets every machine that is paused go on, and provokes no rare path any more.
     pub(crate) fn calm(&mut self) {
         self.stormy.store(false, Ordering::Relaxed);

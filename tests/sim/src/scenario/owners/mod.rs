@@ -5,7 +5,7 @@
 //! | storm | nodes form a cluster, join it, are drained and lost, while every machine calls keys | all promises of safety, at every step |
 //! | calm | no faults; every machine asks every key | all answer within the bound |
 //! | orderly | one node after the other is drained and starts anew, or | no call fails, and no state is lost |
-//! | loss | the power of one node fails, and nothing else | all keys answer within the profile's bound and a second |
+//! | loss | the power of one node fails, and nothing else; it comes back with its disk or an empty one | all keys answer within the profile's bound and a second; the node is a member again |
 //! | end | nothing | all nodes know the same slots, and have their share of them |
 //!
 //! The workload writes into the [`Ledger`], and the invariants read it, along with what each node says of
@@ -18,6 +18,7 @@ mod program;
 mod setup;
 
 use super::cluster::{Judge, disk_troubles, power_cuts, suspensions};
+use crate::harness::sometimes::sometimes;
 use crate::harness::{Failure, Run, Verdict};
 use crate::invariants::Court;
 use crate::ledger::{Event, Ledger, MachineNumber};
@@ -82,9 +83,17 @@ pub(super) fn run(run: Run) -> Verdict {
     };
     let failure = match rng.random_bool(0.5) {
         true => story.tell(Ending::Orderly).err(),
-        false => story
-            .tell(Ending::Loss(rng.random_range(0..setup.nodes)))
-            .err(),
+        false => {
+            // A voter without its log is let in again when its seat has gone.
+            let is_let_in_soon = setup.gone_max < RECOVERY;
+            let disk = match is_let_in_soon && run.seed.stream("replaced").random_bool(0.5) {
+                true => DiskThen::Empty,
+                false => DiskThen::Kept,
+            };
+            story
+                .tell(Ending::Loss(rng.random_range(0..setup.nodes), disk))
+                .err()
+        }
     };
     Verdict {
         failure,
@@ -133,7 +142,14 @@ enum Ending {
     /// One node after the other is drained and starts anew.
     Orderly,
     /// The power of this machine fails.
-    Loss(MachineNumber),
+    Loss(MachineNumber, DiskThen),
+}
+
+/// What a machine that was lost comes back with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum DiskThen {
+    Kept,
+    Empty,
 }
 
 /// A world with all that watches it.
@@ -163,7 +179,7 @@ impl Story {
         self.until("a-cluster-comes-back", RECOVERY, Self::is_whole)?;
         match ending {
             Ending::Orderly => self.roll()?,
-            Ending::Loss(machine) => self.lose(machine)?,
+            Ending::Loss(machine, disk) => self.lose(machine, disk)?,
         }
         self.until("slots-are-shared-alike", RECOVERY, Self::is_settled)
     }
@@ -194,7 +210,7 @@ impl Story {
     }
 
     /// Cuts the power of a machine for good, and asks all keys; then starts it anew.
-    fn lose(&mut self, machine: MachineNumber) -> Result<(), Failure> {
+    fn lose(&mut self, machine: MachineNumber, disk: DiskThen) -> Result<(), Failure> {
         let is_leader = {
             let state = self.board.state();
             let said = state.said.get(&machine);
@@ -206,9 +222,16 @@ impl Story {
         let bound = self.board.setup.profile.recovery_worst(is_leader) + SECOND;
         let is_answered = |it: &Self| it.has_answers(|other| other != machine);
         self.until("keys-of-a-lost-node-answer-again", bound, is_answered)?;
+        if disk == DiskThen::Empty {
+            self.world.replace_disk(machine);
+        }
         self.world.restart(machine);
         self.board.set_phase(Phase::Asking);
-        self.until("a-node-that-was-lost-comes-back", RECOVERY, Self::is_whole)
+        self.until("a-node-that-was-lost-comes-back", RECOVERY, Self::is_whole)?;
+        if disk == DiskThen::Empty {
+            sometimes!("a-node-came-back-with-an-empty-disk");
+        }
+        Ok(())
     }
 
     /// Goes on until something is so.
