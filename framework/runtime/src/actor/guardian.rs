@@ -14,7 +14,7 @@ use std::{
 };
 
 use callboard_protocol::{
-    id::ActorAddr,
+    id::{self, ActorAddr},
     supervision::{Backoff, Decision, Intensity, Strategy, Supervisor},
     time::Time,
 };
@@ -103,6 +103,8 @@ struct State {
     supervisor: Supervisor<u64>,
     next_key: u64,
     children: BTreeMap<u64, Arc<dyn Child>>,
+    /// The key of each child, by its number on the node.
+    keys: BTreeMap<id::ActorId, u64>,
     residents: BTreeMap<ActorId, u64>,
     /// The resident of each child that has one.
     resident_of: BTreeMap<u64, ActorId>,
@@ -141,6 +143,7 @@ impl Guardian {
                 supervisor: Supervisor::new(strategy),
                 next_key: 0,
                 children: BTreeMap::new(),
+                keys: BTreeMap::new(),
                 residents: BTreeMap::new(),
                 resident_of: BTreeMap::new(),
                 starts: BTreeMap::new(),
@@ -182,6 +185,7 @@ impl Guardian {
             let backoff = Backoff::new(settings.backoff_min, settings.backoff_max);
             state.supervisor.child_started(key, intensity, backoff);
             state.children.insert(key, child.clone());
+            state.keys.insert(child.addr().actor, key);
             key
         };
         self.start(key, child);
@@ -472,7 +476,11 @@ impl Guardian {
             state.forget_resident(key);
             state.starts.remove(&key);
             state.waiting.remove(&key);
-            state.children.remove(&key)
+            let child = state.children.remove(&key);
+            if let Some(child) = &child {
+                state.keys.remove(&child.addr().actor);
+            }
+            child
         };
         if let Some(child) = child.filter(|child| !child.has_ended()) {
             child.ended(why);
@@ -480,7 +488,7 @@ impl Guardian {
     }
 
     fn over(&self, child: &Arc<dyn Child>, why: Ended) {
-        let key = self.state().key(child);
+        let key = self.state().keys.get(&child.addr().actor).copied();
         if let Some(key) = key {
             self.ended(key, why);
         }
@@ -489,9 +497,9 @@ impl Guardian {
     /// Returns whether the child has no incarnation that could run what waits.
     fn waits_for_start(&self, child: &Arc<dyn Child>) -> bool {
         let state = self.state();
-        let is_held = |key| state.held.as_ref().is_some_and(|held| held.contains(&key));
-        let waits = |key| state.waiting.contains_key(&key) || is_held(key);
-        state.key(child).is_some_and(waits)
+        let is_held = |key: &u64| state.held.as_ref().is_some_and(|held| held.contains(key));
+        let waits = |key: &u64| state.waiting.contains_key(key) || is_held(key);
+        state.keys.get(&child.addr().actor).is_some_and(waits)
     }
 
     /// Returns whether it has stopped: whoever made its ractor actor AFTER that has to stop it.
@@ -523,12 +531,6 @@ impl State {
         if let Some(resident) = self.resident_of.remove(&key) {
             self.residents.remove(&resident);
         }
-    }
-
-    fn key(&self, child: &Arc<dyn Child>) -> Option<u64> {
-        let mut children = self.children.iter();
-        let found = children.find(|(_, other)| Arc::ptr_eq(other, child));
-        found.map(|(key, _)| *key)
     }
 }
 
