@@ -295,7 +295,7 @@ impl<L: Clone + PartialEq> Peers<L> {
                     self.note_own(target, now);
                     return;
                 }
-                self.handle_refused(target.addr, &refused, now);
+                self.note_refused_dial(target, &refused, now);
                 self.note_failed_seed(target, &refused.why, now);
                 (met.map(|(node, _)| node), Some(refused.why))
             }

@@ -159,9 +159,7 @@ impl<L: Clone + PartialEq> Peers<L> {
                     .push_back(Notice::Namesake { addr, incarnation });
             }
         } else if refused.by_peer {
-            if self.name_taken.is_due(now) {
-                self.notices.push_back(Notice::NameTaken { by: addr, why });
-            }
+            self.note_name_taken(addr, &why, now);
         } else if let Some(up) = self.up.get_mut(&(met.id, None))
             && up.namesakes.is_due(now)
         {
@@ -169,6 +167,34 @@ impl<L: Clone + PartialEq> Peers<L> {
             self.notices
                 .push_back(Notice::NameTwice { name, refused, why });
         }
+    }
+
+    /// Takes in that a connection of this side's became no link.
+    pub(super) fn note_refused_dial(&mut self, target: Target, refused: &Refused, now: Instant) {
+        // The close of a peer that refuses may come before its hello, and leave none to read. It is the
+        // peer's own word all the same, where another node than this one is known to be.
+        let is_unnamed = refused.peer.is_none() && refused.by_peer;
+        if is_unnamed && refused.why.code == Code::DuplicateNode && self.is_of_another(target) {
+            self.note_name_taken(target.addr, &refused.why, now);
+        } else {
+            self.handle_refused(target.addr, refused, now);
+        }
+    }
+
+    fn note_name_taken(&mut self, by: SocketAddr, why: &LinkDown, now: Instant) {
+        if self.name_taken.is_due(now) {
+            let why = why.clone();
+            self.notices.push_back(Notice::NameTaken { by, why });
+        }
+    }
+
+    /// Returns whether an address is known to be that of another node than this one.
+    fn is_of_another(&self, target: Target) -> bool {
+        let seed = self.seeds.get(&target.addr).and_then(|seed| seed.node);
+        let known = target.member.or(seed);
+        // None of the members is this node.
+        known.is_some_and(|node| node != self.me.id)
+            || self.members.values().any(|it| it.info.addr == target.addr)
     }
 
     pub(super) fn note_failed_seed(&mut self, target: Target, why: &LinkDown, now: Instant) {

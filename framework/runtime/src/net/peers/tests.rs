@@ -564,6 +564,51 @@ fn both_sides_of_a_refused_name_have_it_told_once() {
 }
 
 #[test]
+fn a_displaced_node_is_told_so_though_the_close_overtook_the_hello() {
+    let why = LinkDown::new(Code::DuplicateNode, "another process named n10");
+    let unnamed = Refused {
+        peer: None,
+        by_peer: true,
+        why: why.clone(),
+    };
+    let superseded = LinkDown::new(Code::LinkSuperseded, "by a link to incarnation 2");
+    let taken = Notice::NameTaken {
+        by: addr(40),
+        why: why.clone(),
+    };
+    // As a seed that it has dialled, as one that has dialled it, and as a node that it was told of.
+    for (seeds, dials) in [
+        (&[addr(40)] as &[_], true),
+        (&[addr(40)], false),
+        (&[], false),
+    ] {
+        let now = start();
+        let mut peers = node(seeds, now);
+        let target = dials.then(|| peers.poll_dial(now)).flatten();
+        assert_eq!(admit(&mut peers, candidate(40, 1), 40, now), Admission::Up);
+        if let Some(target) = target {
+            peers.handle_dialled(target, Dialled::Linked(NodeId(40)), now, 0);
+        }
+        peers.handle_ended(&40, &superseded, now, 0);
+        let now = now + SECOND;
+        let target = peers.poll_dial(now).expect("due");
+        peers.handle_dialled(target, Dialled::Failed(unnamed.clone()), now, 0);
+        assert_eq!(peers.poll_notice(), Some(taken.clone()));
+        // The next refusal is nothing new.
+        let now = now + SECOND * 10;
+        let target = peers.poll_dial(now).expect("due");
+        peers.handle_dialled(target, Dialled::Failed(unnamed.clone()), now, 0);
+        assert_eq!(peers.poll_notice(), None);
+    }
+    // Who is at an address that never answered may be this node itself.
+    let now = start();
+    let mut peers = node(&[addr(40)], now);
+    let target = peers.poll_dial(now).expect("due");
+    peers.handle_dialled(target, Dialled::Failed(unnamed), now, 0);
+    assert_eq!(peers.poll_notice(), None);
+}
+
+#[test]
 fn the_driver_never_waits_for_a_moment_that_has_passed() {
     let now = start();
     let mut peers = node(&[addr(1), addr(2)], now);
