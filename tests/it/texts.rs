@@ -869,6 +869,87 @@ async fn an_authority_that_did_not_issue_the_own_certificate_stops_the_start_and
     node.stop().await;
 }
 
+/// Panics wherever it can.
+#[derive(Default, Service)]
+struct Cannon;
+
+#[handlers]
+impl Cannon {
+    pub fn fire(&self, what: String) -> u32 {
+        panic!("{what} exploded")
+    }
+
+    pub fn salvo(&self) -> impl Stream<Item = u32> + use<> {
+        futures_util::stream::iter(0..).map(|shot| match shot {
+            0 => shot,
+            _ => panic!("the second shot exploded"),
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_panic_of_a_service_is_in_the_log_with_its_method_and_its_caller() {
+    let (logged, _listening) = Logged::listen(tracing::Level::WARN);
+    let town = Town::new();
+    let node = town.node("n1").host::<Cannon>().start().await;
+    let node = node.expect("starts");
+    let client = town.client(node.local_addr()).await;
+    let (near, far) = (node.service::<Cannon>(), client.service::<Cannon>());
+    let fired = far.fire("the powder").await.expect_err("a panic");
+    assert_eq!(fired.code(), Code::Panicked);
+    let told = "ERROR callboard::call::panics: a handler panicked: the service goes on; mend what it panics for \
+                code=\"CB1016\" method=\"Cannon/fire\" caller=\"client client\" panic=\"the powder exploded\"";
+    assert_eq!(logged.count(told), 1);
+    // The same method is told of again after a while, another one at once.
+    for _ in 0..20 {
+        near.fire("the barrel").await.expect_err("a panic");
+        let sent = near.fire("the wheel").send().await;
+        sent.expect("taken");
+    }
+    assert_eq!(logged.count("method=\"Cannon/fire\""), 1);
+    let mut shots = near.salvo().await.expect("a stream");
+    assert_eq!(shots.next().await, Some(Ok(0)));
+    let last = shots.next().await.expect("an end").expect_err("a panic");
+    assert_eq!(last.code(), Code::Panicked);
+    let told = "a handler panicked: the stream ends, and whose it is goes on; mend what it panics for code=\"CB1016\" \
+                method=\"Cannon/salvo\" caller=\"node n1\" panic=\"the second shot exploded\"";
+    assert_eq!(logged.count(told), 1);
+    client.close().await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_panic_of_an_actor_and_its_restart_are_in_the_log_with_its_address() {
+    let (logged, _listening) = Logged::listen(tracing::Level::WARN);
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    let tills = [node.spawn::<old::Till>(), node.spawn::<old::Till>()];
+    for till in &tills {
+        till.jam().await.expect_err("a panic");
+        till.ring(1).await.expect("started anew");
+    }
+    let address = |till: &old::TillRef| {
+        let text = format!("{till:?}");
+        let (_, address) = text.split_once('@').expect("an address");
+        address.trim_end_matches(')').to_owned()
+    };
+    let told = format!(
+        "a handler panicked: the actor starts anew, or is given up if it fails too often; mend what it panics for \
+         code=\"CB1016\" method=\"Till/jam\" address={} caller=\"node n1\" panic=\"the drawer is stuck\"",
+        address(&tills[0])
+    );
+    assert_eq!(logged.count(&told), 1);
+    for till in &tills {
+        let told = format!(
+            "WARN callboard::actor::notice: actor failed; restarting actor=\"Till\" address={} \
+             failure=\"the drawer is stuck\" delay=",
+            address(till)
+        );
+        assert_eq!(logged.count(&told), 1, "{told}");
+    }
+    node.stop().await;
+}
+
 /// Finds a node by a name once it is told its address.
 #[derive(Debug, Default)]
 struct Names(std::sync::Mutex<Option<SocketAddr>>);

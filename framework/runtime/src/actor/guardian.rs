@@ -355,14 +355,7 @@ impl Guardian {
         let decision = self.state().supervisor.child_failed(&key, now, random);
         match decision {
             Decision::Restart { children, delay } => {
-                let of = child.key();
-                tracing::warn!(
-                    actor = name,
-                    key = of,
-                    failure,
-                    ?delay,
-                    "actor failed; restarting"
-                );
+                notice::restarting(&*child, failure, delay);
                 self.restart(key, &children, delay);
             }
             Decision::GiveUp { children } => {

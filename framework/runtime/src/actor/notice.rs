@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use callboard_protocol::code::Code;
+use tracing::field::display;
 
 use super::guardian::Child;
 
@@ -57,6 +58,21 @@ pub(super) fn service_given_up(service: &str, failure: &str) {
         failure,
         "a service could not be started and is given up: this node withdraws it, and calls go to \
          other nodes that host it; mend what its constructor fails with, and start the node again"
+    );
+}
+
+/// Says that an actor, or a service whose constructor failed, starts anew, and when.
+pub(super) fn restarting(child: &dyn Child, failure: &str, delay: Duration) {
+    let (name, key) = (child.name(), child.key());
+    // A service has its name.
+    let address = (!child.is_service()).then(|| display(child.addr()));
+    tracing::warn!(
+        actor = name,
+        key,
+        address,
+        failure,
+        ?delay,
+        "actor failed; restarting"
     );
 }
 

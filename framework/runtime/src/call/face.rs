@@ -27,6 +27,7 @@ use crate::telemetry::MethodMetrics;
 use super::{
     interface::{Interface, MethodShapes, MethodSpec, interface_id},
     meta::Caller,
+    panics::Panics,
 };
 
 /// One interface as this node sees it.
@@ -46,6 +47,7 @@ pub(crate) struct FaceMethod {
     pub(crate) spec: &'static MethodSpec,
     pub(crate) shapes: MethodShapes,
     pub(crate) metrics: MethodMetrics,
+    pub(super) panics: Panics,
     shape: u64,
     /// Who may call it; nothing if everyone may.
     grant: Option<Grant>,
@@ -158,6 +160,7 @@ impl FaceMethod {
             spec,
             shapes,
             metrics,
+            panics: Panics::default(),
             shape: 0,
             grant,
         };

@@ -58,6 +58,7 @@ mod meta;
 mod mistake;
 mod names;
 mod outgoing;
+mod panics;
 mod pending;
 mod placed;
 mod port;

@@ -26,6 +26,7 @@ use crate::actor::TurnEnd;
 use super::{
     arrival::Arrival,
     interface::{Method, MethodSpec, Streamed, Unary},
+    panics::witnessed,
     scope,
     stream::{self, Streaming},
 };
@@ -363,6 +364,7 @@ impl<T: Wire> Port<Streaming<T>> {
         let spec = self.spec;
         let at = self.ended(None);
         let term = scope::term(spec);
+        let items = witnessed(items, scope::witness(spec, |_| stream::AFTER_PANIC));
         match self.take() {
             Sink::Local(caller) => {
                 let (streaming, pump) = stream::local_pair(items, spec, term);

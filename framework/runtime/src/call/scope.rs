@@ -18,7 +18,7 @@ use std::{
 
 use callboard_protocol::{
     code::{CallError, Code},
-    id::ActorAddr,
+    id::{ActorAddr, NodeId},
     time::Time,
     wire::header::{CHAIN_MAX, Chain as WireChain, ChainLink, TraceContext},
 };
@@ -31,7 +31,8 @@ use crate::{
 };
 
 use super::{
-    face::Face, hub::Hub, interface::MethodSpec, meta::Meta, port::panic_text, term::Term,
+    face::Face, hub::Hub, interface::MethodSpec, meta::Meta, panics::Witness, port::panic_text,
+    term::Term,
 };
 
 /// The actors whose turns wait for a call, the outermost first.
@@ -70,6 +71,8 @@ struct This {
     began: Time,
     deadline: Time,
     chain: Chain,
+    /// Who made the call; nothing for what the actor does without one.
+    caller: Option<NodeId>,
     trace: Option<TraceContext>,
     /// The root of the turn's own calls, once one was made; 0 before.
     root: Cell<u64>,
@@ -178,6 +181,7 @@ impl Turn {
             began,
             deadline: meta.deadline,
             chain: meta.chain.clone(),
+            caller: Some(meta.caller.node),
             trace: meta.trace(),
             root: Cell::new(meta.chain.root),
             ended_at: Cell::new(None),
@@ -316,9 +320,14 @@ pub(super) fn lost(spec: &MethodSpec) -> Option<CallError> {
     })
 }
 
-/// Makes the error of a call whose turn, the current one, has panicked, with what comes of that.
-pub(super) fn panicked(spec: &MethodSpec, panic: &(dyn Any + Send)) -> CallError {
+/// Makes the error of a call whose turn, the current one, has panicked, with what comes of that, and has the log
+/// told of it.
+pub(super) fn panicked(spec: &'static MethodSpec, panic: &(dyn Any + Send)) -> CallError {
     let text = panic_text(panic);
+    // Told apart: whoever reads the log may run anything.
+    if let Some(witness) = witness(spec, Turn::after_panic) {
+        witness.tell(&text);
+    }
     with_current(|turn| match turn {
         Some(turn) => {
             let node = format!("node {}", turn.hub.me().name);
@@ -326,6 +335,25 @@ pub(super) fn panicked(spec: &MethodSpec, panic: &(dyn Any + Send)) -> CallError
             spec.error_on(Code::Panicked, &node).with_detail(detail)
         }
         None => spec.error(Code::Panicked).with_detail(text.clone()),
+    })
+}
+
+/// Returns what the log is told if the current turn panics, or what it hands on; `comes` says what comes of that.
+pub(super) fn witness(
+    spec: &'static MethodSpec,
+    comes: impl FnOnce(&Turn) -> &'static str,
+) -> Option<Witness> {
+    with_current(|turn| {
+        let turn = turn?;
+        Some(Witness {
+            hub: turn.hub.clone(),
+            spec,
+            face: turn.face.clone()?,
+            row: turn.now.method,
+            actor: turn.actor(),
+            caller: turn.now.caller?,
+            comes: comes(turn),
+        })
     })
 }
 

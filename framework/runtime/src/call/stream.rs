@@ -334,7 +334,7 @@ pub(crate) async fn pump<T, S, K>(
                     Some(term) => term.error_here(Code::Panicked),
                     None => spec.error(Code::Panicked),
                 };
-                let detail = format!("{text}; the stream ends, and whose it is goes on");
+                let detail = format!("{text}; {AFTER_PANIC}");
                 (Piece::Failed(error.with_detail(detail)), true)
             }
             Next::Gone => return,
@@ -358,6 +358,9 @@ pub(crate) async fn pump<T, S, K>(
         }
     }
 }
+
+/// What comes of a panic of a stream that a handler has returned.
+pub(super) const AFTER_PANIC: &str = "the stream ends, and whose it is goes on";
 
 /// What a pump does next.
 enum Next<T> {
