@@ -3,7 +3,10 @@
 use std::{
     io,
     net::SocketAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
@@ -512,6 +515,53 @@ async fn a_setting_that_does_not_fit_another_is_named_as_the_user_set_it() {
     let error = refused(town.node("n1").call_limits(limits)).await;
     assert_eq!(error.subject(), "setting attempts_max");
     assert_eq!(error.detail(), "it is 0, and may be 1 or more");
+}
+
+/// A clock that also runs while the machine is suspended, which it can be.
+#[derive(Debug)]
+struct Suspended(Arc<dyn Clock>, AtomicU64);
+
+impl Clock for Suspended {
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+
+    fn since_boot(&self) -> Duration {
+        self.0.since_boot() + Duration::from_millis(self.1.load(Ordering::Relaxed))
+    }
+
+    fn wall(&self) -> SystemTime {
+        self.0.wall()
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_stood_still_says_so_and_does_not_blame_those_whom_it_lost() {
+    let (logged, _listening) = Logged::listen(tracing::Level::WARN);
+    let town = Town::new();
+    let first = town.node("n1").start().await.expect("starts");
+    let mut strait = Strait::new().await;
+    strait.lead_to(first.local_addr()).await;
+    let mut env = Env::real();
+    let clock = Arc::new(Suspended(env.clock.clone(), AtomicU64::new(0)));
+    env.clock = clock.clone();
+    // Its peer gives the link up after a second, and cannot dial it.
+    let mut config = quick();
+    config.peer_timeout = Duration::from_secs(3);
+    let second = town.node("n2").env(env).config(config);
+    let second = second.seed(strait.addr()).advertise("127.0.0.1:9");
+    let second = second.start().await.expect("starts");
+    eventually("linked", || second.members().len() == 1).await;
+    assert_eq!(logged.count("stood still"), 0);
+    clock.1.store(6000, Ordering::Relaxed);
+    let told = "WARN callboard::node::pulse: this process stood still for 6.";
+    eventually(told, || logged.count(told) == 1).await;
+    strait.set_open(false);
+    let lost = "lost a node, as this process itself stood still for 6.";
+    eventually(lost, || logged.count(lost) == 1).await;
+    second.stop().await;
+    first.stop().await;
+    assert_eq!(logged.count(told), 1);
 }
 
 /// A clock far from those of the certificates, which end in 4096.

@@ -389,7 +389,7 @@ impl Hub {
     }
 
     /// Returns the links, if they can come up.
-    pub(super) fn net(&self) -> Option<Arc<Net>> {
+    pub(crate) fn net(&self) -> Option<Arc<Net>> {
         self.net.get()?.upgrade()
     }
 

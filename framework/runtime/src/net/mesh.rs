@@ -28,6 +28,7 @@ use super::peers::notice;
 use super::peers::{Admission, Candidate, Dialled, Me, Met, Notice, Peers, Refused, Target};
 use super::reach;
 use super::session;
+use super::standstill::Standstill;
 use super::stats::Refusals;
 use super::trust::Trust;
 use crate::env::Env;
@@ -55,6 +56,7 @@ pub(super) struct Mesh {
     /// Diallers that were asked to prove their address.
     pub(super) asked: AtomicU64,
     pub(super) names: Names,
+    pub(super) standstill: Arc<Standstill>,
     /// Tells those who wait for a link: one came up, or a dial failed.
     pub(super) changed: watch::Sender<()>,
     peers: Mutex<Peers<Arc<Link>>>,
@@ -86,6 +88,7 @@ impl Mesh {
             incarnation: about.incarnation,
             kind: about.kind,
         };
+        let standstill = Arc::new(Standstill::new(&parts.config));
         let peers = Peers::new(me, &parts.config, &parts.seeds, parts.env.clock.now());
         Arc::new(Self {
             config: parts.config,
@@ -102,6 +105,7 @@ impl Mesh {
             strays: AtomicU64::new(0),
             asked: AtomicU64::new(0),
             names: Names::new(&parts.seeds, &parts.names),
+            standstill,
             changed: watch::Sender::new(()),
             peers: Mutex::new(peers),
             directory: RwLock::default(),
@@ -265,7 +269,8 @@ impl Mesh {
     pub(super) fn ended(&self, link: &Arc<Link>, why: &LinkDown) {
         let (peer, session) = (&link.peer().name, link.session());
         if why.is_loss() && link.peer().kind == PeerKind::Node {
-            notice::lost(link.peer(), session, why, self.config.peer_timeout);
+            let still = self.standstill.lately(self.env.clock.since_boot());
+            notice::lost(link.peer(), session, why, self.config.peer_timeout, still);
         } else {
             tracing::info!(%peer, session, %why, "link down");
         }

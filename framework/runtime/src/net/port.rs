@@ -24,6 +24,7 @@ use super::link::{Frames, Link};
 use super::mesh::{Mesh, Parts};
 use super::peers::SeedTrouble;
 use super::reach;
+use super::standstill::Standstill;
 use super::trust::Trust;
 use crate::env::Env;
 use crate::task::Tasks;
@@ -110,6 +111,11 @@ impl Net {
             tasks.spawn("accept", Arc::clone(&mesh).accept());
         }
         Ok(Arc::new(Self { mesh, tasks }))
+    }
+
+    /// Returns what is told when this process was looked at.
+    pub(crate) fn standstill(&self) -> Arc<Standstill> {
+        Arc::clone(&self.mesh.standstill)
     }
 
     /// Returns the address that the port is bound to.

@@ -1,8 +1,9 @@
-//! Warns when handlers hold all threads of the runtime: nothing else can say so then.
+//! Warns when handlers hold all threads of the runtime: nothing else can say so then. And when the whole process
+//! stood still, so that nobody looks for the reason at its peers.
 //!
 //! A task beats a few times a second. A thread beside the runtime looks whether it does. It counts its looks and
-//! reads no clock, so that a machine that was suspended, or a process that was stopped, is not taken for one
-//! whose threads are held.
+//! goes by no clock, so that a machine that was suspended, or a process that was stopped, is not taken for one
+//! whose threads are held. How late a look itself is says the other thing: `net::Standstill`.
 
 use std::{
     collections::BTreeMap,
@@ -14,13 +15,20 @@ use std::{
     time::Duration,
 };
 
-use crate::call::Hub;
+use crate::{call::Hub, env::Clock, net::Standstill};
 
 /// Watches the runtime's threads for as long as the node lives, where there is a thread to do so.
 pub(super) fn watch(hub: &Arc<Hub>) {
     let beats = Arc::new(AtomicU64::new(0));
     let (seen, node) = (Arc::downgrade(&beats), Arc::downgrade(hub));
-    let job = Box::new(move || look(&seen, &node));
+    let Some(standstill) = hub.net().map(|net| net.standstill()) else {
+        return;
+    };
+    let (looked, clock) = (Arc::clone(&standstill), Arc::clone(&hub.env().clock));
+    let job = Box::new(move || {
+        look(&seen, &node, &looked, &*clock);
+        looked.end();
+    });
     if !hub.env().blocking.run_beside("pulse", job) {
         return;
     }
@@ -33,14 +41,18 @@ pub(super) fn watch(hub: &Arc<Hub>) {
             .is_some()
         {
             beats.fetch_add(1, Ordering::Relaxed);
+            if let Some(time) = standstill.poll_news() {
+                warn_of_standstill(time);
+            }
         }
     });
 }
 
 /// Looks after the beats until the task that makes them is gone.
-fn look(beats: &Weak<AtomicU64>, node: &Weak<Hub>) {
+fn look(beats: &Weak<AtomicU64>, node: &Weak<Hub>, standstill: &Standstill, clock: &dyn Clock) {
     let mut held = Held::default();
     while let Some(beats) = beats.upgrade() {
+        standstill.handle_look(clock.since_boot());
         match held.handle_look(beats.load(Ordering::Relaxed)) {
             Some(News::Held(time)) => warn(time, node),
             Some(News::Free(time)) => {
@@ -62,6 +74,13 @@ fn warn(time: Duration, node: &Weak<Hub>) {
         %services,
         "no thread of the runtime has been free: handlers compute or block on all of them, so nothing else runs \
          and other nodes take this one for lost; move such work to `tokio::task::spawn_blocking` and await it"
+    );
+}
+
+fn warn_of_standstill(time: Duration) {
+    tracing::warn!(
+        "this process stood still for {time:.1?}: it was stopped, or its machine was suspended or gave it no time; its peers \
+         may have taken it for lost, and calls that waited may have passed their deadlines"
     );
 }
 

@@ -87,15 +87,30 @@ impl Notice {
     }
 }
 
-/// Writes that a node was lost: since when, and what to do.
-pub(in super::super) fn lost(peer: &PeerInfo, session: u64, why: &LinkDown, timeout: Duration) {
+/// Writes that a node was lost: since when, and what to do. `still` is for how long this process stood still, if it
+/// has lately.
+pub(in super::super) fn lost(
+    peer: &PeerInfo,
+    session: u64,
+    why: &LinkDown,
+    timeout: Duration,
+    still: Option<Duration>,
+) {
+    let (addr, name) = (peer.addr.unwrap_or(peer.seen_at), &peer.name);
+    if let Some(still) = still {
+        tracing::warn!(
+            peer = %name, %addr, session, %why,
+            "lost a node, as this process itself stood still for {still:.1?}: calls go to others, and it is dialled again \
+             and again; look first why this process stood still, and at that node only if it is not linked again"
+        );
+        return;
+    }
     let since = match why.code {
         Code::PeerTimeout => format!(", from which nothing has come for {timeout:?}"),
         _ => String::new(),
     };
-    let (addr, peer) = (peer.addr.unwrap_or(peer.seen_at), &peer.name);
     tracing::warn!(
-        %peer, %addr, session, %why,
+        peer = %name, %addr, session, %why,
         "lost a node{since}: calls go to others, and it is dialled again and again; if it is to run, look whether its \
          process does, and at the network between"
     );

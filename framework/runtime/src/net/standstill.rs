@@ -1,0 +1,163 @@
+//! Whether this process itself has stood still, so that it does not blame its peers for that.
+//!
+//! A process that is stopped, or whose machine is suspended or gives it no time, hears nothing from its
+//! peers meanwhile, and they nothing from it. When it goes on, it takes them for lost as they did it. A
+//! thread of the node's looks at the clock that also runs in suspend, several times a second; where a look
+//! is very late, everything was. The thread does nothing else, so handlers that hold all threads of the
+//! runtime are not taken for it.
+//!
+//! Here it is decided only. `node` has the thread, and says it; `mesh` asks. Where nobody looks, as in a
+//! simulation, a process never stands still.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::config::Config;
+
+/// When this process stood still last.
+#[derive(Debug)]
+pub(crate) struct Standstill {
+    /// Less is not told: no peer takes this one for lost by it.
+    least: Duration,
+    /// So long after its end, what ends a link may have come of it.
+    memory: Duration,
+    state: Mutex<State>,
+}
+
+/// All times are those since the start of the machine.
+#[derive(Debug, Default)]
+struct State {
+    looked_at: Option<Duration>,
+    last: Option<Still>,
+    news: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Still {
+    ended_at: Duration,
+    lasted: Duration,
+}
+
+impl Standstill {
+    pub(super) fn new(config: &Config) -> Self {
+        // The last word of this process may be older than its standstill by a part of `keep_alive`.
+        let noticed = config.peer_timeout.saturating_sub(config.keep_alive / 2);
+        Self {
+            least: noticed.max(LEAST),
+            memory: config.peer_timeout * 2,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Takes in that the thread looks. It is to look several times a second.
+    pub(crate) fn handle_look(&self, now: Duration) {
+        let mut state = self.state();
+        if let Some(lasted) = self.since_look(&state, now) {
+            let ended_at = now;
+            state.last = Some(Still { ended_at, lasted });
+            state.news = Some(lasted);
+        }
+        state.looked_at = Some(now);
+    }
+
+    /// Takes in that the thread looks no more.
+    pub(crate) fn end(&self) {
+        self.state().looked_at = None;
+    }
+
+    /// Returns how long a standstill was that is to be told.
+    pub(crate) fn poll_news(&self) -> Option<Duration> {
+        self.state().news.take()
+    }
+
+    /// Returns for how long the process has stood still if that has only just ended.
+    pub(super) fn lately(&self, now: Duration) -> Option<Duration> {
+        let state = self.state();
+        // Whoever asks may be awake before the thread.
+        self.since_look(&state, now).or_else(|| {
+            let last = state.last?;
+            let over = now.saturating_sub(last.ended_at);
+            (over <= self.memory).then_some(last.lasted)
+        })
+    }
+
+    fn since_look(&self, state: &State, now: Duration) -> Option<Duration> {
+        let late = now.saturating_sub(state.looked_at?);
+        (late >= self.least).then_some(late)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// However soon peers are given up: a look of a busy machine may be late by a part of a second.
+const LEAST: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    fn looked_until(end: Duration) -> Standstill {
+        let standstill = Standstill::new(&Config::default());
+        let mut now = ms(0);
+        while now <= end {
+            standstill.handle_look(now);
+            now += ms(250);
+        }
+        standstill
+    }
+
+    #[test]
+    fn a_look_that_is_late_by_what_peers_notice_is_told_once() {
+        let standstill = looked_until(ms(10_000));
+        standstill.handle_look(ms(12_250));
+        assert_eq!(standstill.poll_news(), None);
+        standstill.handle_look(ms(18_350));
+        assert_eq!(standstill.poll_news(), Some(ms(6100)));
+        standstill.handle_look(ms(18_600));
+        assert_eq!(standstill.poll_news(), None);
+    }
+
+    #[test]
+    fn what_comes_soon_after_may_have_come_of_it() {
+        let standstill = looked_until(ms(10_000));
+        assert_eq!(standstill.lately(ms(10_200)), None);
+        // Before the late look, and after it.
+        assert_eq!(standstill.lately(ms(16_100)), Some(ms(6100)));
+        standstill.handle_look(ms(16_100));
+        assert_eq!(standstill.lately(ms(16_100)), Some(ms(6100)));
+        for now in (16_350..=22_100).step_by(250) {
+            standstill.handle_look(ms(now));
+        }
+        assert_eq!(standstill.lately(ms(22_100)), Some(ms(6100)));
+        standstill.handle_look(ms(22_350));
+        assert_eq!(standstill.lately(ms(22_350)), None);
+        standstill.end();
+        assert_eq!(standstill.lately(ms(60_000)), None);
+    }
+
+    #[test]
+    fn nobody_stands_still_where_nobody_looks() {
+        let standstill = Standstill::new(&Config::default());
+        assert_eq!(standstill.lately(ms(3_600_000)), None);
+        assert_eq!(standstill.poll_news(), None);
+    }
+
+    #[test]
+    fn a_busy_machine_is_none_that_stood_still() {
+        let config = Config {
+            peer_timeout: ms(100),
+            keep_alive: ms(40),
+            ..Config::default()
+        };
+        let standstill = Standstill::new(&config);
+        standstill.handle_look(ms(0));
+        standstill.handle_look(ms(900));
+        assert_eq!(standstill.poll_news(), None);
+    }
+}
