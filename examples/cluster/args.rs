@@ -62,6 +62,10 @@ pub(crate) struct DriverArgs {
     /// How many carts there are; alice's is called every tenth time, the others in turn
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     shoppers: u32,
+    // By default it has no divisor with the ten of the hot cart, so that all carts have some.
+    /// One call in so many asks a cart for the prices of the day, which keeps the cart busy for 5 ms
+    #[arg(long, value_name = "N", default_value_t = 17, value_parser = clap::value_parser!(u32).range(1..))]
+    reprice_every: u32,
     /// The times that leases and elections go by
     #[arg(long, value_enum, default_value_t = Times::Lan)]
     profile: Times,
@@ -154,6 +158,8 @@ pub(crate) struct Plan {
     /// Those that the script adds.
     pub(crate) added: Vec<String>,
     pub(crate) shoppers: usize,
+    /// One call of a cart in so many is a long one.
+    pub(crate) reprice_every: usize,
     pub(crate) profile: Times,
     pub(crate) plant: Option<Bug>,
     pub(crate) run: Duration,
@@ -189,6 +195,7 @@ impl DriverArgs {
             nodes,
             added,
             shoppers: self.shoppers as usize,
+            reprice_every: self.reprice_every as usize,
             profile: self.profile,
             plant: self.plant,
             run: self.run,

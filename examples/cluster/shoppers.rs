@@ -27,6 +27,7 @@ pub(crate) const KEYED_DEADLINE: Duration = Duration::from_secs(8);
 #[derive(Debug)]
 pub(crate) struct Shoppers {
     carts: Vec<(String, CartRef)>,
+    reprice_every: usize,
     pub(crate) tally: Mutex<Tally>,
     outages: Mutex<Outages>,
     used: Mutex<BTreeSet<usize>>,
@@ -43,8 +44,8 @@ struct Order {
 }
 
 impl Shoppers {
-    /// Names the carts. Nothing is called.
-    pub(crate) fn new(client: &Client, count: usize) -> Arc<Self> {
+    /// Names the carts, one call in `reprice_every` of which will be a long one. Nothing is called.
+    pub(crate) fn new(client: &Client, count: usize, reprice_every: usize) -> Arc<Self> {
         let others = (1..count).map(|number| format!("shopper-{number}"));
         let names = std::iter::once(HOT.to_owned()).chain(others);
         // ANCHOR: refs
@@ -52,6 +53,7 @@ impl Shoppers {
         // ANCHOR_END: refs
         Arc::new(Self {
             carts: carts.collect(),
+            reprice_every,
             tally: Mutex::default(),
             outages: Mutex::default(),
             used: Mutex::default(),
@@ -67,7 +69,8 @@ impl Shoppers {
             if !begun(&self.tally, pace.in_flight_max) {
                 return;
             }
-            let (cart, reprices) = order.next(self.carts.len());
+            let cart = order.next(self.carts.len());
+            let reprices = order.call.is_multiple_of(self.reprice_every);
             locked(&self.used).insert(cart);
             calls.spawn(self.clone().call(cart, reprices, due));
         };
@@ -188,15 +191,14 @@ impl Shoppers {
 }
 
 impl Order {
-    /// Which cart is called next, of so many, and whether it is to ask for prices.
-    fn next(&mut self, carts: usize) -> (usize, bool) {
+    /// Which cart is called next, of so many.
+    fn next(&mut self, carts: usize) -> usize {
         self.call += 1;
-        let reprices = self.call.is_multiple_of(REPRICES_EVERY);
         if self.call.is_multiple_of(HOT_EVERY) || carts == 1 {
-            return (0, reprices);
+            return 0;
         }
         self.other = self.other % (carts - 1) + 1;
-        (self.other, reprices)
+        self.other
     }
 }
 
@@ -205,6 +207,3 @@ const KEYED_SHARE: f64 = 4.0;
 
 /// One call in so many is to the hot cart.
 const HOT_EVERY: usize = 10;
-
-/// One call in so many is a long one. It has no divisor with [`HOT_EVERY`], so that all carts have some.
-const REPRICES_EVERY: usize = 17;

@@ -72,7 +72,7 @@ impl Driver {
             in_flight_max: self.plan.in_flight_max,
         };
         self.began = Some(Instant::now());
-        let shoppers = Shoppers::new(&client, self.plan.shoppers);
+        let shoppers = Shoppers::new(&client, self.plan.shoppers, self.plan.reprice_every);
         self.load = Some(Load::start(client, shoppers, pace, self.tell.clone()));
         Ok(())
     }
