@@ -25,6 +25,7 @@ mod leaks;
 mod macros;
 mod membership;
 mod overload;
+mod own_end;
 mod paused;
 mod placed;
 mod pressure;

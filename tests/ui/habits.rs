@@ -9,7 +9,7 @@ pub struct Till {
 #[handlers]
 impl Till {
     pub fn close(&mut self, ctx: &Ctx<Self>) -> u32 {
-        ctx.stop();
+        ctx.terminate();
         self.sum
     }
 

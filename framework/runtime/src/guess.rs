@@ -97,8 +97,8 @@ pub trait HostedByItself<T>: Sized {
     label = "is done by another one",
     note = "`ctx.this()` is the actor's own ref, `ctx.caller()` who calls; a handler answers by what it returns",
     note = "what is to happen later is `ctx.after(delay, |this| async move {{ … }})`, and again and again `ctx.every`",
-    note = "an actor is stopped from outside: `node.stop_actor(&till, grace)`; one with a key goes to sleep by itself, \
-            `#[actor(key = String, idle = \"10m\")]`"
+    note = "an actor ends itself by `ctx.stop(grace)`, and one that it has spawned by `ctx.stop_actor(&till, grace).await`; \
+            one with a key goes to sleep by itself, `#[actor(key = String, idle = \"10m\")]`"
 )]
 pub trait DoneByContext: Sized {
     /// Cannot be called.
@@ -188,7 +188,10 @@ guesses! {
 
 guesses! {
     [A: Definition] Ctx<A>:
-    fn stop(&self) where [DoneByContext];
+    fn stop_self(&self) where [DoneByContext];
+    fn terminate(&self) where [DoneByContext];
+    fn shutdown(&self) where [DoneByContext];
+    fn stop_child [T](&self, _: T) where [DoneByContext];
     fn sender [T](&self) -> T where [DoneByContext];
     fn address [T](&self) -> T where [DoneByContext];
     fn run_later [F](&self, _: Duration, _: F) where [DoneByContext];

@@ -325,7 +325,9 @@ use callboard::{CallError, Ran, Retry};
 /// Says what a caller may do about an error, from its facts alone.
 fn advice(error: &CallError) -> &'static str {
     match (error.ran(), error.retry()) {
-        (Ran::NotSent | Ran::Refused, Retry::Elsewhere) => "nothing has happened: try again",
+        (Ran::NotSent | Ran::Refused, Retry::Elsewhere) => {
+            "nothing has happened: a later call may be answered"
+        }
         (Ran::NotSent | Ran::Refused, _) => "nothing has happened, and it would fail again",
         (Ran::MayHaveRun, _) => "look whether it has happened before trying again",
     }
@@ -374,7 +376,10 @@ async fn errors_say_who_and_whether_it_ran() {
     };
     assert_eq!(error.ran(), Ran::NotSent);
     // ANCHOR_END: no_host
-    assert_eq!(advice(&error), "nothing has happened: try again");
+    assert_eq!(
+        advice(&error),
+        "nothing has happened: a later call may be answered"
+    );
     assert_eq!(error.fault(), Code::NoHost.fault());
     assert_eq!(error.fault(), Fault::Network);
     node.stop().await;
@@ -465,6 +470,42 @@ impl Numbers {
     }
 }
 // ANCHOR_END: streams
+
+/// Streams that can fail.
+#[derive(Default, Service)]
+pub struct Countdown;
+
+// ANCHOR: failing_stream
+#[handlers]
+impl Countdown {
+    /// What cannot begin is a stream of one error.
+    pub fn down_from(&self, first: u32) -> impl Stream<Item = Result<u32, String>> + use<> {
+        let numbers: Vec<_> = match first {
+            0..=100 => (0..=first).rev().map(Ok).collect(),
+            _ => vec![Err(format!("{first} is more than 100"))],
+        };
+        stream::iter(numbers)
+    }
+}
+// ANCHOR_END: failing_stream
+
+#[tokio::test]
+async fn a_stream_that_cannot_begin_is_one_error() -> Result<(), Box<dyn std::error::Error>> {
+    let town = Town::new();
+    let node = town.node("n1").host::<Countdown>().start().await?;
+    let countdown = node.service::<Countdown>();
+    // ANCHOR: failing_stream_read
+    let mut numbers = countdown.down_from(2).await?;
+    while let Some(number) = numbers.next().await {
+        // The first `?` is for the stream that breaks off, the second one for the handler's own error.
+        println!("{}", number??);
+    }
+    // ANCHOR_END: failing_stream_read
+    let numbers: Vec<_> = countdown.down_from(101).await?.collect().await;
+    assert_eq!(numbers, [Ok(Err("101 is more than 100".to_owned()))]);
+    node.stop().await;
+    Ok(())
+}
 
 #[tokio::test]
 async fn numbers_flow_in_and_out() -> Result<(), CallError> {
@@ -660,6 +701,72 @@ async fn the_end_of_an_actor_is_told() {
     let error = stock.count("tea").await.expect_err("it is stopped");
     assert_eq!(error.code(), Code::ActorStopped);
     // ANCHOR_END: watch
+    node.stop().await;
+}
+
+// ANCHOR: own_end
+/// Counts what is asked of it, until it is done.
+#[derive(Default, Actor)]
+pub struct Census {
+    heads: u32,
+}
+
+#[handlers]
+impl Census {
+    pub fn count(&mut self, heads: u32) {
+        self.heads += heads;
+    }
+
+    /// Says the sum, and ends: what waits in the mailbox has five seconds.
+    pub fn finish(&mut self, ctx: &Ctx<Self>) -> u32 {
+        ctx.stop(Duration::from_secs(5));
+        self.heads
+    }
+}
+
+/// Has one census at a time.
+#[derive(Default, Service)]
+pub struct Bureau {
+    census: Mutex<Option<CensusRef>>,
+}
+
+#[handlers]
+impl Bureau {
+    /// Gives the census that is under way, and a new one in the place of `lost`, which has ended or was given up.
+    pub fn census(&self, ctx: &Ctx<Self>, lost: Option<CensusRef>) -> CensusRef {
+        let mut census = self.census.lock().unwrap_or_else(|held| held.into_inner());
+        // Of many that have lost the same one, the first gets a new one, and the others get that.
+        if *census == lost {
+            *census = None;
+        }
+        census.get_or_insert_with(|| ctx.spawn::<Census>()).clone()
+    }
+
+    /// Ends it before it is done.
+    pub async fn cancel(&self, ctx: &Ctx<Self>, census: CensusRef) -> bool {
+        ctx.stop_actor(&census, Duration::from_secs(5)).await
+    }
+}
+// ANCHOR_END: own_end
+
+#[tokio::test]
+async fn an_actor_ends_itself_and_a_service_spawns_another_one() {
+    let town = Town::new();
+    let node = town.node("n1").host::<Bureau>().start().await;
+    let node = node.expect("starts");
+    let bureau = node.service::<Bureau>();
+    let first = bureau.census(None).await.expect("spawned");
+    assert_eq!(bureau.census(None).await, Ok(first.clone()));
+    assert_eq!(first.count(3).await, Ok(()));
+    assert_eq!(first.finish().await, Ok(3));
+    let error = first.count(1).await.expect_err("it has ended");
+    assert_eq!(error.code(), Code::ActorStopped);
+    let second = bureau.census(Some(first.clone())).await.expect("spawned");
+    assert_ne!(second, first);
+    assert_eq!(bureau.census(Some(first)).await, Ok(second.clone()));
+    assert_eq!(second.count(1).await, Ok(()));
+    assert_eq!(bureau.cancel(second.clone()).await, Ok(true));
+    assert_eq!(bureau.cancel(second).await, Ok(false));
     node.stop().await;
 }
 

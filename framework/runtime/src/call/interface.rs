@@ -370,8 +370,8 @@ pub trait ToldByHand: Sized {
     message = "CB0077: `{Self}` cannot stop what it is the ref of, which belongs to its node",
     label = "is stopped by its node",
     note = "on the node that has the actor: `node.stop_actor(&till, Duration::from_secs(1)).await`, with the time that \
-            what waits in its mailbox is given; a handler that is to end something gives it to a task that has a \
-            clone of the node",
+            what waits in its mailbox is given; in a handler `ctx.stop_actor(&till, …).await`, and an actor ends itself by \
+            `ctx.stop(…)`",
     note = "an actor with a key goes to sleep by itself, `#[actor(key = String, idle = \"10m\")]`; a service ends with \
             its node"
 )]

@@ -118,3 +118,15 @@ impl<T> CanBeHosted<T> for IsKeyed {}
 pub trait CanBeSpawned<T>: Addressing {}
 
 impl<T> CanBeSpawned<T> for IsSpawned {}
+
+/// The kind of what may end itself: actors without keys.
+#[diagnostic::on_unimplemented(
+    message = "CB0065: `{T}` does not end itself: it is a service, or an actor with a key",
+    label = "does not end itself",
+    note = "an actor with a key goes to sleep when nobody calls it, and is activated by its next call: \
+            `#[actor(key = String, idle = \"10m\")]`",
+    note = "a service runs for as long as its node, which `node.stop().await` ends"
+)]
+pub trait EndsItself<T>: Addressing {}
+
+impl<T> EndsItself<T> for IsSpawned {}

@@ -1,6 +1,6 @@
 //! What a handler may know and do besides its arguments.
 
-use std::{fmt, future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{any::Any, fmt, future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use callboard_protocol::supervision::Strategy;
 use futures_util::FutureExt;
@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use crate::{
     call::{
         Caller, Definition, Meta, Reference,
-        kind::{CanBeSpawned, HasKey, ReachedByKey, ReachedByType},
+        kind::{CanBeSpawned, EndsItself, HasKey, ReachedByKey, ReachedByType},
         panic_text,
     },
     cluster::Fence,
@@ -171,6 +171,43 @@ impl<A: Definition> Ctx<A> {
         Supervisor::new(world.hub().clone(), world.new_group(strategy))
     }
 
+    /// Ends the actor that this is the context of, and returns at once: the turn goes on to its end, what waits in the
+    /// mailbox runs, and what is left after `grace` is dropped. From when this returns, later calls of it get
+    /// `ActorStopped`; those of an actor with children once these have ended, which is first.
+    /// Who watches it is told that it was stopped.
+    ///
+    /// For spawned actors. One with a key goes to sleep when nobody calls it, by `idle`.
+    ///
+    /// # Panics
+    /// In a context made by [`Ctx::test`].
+    pub fn stop(&self, grace: Duration)
+    where
+        A::Addressing: EndsItself<A>,
+    {
+        begin_to_end(self.world("stop"), grace);
+    }
+
+    /// Stops an actor of this node, such as a child: its children first, then what waits in its mailbox runs; what
+    /// is left after `grace` is dropped. Returns whether it was here, as
+    /// [`Node::stop_actor`](crate::Node::stop_actor) does.
+    ///
+    /// The actor's own ref begins its end, as [`Ctx::stop`] does, and returns at once. An actor that this turn's end is
+    /// part of, such as its parent, is waited for until the grace is over and the turn is dropped.
+    ///
+    /// # Panics
+    /// In a context made by [`Ctx::test`].
+    ///
+    /// # Cancel safety
+    /// Dropped in the middle, the actor has stopped taking calls and may not have ended.
+    pub async fn stop_actor<R: Reference>(&self, target: &R, grace: Duration) -> bool {
+        let world = self.world("stop_actor");
+        let own: &dyn Any = world.this();
+        if own.downcast_ref() == Some(target) {
+            return begin_to_end(world, grace);
+        }
+        hosting::stop_actor(world.hub(), target, grace).await
+    }
+
     /// Runs `then` with the actor's ref after a time, unless the actor ends or restarts first. What
     /// it returns is awaited, until the actor ends or restarts; a call made in it is an ordinary call
     /// with its own deadline.
@@ -257,6 +294,20 @@ impl<A: Definition> Ctx<A> {
             ),
         }
     }
+}
+
+/// Begins to stop the actor in its own turn, which cannot wait for that; returns whether there is anything to stop.
+fn begin_to_end<A: Definition>(world: &dyn Residence<A>, grace: Duration) -> bool {
+    let (hub, this) = (world.hub().clone(), world.this().clone());
+    let mut ending = Box::pin(async move { hosting::stop_actor(&hub, &this, grace).await });
+    // Its first step is now: the caller of this turn must not reach the actor once it has its answer.
+    if let Some(was_here) = (&mut ending).now_or_never() {
+        return was_here;
+    }
+    world.hub().tasks().spawn("stop", async move {
+        ending.await;
+    });
+    true
 }
 
 /// Awaits what a timer runs, and tells the log of a panic: nobody else waits for it.
