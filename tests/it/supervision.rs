@@ -1280,7 +1280,12 @@ async fn a_quarantine_ends_after_its_time() {
     assert_eq!(frail.touch().await, Ok(1));
     assert_eq!(code(far.crash().await), Code::ActorGone);
     // A ref of the own node still knows why.
-    assert_eq!(code(brittle.crash().await), Code::Quarantined);
+    let gone = brittle.crash().await.expect_err("forgotten");
+    assert_eq!(gone.code(), Code::ActorGone);
+    assert!(
+        gone.detail().contains("it was given up: it failed"),
+        "{gone}"
+    );
     client.close().await;
     node.stop().await;
 }

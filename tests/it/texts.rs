@@ -143,14 +143,11 @@ impl Cabinet {
     }
 }
 
-/// Returns the two shapes of `the … the shape A here and B there; …`, with what is around them.
+/// Returns the two shapes of `the … the shape A here and B there`, with what is before them.
 fn shapes(detail: &str) -> (&str, &str, &str) {
     let (what, rest) = detail.split_once(" the shape ").expect("a shape");
     let (here, rest) = rest.split_once(" here and ").expect("the caller's");
-    let (there, rest) = rest.split_once(" there; ").expect("the other's");
-    let advice = "build both sides with the same definition of these types, or give the changed method \
-                  another name until no node has the old one";
-    assert_eq!(rest, advice);
+    let there = rest.strip_suffix(" there").expect("the other's");
     (what, here, there)
 }
 
@@ -384,12 +381,19 @@ async fn an_actor_that_was_given_up_tells_why() {
         assert!(text.ends_with(Code::Quarantined.advice()), "{text}");
         for advice in [
             "cause",
-            "have that node release it, by `node.stop_actor(&actor, grace).await`",
+            "spawn a new one and hand out its ref",
+            "one with a key is released on its node, by `node.stop_actor(&actor, grace).await`",
             "no client can do",
-            "spawn a new one",
         ] {
             assert_eq!(text.matches(advice).count(), 1, "{advice}: {text}");
         }
+    }
+    assert!(node.stop_actor(&local, DEADLINE).await, "it was here");
+    for error in [local.ring(1).await, remote.ring(1).await] {
+        let error = error.expect_err("forgotten");
+        assert_eq!(error.code(), Code::ActorGone, "{error}");
+        assert_eq!(error.subject(), "method Till/ring on node n1");
+        assert!(error.detail().contains(" has ended"), "{error}");
     }
     let fuse = node.spawn::<old::Fuse>();
     let error = fuse.blow().await.expect_err("a panic");
@@ -620,7 +624,7 @@ async fn a_key_of_another_certificate_and_a_type_hosted_twice_are_told_as_that()
         one.certificate.as_bytes(),
         two.key.as_bytes(),
     );
-    let error = refused(Node::builder().identity(mixed.expect("three texts"))).await;
+    let error = mixed.expect_err("they do not fit");
     assert_eq!(error.code(), Code::CertificateInvalid);
     assert_eq!(error.subject(), "private key");
     assert_eq!(error.detail(), "it is not that of the certificate");
@@ -786,6 +790,8 @@ async fn a_deadline_that_comes_while_the_host_stops_says_that_it_stops() {
     for (call, who) in [(far, "node n1"), (near, "this node")] {
         let error = call.await.expect("not dropped").expect_err("too late");
         assert_eq!(error.code(), Code::DeadlineExceeded, "{error}");
+        let on = if who == "node n1" { " on node n1" } else { "" };
+        assert_eq!(error.subject(), format!("method Cabinet/wait{on}"));
         assert_eq!(
             error.detail(),
             format!("no reply within 1s; {who} is stopping")
@@ -1052,4 +1058,17 @@ async fn a_node_that_is_lost_is_told_with_what_to_do_and_so_is_that_it_is_linked
     client.close().await;
     first.stop().await;
     assert_eq!((logged.count("lost a node"), logged.count(again)), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_clients_alone_are_linked_with_says_that_no_node_is() {
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    let client = town.client(node.local_addr()).await;
+    let error = node.service::<Cabinet>().wait().await;
+    let error = error.expect_err("nobody hosts it");
+    assert_eq!(error.code(), Code::NoHost);
+    assert_eq!(error.detail(), "no link to any node is up");
+    client.close().await;
+    node.stop().await;
 }

@@ -102,7 +102,8 @@ codes! {
     // Calls.
     DeadlineExceeded = 1001 "deadline-exceeded", Peer, MayHaveRun, IfIdempotent,
         "no reply came before the call's deadline",
-        "give the call more time, or look for what is slow on the node that runs the handler";
+        "give the call more time, or look for what is slow on the node that runs the handler, and whether that node \
+         still answers at all";
     DeadlineBeforeSend = 1002 "deadline-before-send", Caller, NotSent, Elsewhere,
         "the deadline passed before the call left this node",
         "give the call more time, or send fewer calls at once";
@@ -123,7 +124,8 @@ codes! {
         "upgrade the node, or call a method that its version has";
     SchemaMismatch = 1008 "schema-mismatch", Caller, NotSent, Elsewhere,
         "the two nodes disagree on the types of the method",
-        "run the same version of the interface on both nodes";
+        "build both sides with the same definition of these types and of what they hold, or give the changed method \
+         another name until no node has the old one";
     BodyUndecodable = 1009 "body-undecodable", Caller, Refused, Never,
         "the arguments could not be decoded by the node that was asked",
         "check the serde implementations of the argument types for symmetry";
@@ -163,8 +165,8 @@ codes! {
          started again since, all that it had spawned is gone, and is spawned anew";
     Quarantined = 1021 "quarantined", Peer, Refused, Never,
         "the actor failed too often and is not restarted any more",
-        "mend the cause, which the detail and the node's log name; then have that node release it, by \
-         `node.stop_actor(&actor, grace).await`, which no client can do, or spawn a new one and hand out its ref";
+        "mend the cause, which the detail and the node's log name; then spawn a new one and hand out its ref; one with a \
+         key is released on its node, by `node.stop_actor(&actor, grace).await`, which no client can do";
     CallCycle = 1022 "call-cycle", Caller, NotSent, Never,
         "the call would wait for an actor that waits for this very call",
         "use a send instead of a call, or change which actor asks which";

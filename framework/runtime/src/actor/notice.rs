@@ -87,6 +87,7 @@ pub(super) fn given_up(actor: &dyn Child, failure: &str, why: &str) {
         %address,
         failure,
         "actor failed; giving up, as {why}: calls of it fail until its quarantine ends; mend what \
-         it fails with, then release it on this node by `node.stop_actor(&actor, grace).await`, or spawn a new one"
+         it fails with, then spawn a new one, or release one with a key on this node by \
+         `node.stop_actor(&actor, grace).await`"
     );
 }

@@ -349,8 +349,11 @@ pub(super) fn ran_out(
         None if hub.is_stopping() => "; this node is stopping".to_owned(),
         _ => String::new(),
     };
-    spec.error(code)
-        .with_detail(format!("{what} within {}{why}", span(within)))
+    let error = match asked {
+        Some(peer) => spec.error_on(code, &peer.peer_name()),
+        None => spec.error(code),
+    };
+    error.with_detail(format!("{what} within {}{why}", span(within)))
 }
 
 /// Writes a time for a reader. What a turn has left of its own deadline has digits that nobody

@@ -263,11 +263,7 @@ impl FaceMethod {
 
     /// Says how the types differ: `here` is the shape on the node that makes the call.
     fn mismatch(&self, what: &str, here: u64, there: u64, node: &str) -> CallError {
-        let detail = format!(
-            "the {what} the shape {here:016x} here and {there:016x} there; build both sides with the \
-             same definition of these types, or give the changed method another name until no node \
-             has the old one"
-        );
+        let detail = format!("the {what} the shape {here:016x} here and {there:016x} there");
         self.spec
             .error_on(Code::SchemaMismatch, node)
             .with_detail(detail)

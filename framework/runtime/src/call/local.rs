@@ -513,6 +513,17 @@ pub(crate) fn refused<T>(spec: &MethodSpec, hub: &Hub, cell: &Cell<T>, why: Refu
         (Refusal::Slow { wait, most }, _) => spec.error(Code::MailboxFull).with_detail(format!(
             "the wait in it is {wait:.0?}, and may be {most:.0?}"
         )),
+        // Its quarantine is over: a ref that is held here finds it still, and others do not.
+        (Refusal::Closed, Some(Ended::Failed | Ended::GaveUp))
+            if !cell.is_service() && hub.actor(cell.addr().actor).is_none() =>
+        {
+            let node = format!("node {}", hub.me().name);
+            spec.error_on(Code::ActorGone, &node).with_detail(format!(
+                "{}; it was given up: {}",
+                hub.gone(&cell.addr()),
+                cell.given_up()
+            ))
+        }
         (Refusal::Closed, Some(Ended::Failed | Ended::GaveUp)) => quarantined(spec, hub, cell),
         (Refusal::Closed, _) if hub.is_stopping() => {
             let why = hub.over().unwrap_or_default();

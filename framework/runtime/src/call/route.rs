@@ -347,7 +347,10 @@ fn keyed_elsewhere(hub: &Hub, face: &Face, spec: &'static MethodSpec) -> CallErr
     let name = spec.interface;
     let sessions = hub.sessions();
     let hosts = sessions.iter().filter(|it| it.hosts(face.id)).count();
-    let linked = format!("linked nodes that host it: {hosts} of {}", sessions.len());
+    let linked = format!(
+        "linked nodes that host it: {hosts} of {}",
+        linked_nodes(hub)
+    );
     let error = spec.error(Code::KeyedElsewhere);
     error.with_detail(match hub.me().kind {
         PeerKind::Client => format!(
@@ -359,11 +362,20 @@ fn keyed_elsewhere(hub: &Hub, face: &Face, spec: &'static MethodSpec) -> CallErr
     })
 }
 
+/// Returns how many nodes are linked. Clients host nothing.
+fn linked_nodes(hub: &Hub) -> usize {
+    let sessions = hub.sessions();
+    let nodes = sessions
+        .iter()
+        .filter(|it| it.link.peer().kind == PeerKind::Node);
+    nodes.count()
+}
+
 fn no_host(hub: &Hub, spec: &'static MethodSpec) -> CallError {
     if let Some(why) = hub.over() {
         return spec.error(Code::NodeStopping).with_detail(why);
     }
-    let links = hub.sessions().len();
+    let links = linked_nodes(hub);
     let denied = hub.names().first_denied();
     match (links, denied) {
         (0, Some((node, denial))) => spec

@@ -48,7 +48,12 @@ pub(super) fn reason(error: &ConnectionError) -> LinkDown {
             }
         }
         ConnectionError::TransportError(error) => {
-            LinkDown::new(transport(error.code), error.to_string())
+            let code = transport(error.code);
+            let who = match code {
+                Code::AuthorityUnknown => "refused by this side: ",
+                _ => "",
+            };
+            LinkDown::new(code, format!("{who}{error}"))
         }
         ConnectionError::ConnectionClosed(close)
             if close.error_code == TransportErrorCode::CONNECTION_REFUSED =>

@@ -17,9 +17,11 @@ use callboard_protocol::id::{ClusterName, NodeName, RoleName};
 use callboard_protocol::rights::Roles;
 use callboard_protocol::wire::hello::{CertifiedPeer, PeerKind};
 use ring::hmac;
-use rustls::RootCertStore;
+use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::{self, PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{InconsistentKeys, RootCertStore};
 
 use super::StartError;
 use super::deny::Fingerprint;
@@ -77,9 +79,9 @@ impl Identity {
             check_key_mode(&*files, paths[2])?;
         }
         let found = found?;
-        let roots = certificates(&read(&*files, paths[0])?, &authority)?;
-        let chain = certificates(&read(&*files, paths[1])?, &certificate)?;
-        Self::of_texts(roots, chain, found, [&authority, &certificate])
+        let roots = certificates(&read(&*files, paths[0])?, AUTHORITY, &authority)?;
+        let chain = certificates(&read(&*files, paths[1])?, CERTIFICATE, &certificate)?;
+        Self::of_texts(roots, chain, found, [&authority, &certificate, &key])
     }
 
     /// Reads an identity from the contents of three PEM files; see
@@ -89,10 +91,10 @@ impl Identity {
     /// [`Code::CertificateInvalid`] if a text does not hold what it should, or the certificate has
     /// no name of the form `spiffe://<cluster>/<node|client>/<name>`.
     pub fn from_pem(authority: &[u8], certificate: &[u8], key: &[u8]) -> Result<Self, StartError> {
-        let roots = certificates(authority, AUTHORITY)?;
-        let chain = certificates(certificate, CERTIFICATE)?;
-        let key = private_key(key, "private key")?;
-        Self::of_texts(roots, chain, key, [AUTHORITY, CERTIFICATE])
+        let roots = certificates(authority, AUTHORITY, AUTHORITY)?;
+        let chain = certificates(certificate, CERTIFICATE, CERTIFICATE)?;
+        let key = private_key(key, KEY)?;
+        Self::of_texts(roots, chain, key, [AUTHORITY, CERTIFICATE, KEY])
     }
 
     /// Joins what was read from texts, which errors call by these names.
@@ -100,10 +102,29 @@ impl Identity {
         roots: Vec<CertificateDer<'static>>,
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
-        names: [&str; 2],
+        names: [&str; 3],
     ) -> Result<Self, StartError> {
         let reset_secret = derive(key.secret_der(), b"stateless reset");
-        Self::named(chain, key, roots, reset_secret, false, names)
+        let identity = Self::named(chain, key, roots, reset_secret, false, names)?;
+        identity.check_pair(names)?;
+        Ok(identity)
+    }
+
+    /// Checks that the certificate is that of the key, as a handshake would, where the texts that they are from are known.
+    fn check_pair(&self, [_, certificate, key]: [&str; 3]) -> Result<(), StartError> {
+        let signs = any_supported_type(&self.inner.key)
+            .map_err(|error| invalid(key.to_owned(), error.to_string()))?;
+        match CertifiedKey::new(self.chain(), signs).keys_match() {
+            Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
+                let detail = match certificate == CERTIFICATE {
+                    true => "it is not that of the certificate".to_owned(),
+                    false => format!("it is not that of the certificate, {certificate}"),
+                };
+                Err(invalid(key.to_owned(), detail))
+            }
+            // What is wrong with the certificate itself is told when it is shown to others.
+            _ => Ok(()),
+        }
     }
 
     /// Joins the parts. `reset_secret` should be the same whenever this identity starts again.
@@ -114,19 +135,20 @@ impl Identity {
         reset_secret: [u8; 32],
         development: bool,
     ) -> Result<Self, StartError> {
-        let names = [AUTHORITY, CERTIFICATE];
+        let names = [AUTHORITY, CERTIFICATE, KEY];
         Self::named(chain, key, authorities, reset_secret, development, names)
     }
 
-    /// As [`new`](Self::new); errors call the authority and the certificate by these names.
+    /// As [`new`](Self::new); errors call the authority, the certificate and the key by these names.
     fn named(
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
         authorities: Vec<CertificateDer<'static>>,
         reset_secret: [u8; 32],
         development: bool,
-        [authority, certificate]: [&str; 2],
+        [authority, certificate, _]: [&str; 3],
     ) -> Result<Self, StartError> {
+        let is_exchanged = authorities.first().is_some_and(|it| certified(it).is_ok());
         let mut roots = RootCertStore::empty();
         for root in authorities {
             roots
@@ -137,7 +159,11 @@ impl Identity {
         let leaf = chain
             .first()
             .ok_or_else(|| invalid(named(), "there is none"))?;
-        let subject = certified(leaf).map_err(|detail| invalid(named(), detail))?;
+        let subject = certified(leaf).map_err(|detail| match is_exchanged {
+            true => invalid(named(), format!("given as the certificate, it is none of a node or a client, and {authority} is one"))
+                .with_advice("give the authority's certificate first, then the own one"),
+            false => invalid(named(), detail),
+        })?;
         let roots = Arc::new(roots);
         let inner = Inner {
             subject,
@@ -193,7 +219,7 @@ impl Identity {
         Self::new(
             inner.chain.clone(),
             inner.key.clone_key(),
-            certificates(authorities, "authority")?,
+            certificates(authorities, AUTHORITY, AUTHORITY)?,
             inner.reset_secret,
             inner.development,
         )
@@ -340,12 +366,16 @@ pub(super) fn invalid(what: impl Into<Cow<'static, str>>, detail: impl Into<Stri
     StartError::new(Code::CertificateInvalid, what).with_detail(detail.into())
 }
 
-/// Reads the certificates of a text that errors call `what`.
-fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, StartError> {
+/// Reads the certificates of a text that was given as `part`, and that errors call `what`.
+fn certificates(
+    pem: &[u8],
+    part: &str,
+    what: &str,
+) -> Result<Vec<CertificateDer<'static>>, StartError> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let found = found.map_err(|error| invalid(what.to_owned(), error.to_string()))?;
     match found.is_empty() {
-        true => Err(holds_no("certificate", pem, what)),
+        true => Err(holds_no(part, CERTIFICATE, pem, what)),
         false => Ok(found),
     }
 }
@@ -359,13 +389,13 @@ fn private_key(pem: &[u8], what: &str) -> Result<PrivateKeyDer<'static>, StartEr
         return Err(invalid(what.to_owned(), detail).with_advice(advice));
     }
     PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
-        pem::Error::NoItemsFound => holds_no("private key", pem, what),
+        pem::Error::NoItemsFound => holds_no(KEY, KEY, pem, what),
         other => invalid(what.to_owned(), other.to_string()),
     })
 }
 
-/// Says that a text does not hold what it was given as, and what it holds.
-fn holds_no(expected: &str, pem: &[u8], what: &str) -> StartError {
+/// Says that a text which was given as `part` does not hold what that is made of, and what it holds.
+fn holds_no(part: &str, expected: &str, pem: &[u8], what: &str) -> StartError {
     let found = match first_section(pem) {
         Some(SectionKind::Certificate) => "but a certificate",
         Some(SectionKind::PrivateKey | SectionKind::RsaPrivateKey | SectionKind::EcPrivateKey) => {
@@ -377,7 +407,7 @@ fn holds_no(expected: &str, pem: &[u8], what: &str) -> StartError {
     };
     invalid(
         what.to_owned(),
-        format!("given as the {expected}, it holds no {expected}, {found}"),
+        format!("given as the {part}, it holds no {expected}, {found}"),
     )
 }
 
@@ -420,6 +450,7 @@ const ROLE: &str = "role";
 /// What errors call the parts of an identity that came from no file.
 const AUTHORITY: &str = "authority";
 const CERTIFICATE: &str = "certificate";
+const KEY: &str = "private key";
 
 const FORM: &str = "spiffe://<cluster>/<node|client>/<name>";
 
@@ -519,7 +550,7 @@ mod tests {
         let swapped = Identity::from_pem_files(&key, &cert, &key).expect_err("a key is no root");
         assert_eq!(swapped.code(), Code::CertificateInvalid);
         assert_eq!(swapped.subject(), format!("file {}", key.display()));
-        let said = "given as the certificate, it holds no certificate, but a private key";
+        let said = "given as the authority, it holds no certificate, but a private key";
         assert_eq!(swapped.detail(), said);
         let missing = Identity::from_pem_files(dir.path().join("none"), &cert, &key);
         assert_eq!(missing.expect_err("no such file").code(), Code::Io);
@@ -603,7 +634,27 @@ fX5ea574oMabAugHJaGURVARYctStFED
             assert_eq!(damaged.code(), code, "{damaged}");
             assert_eq!(damaged.subject(), format!("file {}", none.display()));
         }
+        chmod(&none, 0o600);
+        let empty = Identity::from_pem_files(&none, &cert, &key).expect_err("no authority");
+        assert_eq!(empty.subject(), format!("file {}", none.display()));
+        let said = "given as the authority, it holds no certificate, as it is no PEM text";
+        assert_eq!(empty.detail(), said);
+        let exchanged = Identity::from_pem_files(&cert, &ca, &key).expect_err("exchanged");
+        assert_eq!(exchanged.subject(), format!("file {}", ca.display()));
+        let first = exchanged.to_string();
+        assert!(
+            first.contains("give the authority's certificate first"),
+            "{first}"
+        );
         chmod(&key, 0o600);
+        let name = NodeName::new("n2").expect("a name");
+        let other = authority.issue_pem(name, PeerKind::Node).expect("issue");
+        std::fs::write(&none, &other.key).expect("write");
+        let foreign = Identity::from_pem_files(&ca, &cert, &none).expect_err("another's key");
+        assert_eq!(foreign.code(), Code::CertificateInvalid);
+        assert_eq!(foreign.subject(), format!("file {}", none.display()));
+        let said = format!("it is not that of the certificate, file {}", cert.display());
+        assert_eq!(foreign.detail(), said);
         let own = Identity::from_pem_files(&ca, &ca, &key).expect_err("the authority has no name");
         assert_eq!(own.subject(), format!("file {}", ca.display()));
     }

@@ -317,7 +317,11 @@ impl Mesh {
         reach::check_dial(self.endpoint.local_addr(), addr)?;
         let connecting = self.endpoint.dial(self.trust.client(), addr)?;
         let within = self.config.dial_timeout;
-        self.meet(connecting, within, true).await
+        let met = self.meet(connecting, within, true).await;
+        met.map_err(|mut refused| {
+            refused.why = self.trust.explain(refused.why);
+            refused
+        })
     }
 
     async fn meet_dialler(self: Arc<Self>, connecting: quinn::Connecting) {
@@ -351,17 +355,16 @@ impl Mesh {
         dialled: bool,
     ) -> Result<NodeId, Refused> {
         let stopping = || LinkDown::new(Code::NodeStopping, "");
-        let addr = connecting.remote_address();
+        let (local, addr) = (self.endpoint.local_addr(), connecting.remote_address());
+        let unanswered = |within| reach::unanswered(local, addr, within, dialled);
         let stop = self.intake.token();
         let connected = stop.run_until_cancelled(timeout(within, connecting)).await;
         let connection = match connected.ok_or_else(stopping)? {
             Ok(Err(quinn::ConnectionError::TimedOut)) => {
-                return Err(self
-                    .unanswered(addr, self.config.peer_timeout, dialled)
-                    .into());
+                return Err(unanswered(self.config.peer_timeout).into());
             }
             Ok(connected) => connected.map_err(|error| LinkDown::from(&error))?,
-            Err(_) => return Err(self.unanswered(addr, within, dialled).into()),
+            Err(_) => return Err(unanswered(within).into()),
         };
         // A hello that is cut off by the stop loses a connection that is closed here anyway.
         let met = stop
@@ -377,19 +380,6 @@ impl Mesh {
                 close::close(&connection, &refused.why);
                 refused
             })
-    }
-
-    /// Says that there was no TLS handshake, and where.
-    fn unanswered(&self, addr: SocketAddr, within: Duration, dialled: bool) -> LinkDown {
-        let mut detail = match dialled {
-            true => format!("nothing answered at {addr} within {within:?}"),
-            false => format!("{addr} did not finish the TLS handshake within {within:?}"),
-        };
-        if let Some(hint) = reach::hint(self.endpoint.local_addr(), addr) {
-            detail.push_str("; ");
-            detail.push_str(&hint);
-        }
-        LinkDown::new(Code::PeerTimeout, detail)
     }
 
     /// Makes the connection a link, or says why not once the other side can know it too.

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use callboard_protocol::code::Code;
 
@@ -82,10 +83,28 @@ pub(super) fn check_seeds(own: SocketAddr, seeds: &[SocketAddr]) -> Result<(), S
         .with_advice(advice))
 }
 
+/// Says that there was no TLS handshake with an address, from this local one.
+pub(super) fn unanswered(
+    local: SocketAddr,
+    addr: SocketAddr,
+    within: Duration,
+    dialled: bool,
+) -> LinkDown {
+    let mut detail = match dialled {
+        true => format!("nothing answered at {addr} within {within:?}"),
+        false => format!("{addr} did not finish the TLS handshake within {within:?}"),
+    };
+    if let Some(hint) = hint(local, addr) {
+        detail.push_str("; ");
+        detail.push_str(&hint);
+    }
+    LinkDown::new(Code::PeerTimeout, detail)
+}
+
 /// Returns what there is to say of a peer from which nothing came, if the own port explains it.
 ///
 /// It is no proof: a machine reaches its own addresses from loopback too.
-pub(super) fn hint(own: SocketAddr, peer: SocketAddr) -> Option<String> {
+fn hint(own: SocketAddr, peer: SocketAddr) -> Option<String> {
     let stays = own.ip().to_canonical().is_loopback() && !peer.ip().to_canonical().is_loopback();
     stays.then(|| format!("this side is bound to {own}, and loopback reaches this machine only"))
 }

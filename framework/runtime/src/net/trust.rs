@@ -5,6 +5,7 @@
 //! proven theirs and stay. A new deny list is for both. It may depend on `endpoint`, `identity` and
 //! `deny`.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use callboard_protocol::code::Code;
@@ -21,6 +22,8 @@ use super::{PeerKind, StartError};
 pub(super) struct Trust {
     handshakes: Handshakes,
     client: RwLock<quinn::ClientConfig>,
+    /// Whether the identity is of the development authority.
+    development: AtomicBool,
     denied: RwLock<Arc<DenyList>>,
 }
 
@@ -28,11 +31,13 @@ impl Trust {
     pub(super) fn new(
         handshakes: Handshakes,
         client: quinn::ClientConfig,
+        development: bool,
         denied: DenyList,
     ) -> Self {
         Self {
             handshakes,
             client: RwLock::new(client),
+            development: AtomicBool::new(development),
             denied: RwLock::new(Arc::new(denied)),
         }
     }
@@ -61,9 +66,20 @@ impl Trust {
             port.set_server(self.handshakes.server(identity)?);
         }
         *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;
+        let development = identity.is_development();
+        self.development.store(development, Ordering::Relaxed);
         let certificate = identity.fingerprint();
         tracing::info!(name = %me.name, %certificate, "identity rotated");
         Ok(())
+    }
+
+    /// Says of a handshake that failed, because one of the two authorities is not known to the other side, whether this
+    /// side was given none: whoever forgot to give it looks at its files in vain.
+    pub(super) fn explain(&self, mut why: LinkDown) -> LinkDown {
+        if why.code == Code::AuthorityUnknown && self.development.load(Ordering::Relaxed) {
+            why.detail.push_str(DEVELOPMENT);
+        }
+        why
     }
 
     /// Denies those on the list from now on, and no others.
@@ -83,6 +99,8 @@ impl Trust {
         Some(LinkDown::new(Code::PeerDenied, detail))
     }
 }
+
+const DEVELOPMENT: &str = "; this side has an identity of the development authority, which it has where no other is given";
 
 /// Links know this side by its cluster, kind and name, which therefore stay.
 fn check_same(identity: &Identity, me: &About) -> Result<(), StartError> {

@@ -30,8 +30,25 @@ async fn a_foreign_authority_is_refused_by_both_sides() {
         .await
         .expect_err("another authority");
     assert_eq!(error.code(), Code::AuthorityUnknown, "{error}");
+    let detail = error.detail();
+    assert!(detail.starts_with("refused by this side: "), "{error}");
+    assert!(!detail.contains("development"), "{error}");
     refused(&a, Code::AuthorityUnknown).await;
     assert_eq!((a.seen.ups(), b.seen.ups()), (0, 0));
+}
+
+#[tokio::test]
+async fn who_was_given_no_identity_and_is_refused_is_told_so() {
+    let a = Start::new(node(&authority("shop"), "a")).go();
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let development = Authority::development_in(&*Env::real().files, folder.path());
+    let development = development.expect("made");
+    let b = Start::new(node(&development, "b")).seeds(&[a.addr()]).go();
+    let error = b.net.first_link(PATIENCE).await;
+    let error = error.expect_err("another authority");
+    assert_eq!(error.code(), Code::AuthorityUnknown, "{error}");
+    let given = "; this side has an identity of the development authority, which it has where no other is given";
+    assert!(error.detail().ends_with(given), "{error}");
 }
 
 #[tokio::test]
