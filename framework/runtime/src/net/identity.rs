@@ -634,7 +634,7 @@ fX5ea574oMabAugHJaGURVARYctStFED
             assert_eq!(damaged.code(), code, "{damaged}");
             assert_eq!(damaged.subject(), format!("file {}", none.display()));
         }
-        chmod(&none, 0o600);
+        chmod(&key, 0o600);
         let empty = Identity::from_pem_files(&none, &cert, &key).expect_err("no authority");
         assert_eq!(empty.subject(), format!("file {}", none.display()));
         let said = "given as the authority, it holds no certificate, as it is no PEM text";
@@ -646,7 +646,6 @@ fX5ea574oMabAugHJaGURVARYctStFED
             first.contains("give the authority's certificate first"),
             "{first}"
         );
-        chmod(&key, 0o600);
         let name = NodeName::new("n2").expect("a name");
         let other = authority.issue_pem(name, PeerKind::Node).expect("issue");
         std::fs::write(&none, &other.key).expect("write");
