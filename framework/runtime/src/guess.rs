@@ -95,7 +95,10 @@ pub trait HostedByItself<T>: Sized {
 #[diagnostic::on_unimplemented(
     message = "CB0077: a context has no function of this name",
     label = "is done by another one",
-    note = "`ctx.this()` is the actor's own ref, `ctx.caller()` who calls; a handler answers by what it returns",
+    note = "`ctx.this()` is the actor's own ref, `ctx.caller()` who calls, `ctx.node_name()` the node that it runs on; a \
+            handler answers by what it returns",
+    note = "others are reached by `ctx.service::<Greeter>()` and `ctx.actor::<Cart>(\"ada\")`, and new ones made by \
+            `ctx.spawn::<Till>()`; that one has ended is told by `callboard::watch(&till).await`",
     note = "what is to happen later is `ctx.after(delay, |this| async move {{ … }})`, and again and again `ctx.every`",
     note = "an actor ends itself by `ctx.stop(grace)`, and one that it has spawned by `ctx.stop_actor(&till, grace).await`; \
             one with a key goes to sleep by itself, `#[actor(key = String, idle = \"10m\")]`"
@@ -164,6 +167,8 @@ guesses! {
     fn local_address(&self) -> SocketAddr where [ToldByGuess];
     fn port(&self) -> u16 where [ToldByGuess];
     fn nodes(&self) -> Vec<Member> where [ToldByGuess];
+    fn get [T: Definition](&self) -> T::Ref where [SentByGuess];
+    fn register [T](&self, _: T) where [MadeByGuess];
     fn call [T](&self, _: impl Sized, _: impl Sized) -> Reply<String> where [SentByGuess];
     fn ask [R](&self, _: impl Sized, _: impl Sized) -> Reply<R> where [SentByGuess];
     fn send [R](&self, _: impl Sized, _: impl Sized) -> Reply<R> where [SentByGuess];
@@ -184,6 +189,7 @@ guesses! {
     fn stop(self) -> Ready<()> where [MadeByGuess];
     fn local_addr(&self) -> SocketAddr where [MadeByGuess];
     fn register [T](self) -> Self where [MadeByGuess];
+    fn add_service [T](self, _: T) -> Self where [MadeByGuess];
 }
 
 guesses! {
@@ -192,6 +198,13 @@ guesses! {
     fn terminate(&self) where [DoneByContext];
     fn shutdown(&self) where [DoneByContext];
     fn stop_child [T](&self, _: T) where [DoneByContext];
+    fn node [T](&self) -> T where [DoneByContext];
+    fn system [T](&self) -> T where [DoneByContext];
+    fn name [T](&self) -> T where [DoneByContext];
+    fn id [T](&self) -> T where [DoneByContext];
+    fn reply [T](&self, _: T) where [DoneByContext];
+    fn notify [T](&self, _: T) where [DoneByContext];
+    fn watch [T](&self, _: T) -> Ready<()> where [DoneByContext];
     fn sender [T](&self) -> T where [DoneByContext];
     fn address [T](&self) -> T where [DoneByContext];
     fn run_later [F](&self, _: Duration, _: F) where [DoneByContext];

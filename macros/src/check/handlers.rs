@@ -83,7 +83,8 @@ pub(crate) fn handlers<'a>(
 fn target(set: &HandlerSet, problems: &Problems) -> Option<Target> {
     if let Some(path) = &set.trait_path {
         let message = "handlers are the type's own methods: write `#[handlers] impl Type { … }`, \
-                       without a trait; for an interface of its own there is `#[contract]`";
+                       without a trait; for an interface of its own there is `#[contract]`, which is \
+                       implemented by `#[handlers(contract = Greets)] impl Greeter`";
         problems.under(path, Code::NotAnInherentImpl, message);
     }
     let before = problems.len();

@@ -343,6 +343,25 @@ pub trait Reference: Clone + Eq + Hash + fmt::Debug + Wire + Sync {
         ready(Self::stopped())
     }
 
+    /// Cannot be called: says how the end of an actor is heard of.
+    #[doc(hidden)]
+    fn watch(&self) -> Ready<Self::Seen>
+    where
+        Self: WatchedByHand,
+    {
+        ready(Self::seen())
+    }
+
+    /// Cannot be called.
+    #[doc(hidden)]
+    fn is_alive(&self) -> bool
+    where
+        Self: WatchedByHand,
+    {
+        let _ = Self::seen();
+        false
+    }
+
     /// Returns the key; for a service or a spawned actor, `NoKey`.
     fn key(this: &Self) -> &<Self::Interface as Definition>::Key {
         Self::as_raw(this).key()
@@ -380,6 +399,21 @@ pub trait StoppedByHand: Sized {
     type Stopped;
     /// Cannot be called.
     fn stopped() -> Self::Stopped;
+}
+
+/// A ref that tells whether its actor is there. None does.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "CB0077: `{Self}` does not tell of its actor's end",
+    label = "is told by `callboard::watch`",
+    note = "`callboard::watch(&till).await` returns when the actor will not run again, with the reason; whether it runs \
+            now is what a call says"
+)]
+pub trait WatchedByHand: Sized {
+    /// What would be told.
+    type Seen;
+    /// Cannot be called.
+    fn seen() -> Self::Seen;
 }
 
 /// A ref that needs no node. None is one.

@@ -1,0 +1,44 @@
+use callboard::prelude::*;
+
+#[derive(Default, Service)]
+pub struct Desk;
+
+#[handlers]
+impl Desk {
+    pub fn place(&self, ctx: &Ctx<Self>) -> String {
+        ctx.node().name()
+    }
+
+    pub fn serve(&self, ctx: &Ctx<Self>, till: TillRef) {
+        ctx.watch(&till);
+        ctx.reply(5);
+    }
+}
+
+#[derive(Default, Actor)]
+pub struct Till;
+
+#[handlers]
+impl Till {
+    pub fn ring(&mut self, ctx: &Ctx<Self>) {
+        ctx.notify("rung");
+        ctx.system();
+        ctx.id();
+    }
+}
+
+pub async fn seen(till: TillRef) {
+    till.watch().await;
+    if till.is_alive() {
+        println!("it is");
+    }
+}
+
+pub async fn asked(node: Node) {
+    let desk = node.get::<Desk>();
+    desk.serve(node.spawn::<Till>()).await.ok();
+    node.register(Desk);
+    Node::builder().add_service(Desk);
+}
+
+fn main() {}
