@@ -4,7 +4,7 @@
 //! peers meanwhile, and they nothing from it. When it goes on, it takes them for lost as they did it. A
 //! thread of the node's looks at the clock that also runs in suspend, several times a second; where a look
 //! is very late, everything was. The thread does nothing else, so handlers that hold all threads of the
-//! runtime are not taken for it.
+//! runtime do not make it late; what they hold up hears nothing either, so that is counted as well.
 //!
 //! Here it is decided only. `node` has the thread, and says it; `mesh` asks. Where nobody looks, as in a
 //! simulation, a process never stands still.
@@ -39,7 +39,7 @@ struct Still {
 }
 
 impl Standstill {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         // The last word of this process may be older than its standstill by a part of `keep_alive`.
         let noticed = config.peer_timeout.saturating_sub(config.keep_alive / 2);
         Self {
@@ -60,6 +60,14 @@ impl Standstill {
         state.looked_at = Some(now);
     }
 
+    /// Takes in that nothing but handlers has run for so long. That is told elsewhere, and is no news here.
+    pub(crate) fn handle_held(&self, now: Duration, lasted: Duration) {
+        if lasted >= self.least {
+            let ended_at = now;
+            self.state().last = Some(Still { ended_at, lasted });
+        }
+    }
+
     /// Takes in that the thread looks no more.
     pub(crate) fn end(&self) {
         self.state().looked_at = None;
@@ -71,7 +79,7 @@ impl Standstill {
     }
 
     /// Returns for how long the process has stood still if that has only just ended.
-    pub(super) fn lately(&self, now: Duration) -> Option<Duration> {
+    pub(crate) fn lately(&self, now: Duration) -> Option<Duration> {
         let state = self.state();
         // Whoever asks may be awake before the thread.
         self.since_look(&state, now).or_else(|| {
@@ -139,6 +147,16 @@ mod tests {
         assert_eq!(standstill.lately(ms(22_350)), None);
         standstill.end();
         assert_eq!(standstill.lately(ms(60_000)), None);
+    }
+
+    #[test]
+    fn threads_that_are_held_are_no_news_and_explain_what_comes_soon_after() {
+        let standstill = looked_until(ms(10_000));
+        standstill.handle_held(ms(10_000), ms(2250));
+        assert_eq!(standstill.lately(ms(10_100)), None);
+        standstill.handle_held(ms(10_250), ms(2500));
+        assert_eq!(standstill.lately(ms(10_350)), Some(ms(2500)));
+        assert_eq!(standstill.poll_news(), None);
     }
 
     #[test]

@@ -52,8 +52,8 @@ pub(super) fn watch(hub: &Arc<Hub>) {
 fn look(beats: &Weak<AtomicU64>, node: &Weak<Hub>, standstill: &Standstill, clock: &dyn Clock) {
     let mut held = Held::default();
     while let Some(beats) = beats.upgrade() {
-        standstill.handle_look(clock.since_boot());
-        match held.handle_look(beats.load(Ordering::Relaxed)) {
+        let now = clock.since_boot();
+        match held.handle_look_at(now, beats.load(Ordering::Relaxed), standstill) {
             Some(News::Held(time)) => warn(time, node),
             Some(News::Free(time)) => {
                 tracing::info!(held = ?time, "handlers let go of a thread of the runtime");
@@ -115,6 +115,19 @@ enum News {
 }
 
 impl Held {
+    /// As [`handle_look`](Self::handle_look), and lets `standstill` know.
+    fn handle_look_at(
+        &mut self,
+        now: Duration,
+        beats: u64,
+        standstill: &Standstill,
+    ) -> Option<News> {
+        standstill.handle_look(now);
+        let news = self.handle_look(beats);
+        standstill.handle_held(now, LOOK_EVERY * self.looks);
+        news
+    }
+
     /// Takes in how often the task has beaten. What lasts is told after twice the time, up to once a minute.
     fn handle_look(&mut self, beats: u64) -> Option<News> {
         let looks = self.looks;
@@ -151,6 +164,7 @@ const NAMES_MAX: usize = 8;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::Config;
 
     #[test]
     fn what_lasts_is_told_again_after_twice_the_time_and_its_end_once() {
@@ -170,6 +184,21 @@ mod tests {
             assert_eq!(held.handle_look(2), None);
         }
         assert_eq!(held.handle_look(2), Some(News::Held(seconds(1500))));
+    }
+
+    #[test]
+    fn a_node_whose_threads_are_held_does_not_blame_its_peers() {
+        let standstill = Standstill::new(&Config::default());
+        let mut held = Held::default();
+        let mut now = Duration::ZERO;
+        for _ in 0..14 {
+            held.handle_look_at(now, 7, &standstill);
+            now += LOOK_EVERY;
+        }
+        assert_eq!(standstill.lately(now), Some(LOOK_EVERY * 13));
+        held.handle_look_at(now, 8, &standstill);
+        assert_eq!(standstill.lately(now), Some(LOOK_EVERY * 13));
+        assert_eq!(standstill.poll_news(), None);
     }
 
     #[test]
