@@ -109,7 +109,8 @@ codes! {
         "give the call more time, or send fewer calls at once";
     PeerLost = 1003 "peer-lost", Network, MayHaveRun, IfIdempotent,
         "the link to the node ended after the call may have left",
-        "retry when the method is idempotent, and look at the node's health";
+        "retry when the method is idempotent, and look at the node's health; the actors of one that stops or has started \
+         again are gone: get a fresh ref";
     PeerUnreachable = 1004 "peer-unreachable", Network, NotSent, Elsewhere,
         "there is no link to the node that the call is for",
         "wait until the node is back, or look at the network between the two";
@@ -214,7 +215,8 @@ codes! {
         "mend what the service's constructor fails with, and start the node again; other nodes that host the service take its calls";
     ActivationFailed = 1037 "activation-failed", Peer, Refused, Elsewhere,
         "the actor could not begin: what it does at `activate` failed",
-        "mend what the detail tells of; the next call activates the actor anew";
+        "mend what the detail tells of; the next call activates an actor with a key anew, and one without begins again by \
+         itself";
     Unrecognised = 1099 "unrecognised", Peer, MayHaveRun, Never,
         "the peer reported an error that this version does not know",
         "look the code in the detail up in the newer version, and upgrade this node";
@@ -308,7 +310,8 @@ codes! {
         "let the node join with an empty data directory, under another name if it held a voter's seat";
     NotJoined = 3013 "not-joined", Network, NotSent, Elsewhere,
         "the node is not a member of a cluster yet, for the reason in the detail",
-        "start the nodes that are to form the cluster, and look at what the detail names";
+        "start the nodes that are to form the cluster, with `.bootstrap_expect(n)` and a `.data_dir(…)` each, and look at what \
+         the detail names";
     NotDrained = 3014 "not-drained", Network, NotSent, Elsewhere,
         "the node has not given away all that it has, for the reason in the detail",
         "look at what is left and drain it again, or stop it and let the others wait for its lease";

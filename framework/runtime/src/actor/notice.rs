@@ -20,7 +20,8 @@ pub(super) fn waits(child: &dyn Child, left: Duration) {
         running,
         waiting,
         "the stop waits for calls that run or wait here, for {seconds:.1} s at most, which is left of the \
-         grace; what has not ended by then is dropped"
+         grace; what has not ended by then is dropped; a second Ctrl-C does not shorten it, unless the \
+         program waits for one"
     );
 }
 

@@ -106,8 +106,10 @@ pub(super) fn lost(
     } else {
         Code::PeerUnreachable
     };
-    spec.error_on(code, &session.peer_name())
-        .with_detail(why.to_string())
+    let error = spec.error_on(code, &session.peer_name());
+    // The code is said once.
+    let same = format!("{} {}: ", code.text(), code.name());
+    error.with_detail(why.strip_prefix(&same).unwrap_or(why).to_owned())
 }
 
 /// How long a node that refused a call as a whole is not chosen for others.

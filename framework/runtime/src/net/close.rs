@@ -47,6 +47,11 @@ pub(super) fn reason(error: &ConnectionError) -> LinkDown {
                 ),
             }
         }
+        // What quinn says once the task that reads the socket is gone, which ends with its runtime alone.
+        ConnectionError::TransportError(error) if error.reason == DRIVER_GONE => LinkDown::new(
+            Code::NodeStopping,
+            "the runtime that it was started on has ended",
+        ),
         ConnectionError::TransportError(error) => {
             let code = transport(error.code);
             let who = match code {
@@ -70,7 +75,7 @@ pub(super) fn reason(error: &ConnectionError) -> LinkDown {
         ),
         ConnectionError::Reset => LinkDown::new(
             Code::PeerLost,
-            "the peer does not know this connection any more",
+            "the peer does not know this connection any more: its process has started again",
         ),
         ConnectionError::TimedOut => LinkDown::new(Code::PeerTimeout, ""),
         ConnectionError::LocallyClosed => LinkDown::new(Code::NodeStopping, "this node is closing"),
@@ -99,6 +104,8 @@ fn transport(code: TransportErrorCode) -> Code {
 fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(REASON_BYTES_MAX)]
 }
+
+const DRIVER_GONE: &str = "endpoint driver future was dropped";
 
 /// A refusal by QUIC says no more than that.
 const REFUSED: &str = "it takes no connections now: either as many are shaking hands as its \

@@ -100,7 +100,8 @@ impl Trust {
     }
 }
 
-const DEVELOPMENT: &str = "; this side has an identity of the development authority, which it has where no other is given";
+const DEVELOPMENT: &str = "; this side has an identity of the development authority of \
+                           $XDG_STATE_HOME/callboard/dev, as it was given no other";
 
 /// Links know this side by its cluster, kind and name, which therefore stay.
 fn check_same(identity: &Identity, me: &About) -> Result<(), StartError> {

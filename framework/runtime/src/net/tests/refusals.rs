@@ -47,7 +47,8 @@ async fn who_was_given_no_identity_and_is_refused_is_told_so() {
     let error = b.net.first_link(PATIENCE).await;
     let error = error.expect_err("another authority");
     assert_eq!(error.code(), Code::AuthorityUnknown, "{error}");
-    let given = "; this side has an identity of the development authority, which it has where no other is given";
+    let given = "; this side has an identity of the development authority of $XDG_STATE_HOME/callboard/dev, as it \
+                 was given no other";
     assert!(error.detail().ends_with(given), "{error}");
 }
 
