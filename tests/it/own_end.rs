@@ -1,11 +1,13 @@
 //! Actors that end themselves, and actors that end those that they have spawned.
 
 use std::{
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use callboard::{Code, DownReason, prelude::*};
+use futures_util::poll;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::support::{DEADLINE, Town, code, eventually};
@@ -133,7 +135,8 @@ impl Stage {
 async fn an_actor_that_ends_itself_answers_and_runs_what_waits() {
     let stage = Stage::new().await;
     let job = &stage.job;
-    let down = tokio::spawn(callboard::watch(job));
+    let mut down = pin!(callboard::watch(job));
+    assert!(poll!(down.as_mut()).is_pending());
     let finish = tokio::spawn(job.finish(LONG).timeout(LONG));
     stage.began.notified().await;
     let behind = tokio::spawn(job.step().timeout(LONG));
@@ -143,10 +146,9 @@ async fn an_actor_that_ends_itself_answers_and_runs_what_waits() {
     // No race: it takes no call any more from when it has answered.
     assert_eq!(code(job.step().await), Code::ActorStopped);
     assert_eq!(behind.await.expect("whole"), Ok("job".to_owned()));
-    assert_eq!(down.await.expect("whole").reason, DownReason::Stopped);
+    assert_eq!(down.await.reason, DownReason::Stopped);
     let told = ["job has told", "job steps", "job ends: Stopped"];
     assert_eq!(stage.log.read(), told);
-    assert!(!stage.node.stop_actor(job, LONG).await, "it is gone");
     stage.node.stop().await;
 }
 
@@ -185,9 +187,10 @@ async fn a_parent_ends_its_child_and_its_own_end_comes_after_its_childrens() {
     assert_eq!(job.end(one, LONG).await, Ok(false));
     assert_eq!(two.step().await, Ok("two".to_owned()));
     stage.gate.add_permits(1);
-    let down = tokio::spawn(callboard::watch(job));
+    let mut down = pin!(callboard::watch(job));
+    assert!(poll!(down.as_mut()).is_pending());
     assert!(job.finish(LONG).await.is_ok());
-    assert_eq!(down.await.expect("whole").reason, DownReason::Stopped);
+    assert_eq!(down.await.reason, DownReason::Stopped);
     let ends: Vec<_> = stage.log.read();
     let ends: Vec<_> = ends.iter().filter(|it| it.contains("ends")).collect();
     assert_eq!(

@@ -5,8 +5,9 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    thread,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -523,19 +524,30 @@ async fn a_setting_that_does_not_fit_another_is_named_as_the_user_set_it() {
 
 /// A clock that also runs while the machine is suspended, which it can be.
 #[derive(Debug)]
-struct Suspended(Arc<dyn Clock>, AtomicU64);
+struct Suspended {
+    real: Arc<dyn Clock>,
+    /// Milliseconds for which it was suspended.
+    slept: AtomicU64,
+    /// Whether the thread that looks for that has looked, so that it can find the next look late.
+    looked: AtomicBool,
+}
 
 impl Clock for Suspended {
     fn now(&self) -> Instant {
-        self.0.now()
+        self.real.now()
     }
 
     fn since_boot(&self) -> Duration {
-        self.0.since_boot() + Duration::from_millis(self.1.load(Ordering::Relaxed))
+        let now =
+            self.real.since_boot() + Duration::from_millis(self.slept.load(Ordering::Acquire));
+        if thread::current().name() == Some("pulse") {
+            self.looked.store(true, Ordering::Release);
+        }
+        now
     }
 
     fn wall(&self) -> SystemTime {
-        self.0.wall()
+        self.real.wall()
     }
 }
 
@@ -547,7 +559,11 @@ async fn a_process_that_stood_still_says_so_and_does_not_blame_those_whom_it_los
     let mut strait = Strait::new().await;
     strait.lead_to(first.local_addr()).await;
     let mut env = Env::real();
-    let clock = Arc::new(Suspended(env.clock.clone(), AtomicU64::new(0)));
+    let clock = Arc::new(Suspended {
+        real: env.clock.clone(),
+        slept: AtomicU64::new(0),
+        looked: AtomicBool::new(false),
+    });
     env.clock = clock.clone();
     // Its peer gives the link up after a second, and cannot dial it.
     let mut config = quick();
@@ -556,12 +572,17 @@ async fn a_process_that_stood_still_says_so_and_does_not_blame_those_whom_it_los
     let second = second.seed(strait.addr()).advertise("127.0.0.1:9");
     let second = second.start().await.expect("starts");
     eventually("linked", || second.members().len() == 1).await;
+    // The second look is sure to come after the first one was taken in.
+    for look in ["a look", "another look"] {
+        clock.looked.store(false, Ordering::Release);
+        eventually(look, || clock.looked.load(Ordering::Acquire)).await;
+    }
     assert_eq!(logged.count("stood still"), 0);
-    clock.1.store(6000, Ordering::Relaxed);
-    let told = "WARN callboard::node::pulse: this process stood still for 6.";
+    clock.slept.store(6000, Ordering::Release);
+    let told = "WARN callboard::node::pulse: this process stood still for ";
     eventually(told, || logged.count(told) == 1).await;
     strait.set_open(false);
-    let lost = "lost a node, as this process itself stood still for 6.";
+    let lost = "lost a node, as this process itself stood still for ";
     eventually(lost, || logged.count(lost) == 1).await;
     second.stop().await;
     first.stop().await;
