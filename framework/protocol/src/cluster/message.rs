@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::parcel::Parcel;
 use crate::id::{ClusterId, DiskId, Incarnation, NodeId};
 use crate::membership::{FormingMessage, RenewalNumber};
 use crate::slots::{Chunk, Epoch, SequenceNumber, SlotId, Version};
@@ -137,19 +138,6 @@ pub enum Message {
     },
 }
 
-/// What goes along with a slot.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum Parcel {
-    /// The state of an actor, as it was after its last turn.
-    State {
-        /// The actor's key, encoded.
-        key: Vec<u8>,
-        /// The state, at most [`STATE_BYTES_MAX`] bytes.
-        state: Vec<u8>,
-    },
-}
-
 /// What a node says of itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Seen {
@@ -241,9 +229,6 @@ pub enum MessageError {
 
 /// A longer message goes in parts of so many bytes, each of which leaves room for others.
 pub const PART_BYTES: usize = 64 * 1024;
-
-/// The longest state that goes along with a slot, in bytes.
-pub const STATE_BYTES_MAX: usize = 1 << 20;
 
 /// The longest reason of a refusal, in bytes.
 pub const JOIN_DETAIL_BYTES_MAX: usize = 1024;

@@ -7,9 +7,11 @@
 
 mod memory;
 mod message;
+mod parcel;
 
 pub use memory::{MEMORY_BYTES_MAX, MemoryError, decode_memory, encode_memory};
 pub use message::{
-    JOIN_DETAIL_BYTES_MAX, Leading, Message, MessageError, NotGranted, PART_BYTES, Parcel,
-    STATE_BYTES_MAX, Seen, Word, decode_message, encode_message,
+    JOIN_DETAIL_BYTES_MAX, Leading, Message, MessageError, NotGranted, PART_BYTES, Seen, Word,
+    decode_message, encode_message,
 };
+pub use parcel::{Forwarded, Parcel, SEND_BYTES_MAX, STATE_BYTES_MAX, Sender};

@@ -191,7 +191,7 @@ impl<C, S: Clone> Handoff<C, S> {
             self.drop_at = None;
             return Some(HandoffAction::DropTurns);
         }
-        let done = self.turns == 0 && self.acknowledged == self.sends.len();
+        let done = self.is_done();
         let stuck = self.turns > 0 && now >= self.stuck_at;
         if (done || stuck) && now >= self.report_at {
             self.report_at = now + self.again;
@@ -222,6 +222,12 @@ impl<C, S: Clone> Handoff<C, S> {
             return Some(self.report_at);
         }
         self.drop_at.or(Some(self.stuck_at.max(self.report_at)))
+    }
+
+    /// Returns whether no turn runs and the target has all sends: what is left is to say so.
+    #[must_use]
+    pub const fn is_done(&self) -> bool {
+        self.turns == 0 && self.acknowledged == self.sends.len()
     }
 
     /// Returns whether what the target lacks is forwarded again at this moment.
@@ -299,7 +305,9 @@ mod tests {
         assert_eq!(actions(&mut handoff, 10), []);
         handoff.handle_acknowledged(SequenceNumber(1));
         assert_eq!(actions(&mut handoff, 20), []);
+        assert!(!handoff.is_done());
         handoff.handle_acknowledged(SequenceNumber(2));
+        assert!(handoff.is_done());
         assert_eq!(actions(&mut handoff, 30), [HandoffAction::ReportStopped]);
         assert_eq!(handoff.handle_send(82), Err(82), "it could overtake");
         handoff.handle_call(71);

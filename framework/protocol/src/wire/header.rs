@@ -12,6 +12,7 @@
 //! | 3 | cancel | call varint |
 //! | 4 | watch | call varint, incarnation varint, actor varint |
 //! | 5 | down | call varint, reason u8 |
+//! | 6 | seen | version varint; only with `FEATURE_FORWARDS` |
 //!
 //! | flag of a call | meaning, and the field it adds |
 //! | --- | --- |
@@ -53,6 +54,9 @@ pub enum Frame<'a> {
     Watch(Watch),
     /// A watched actor ended.
     Down(Down),
+    /// The sender goes by this version of the tables of slots, or a later one: what comes after this on the
+    /// lane was sent by it. Only where both sides have [`FEATURE_FORWARDS`](super::hello::FEATURE_FORWARDS).
+    Seen(u64),
 }
 
 /// The header of a call, and its body.
@@ -237,6 +241,11 @@ impl<'a> Frame<'a> {
                 let reason = DownReason::from_number(reader.byte()?);
                 expect_end(&reader)?;
                 Ok(Self::Down(Down { id, reason }))
+            }
+            KIND_SEEN => {
+                let version = reader.varint_u64()?;
+                expect_end(&reader)?;
+                Ok(Self::Seen(version))
             }
             kind => Err(FrameError::UnknownKind { kind }),
         }
@@ -444,6 +453,12 @@ pub fn encode_cancel(id: CallId, out: &mut Vec<u8>) {
     put_varint(out, id.0);
 }
 
+/// Appends a seen frame without its length field.
+pub fn encode_seen(version: u64, out: &mut Vec<u8>) {
+    out.push(KIND_SEEN);
+    put_varint(out, version);
+}
+
 #[inline]
 fn put_spawned(out: &mut Vec<u8>, incarnation: Incarnation, actor: ActorId) {
     put_varint(out, incarnation.0);
@@ -485,6 +500,7 @@ const KIND_REPLY: u8 = 2;
 const KIND_CANCEL: u8 = 3;
 const KIND_WATCH: u8 = 4;
 const KIND_DOWN: u8 = 5;
+const KIND_SEEN: u8 = 6;
 
 const FLAG_SEND: u8 = 0x01;
 const FLAG_BODY_ON_STREAM: u8 = 0x02;

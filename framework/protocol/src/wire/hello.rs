@@ -329,6 +329,10 @@ pub const FEATURE_ALONE: u64 = 4;
 /// The feature of a side that understands that an interface is hosted no more.
 pub const FEATURE_WITHDRAWS: u64 = 8;
 
+/// The feature of a side that takes sends along with a slot that moves: it understands them in a
+/// [parcel](crate::cluster::Parcel), and the frame by which the other side says which tables it goes by.
+pub const FEATURE_FORWARDS: u64 = 16;
+
 /// The most lanes of a link in each direction.
 pub const LANES_MAX: u8 = 16;
 

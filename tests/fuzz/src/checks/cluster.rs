@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 
 use callboard_protocol::{
     cluster::{
-        Leading, Message, NotGranted, Parcel, Seen, Word, decode_memory, decode_message,
-        encode_memory, encode_message,
+        Forwarded, Leading, Message, NotGranted, Parcel, Seen, Sender, Word, decode_memory,
+        decode_message, encode_memory, encode_message,
     },
-    id::{ClusterId, DiskId, Incarnation, NodeId},
+    id::{ActorAddr, ActorId, ClusterId, DiskId, Incarnation, MethodId, NodeId},
     membership::{Decision, FormingMemory, FormingMessage, Promise, RenewalNumber, Round},
     slots::{Assembly, Chunk, Epoch, GroupId, SequenceNumber, Slot, SlotId, Version, chunks},
 };
@@ -227,8 +227,37 @@ fn kinds() -> Vec<Message> {
             epoch,
             before: SequenceNumber(1),
         },
+        Message::Hand {
+            incarnation,
+            id,
+            epoch,
+            sequence: SequenceNumber(301),
+            parcel: Parcel::Send(Box::new(forwarded())),
+        },
     ]);
     kinds
+}
+
+fn forwarded() -> Forwarded {
+    let actor = ActorAddr {
+        node: NodeId(3),
+        incarnation: Incarnation(7),
+        actor: ActorId(4),
+    };
+    Forwarded {
+        key: vec![5],
+        method: MethodId(9),
+        shape: 300,
+        sender: Sender {
+            node: NodeId(3),
+            actor: Some(actor),
+            roles: Some(vec!["op".to_owned()]),
+        },
+        left_us: Some(300),
+        trace: Some((5, 6, 1)),
+        request: Some(8),
+        body: vec![6, 7],
+    }
 }
 
 fn memory() -> FormingMemory {

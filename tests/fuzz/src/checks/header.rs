@@ -14,6 +14,7 @@ use callboard_protocol::{
         header::{
             Body, CHAIN_MAX, Call, Chain, ChainLink, Down, DownReason, Frame, HEADER_BYTES_MAX,
             KEY_BYTES_MAX, Reply, Target as Callee, TraceContext, Watch, encode_cancel,
+            encode_seen,
         },
         stream::StreamFrame,
     },
@@ -86,6 +87,7 @@ fn encode(frame: &Frame<'_>) -> Vec<u8> {
         Frame::Cancel(id) => encode_cancel(*id, &mut out),
         Frame::Watch(watch) => watch.encode(&mut out),
         Frame::Down(down) => down.encode(&mut out),
+        Frame::Seen(version) => encode_seen(*version, &mut out),
         other => panic!("a kind of frame without a check: {other:?}"),
     }
     out
@@ -154,6 +156,7 @@ fn seeds() -> Vec<Vec<u8>> {
     }));
     let reason = DownReason::Failed;
     frames.push(Frame::Down(Down { id, reason }));
+    frames.push(Frame::Seen(300));
     frames.iter().map(encode).collect()
 }
 

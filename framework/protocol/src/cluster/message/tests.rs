@@ -1,7 +1,9 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::cluster::{Forwarded, Sender};
 use crate::garbage::{Random, mutate};
+use crate::id::{ActorAddr, ActorId, MethodId};
 use crate::membership::Round;
 use crate::slots::{GroupId, Slot};
 
@@ -41,6 +43,28 @@ fn ask() -> Message {
     };
     let set = BTreeSet::from([NodeId(1), NodeId(2)]);
     Message::Forming(FormingMessage::Ask { round, set })
+}
+
+fn forwarded() -> Forwarded {
+    let actor = ActorAddr {
+        node: NodeId(3),
+        incarnation: Incarnation(7),
+        actor: ActorId(4),
+    };
+    Forwarded {
+        key: vec![5],
+        method: MethodId(9),
+        shape: 0x101,
+        sender: Sender {
+            node: NodeId(3),
+            actor: Some(actor),
+            roles: Some(vec!["op".to_owned()]),
+        },
+        left_us: Some(300),
+        trace: Some((5, 6, 1)),
+        request: Some(8),
+        body: vec![6, 7],
+    }
 }
 
 /// Every kind, with its bytes.
@@ -140,6 +164,20 @@ fn golden() -> Vec<(Message, Vec<u8>)> {
                 },
             },
             vec![1, 17, 7, 8, 0xac, 2, 2, 0xac, 2, 0, 1, 5, 2, 6, 7],
+        ),
+        (
+            Message::Hand {
+                incarnation,
+                id: ID,
+                epoch: Epoch(2),
+                sequence: SequenceNumber(1),
+                parcel: Parcel::Send(Box::new(forwarded())),
+            },
+            // The key, the method, the shape; the node, the actor, a role; time, trace, request, arguments.
+            vec![
+                1, 17, 7, 8, 0xac, 2, 2, 1, 1, 1, 5, 9, 0x81, 2, 3, 1, 3, 7, 4, 1, 1, 2, b'o',
+                b'p', 1, 0xac, 2, 1, 5, 6, 1, 1, 8, 2, 6, 7,
+            ],
         ),
         (
             Message::Handed {

@@ -103,7 +103,16 @@ fn every_frame() -> Vec<Vec<u8>> {
         }
         .encode(out)
     });
+    push(&|out| encode_seen(300, out));
     frames
+}
+
+#[test]
+fn golden_which_tables_a_side_goes_by() {
+    let mut out = Vec::new();
+    encode_seen(300, &mut out);
+    assert_eq!(out, [6, 0xac, 2]);
+    assert_eq!(Frame::decode(&out), Ok(Frame::Seen(300)));
 }
 
 #[test]
