@@ -20,6 +20,7 @@ mod errors;
 mod evicted;
 mod followed;
 mod forming;
+mod forwarded;
 mod hooks;
 mod leaks;
 mod macros;

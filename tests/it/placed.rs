@@ -484,14 +484,15 @@ async fn a_state_that_came_goes_on_from_an_actor_that_was_stopped_before_its_fir
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_state_stays_when_the_node_that_its_slot_goes_to_dies_on_the_way() {
+async fn what_goes_along_stays_when_the_node_that_its_slot_goes_to_dies_on_the_way() {
     let (town, traces) = (Town::new(), Arc::<Traces>::default());
     let (mut council, one, two) = two(&town, &traces).await;
     let mut keys = (0..).map(|key| format!("k{key}"));
-    let purse = loop {
-        let purse = one.actor::<Purse>(keys.next().expect("endless"));
+    let (key, purse) = loop {
+        let key = keys.next().expect("endless");
+        let purse = one.actor::<Purse>(&*key);
         if purse.add().await.expect("answers").0 == "one" {
-            break purse;
+            break (key, purse);
         }
     };
     let (group, slot, epoch) = purse.place().await.expect("answers");
@@ -503,17 +504,37 @@ async fn a_state_stays_when_the_node_that_its_slot_goes_to_dies_on_the_way() {
         slot: Slot(slot),
     };
     let (epoch, to) = (Epoch(epoch), owner("two"));
+    // One that does not know of the move yet.
+    let far = council
+        .start(&town, "far", &traces, Some(one.local_addr()))
+        .await;
+    linked(&[&one, &far]).await;
+    council.tell("far");
     council.apply(&Command::Move { id, epoch, to });
     council.tell("one");
     let refused = purse.add().timeout(Duration::from_millis(50)).await;
     refused.expect_err("the slot is on its way");
+    let of_far = far.actor::<Purse>(key.as_str());
+    for _ in 0..3 {
+        let sent = of_far.add().send().await;
+        sent.expect("it is taken along");
+    }
+    // It comes behind them, and is made again until the slot is somewhere.
+    let behind = tokio::spawn(async move { of_far.add().timeout(DEADLINE).await });
+    let refused = "callboard_served_errors_total{method=\"Purse/add\",code=\"CB1033\"}";
+    eventually("all have come", || one.metrics().contains(refused)).await;
     council.apply(&Command::Lapse(to));
-    council.settle().await;
-    let answer = purse.add().await.expect("answers");
-    assert_eq!(answer, ("one".to_owned(), 2));
+    council.apply(&Command::Abort { id, epoch });
+    council.tell("one");
+    council.tell("far");
+    let answer = behind.await.expect("no panic").expect("answers");
+    assert_eq!(answer, ("one".to_owned(), 5), "each has run once");
     let (_, _, now) = purse.place().await.expect("answers");
     assert_eq!(now, epoch.0 + 1);
-    one.stop().await;
+    assert!(one.metrics().contains("callboard_sends_forwarded_total 0"));
+    for node in [far, one] {
+        node.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

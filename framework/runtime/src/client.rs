@@ -9,6 +9,7 @@ use crate::{
     call::{
         CallLimits, Definition, Hub, Reference, end_lives,
         kind::{ReachedByKey, ReachedByType},
+        tell_seen,
     },
     cluster::{Inbox, Ownership, follow},
     ending::Ending,
@@ -267,6 +268,8 @@ impl ClientBuilder {
         hub.set_ownership(ownership.clone());
         let lives = end_lives(hub.clone(), ownership.clone());
         hub.tasks().spawn("lives", lives);
+        let seen = tell_seen(hub.clone(), ownership.clone());
+        hub.tasks().spawn("seen", seen);
         let (inbox, queue) = Inbox::new();
         let net = open(made.identity, settings, &hub, inbox).inspect_err(|_| hub.end())?;
         let timed = hub.clone();

@@ -133,6 +133,16 @@ impl<T> Mailbox<T> {
         Ok(key)
     }
 
+    /// Appends a message whatever waits, BEFORE anybody else can: it was in the queue of the actor's last
+    /// owner. Whoever puts it here bounds how many there are.
+    pub(crate) fn push_first(&self, message: T) {
+        let mut inbox = self.inbox();
+        let key = inbox.next;
+        inbox.next = MessageKey(key.0 + 1);
+        inbox.messages.push(key, message);
+        self.entered.store(inbox.messages.len, Ordering::Relaxed);
+    }
+
     /// Takes out the message with this key, unless it was popped before.
     pub(crate) fn remove(&self, key: MessageKey) -> Option<T> {
         let mut message = {
@@ -260,6 +270,11 @@ impl<T> Mailbox<T> {
     pub(crate) fn has_room(&self) -> bool {
         let mut inbox = self.inbox();
         !inbox.closed && self.has_place(&mut inbox)
+    }
+
+    /// Returns whether there is room by [`waiting`](Self::waiting), without a lock.
+    pub(crate) fn seems_to_have_room(&self) -> bool {
+        self.waiting() < self.capacity
     }
 
     /// Looks how much the reader has left only when it may be too much.

@@ -22,7 +22,7 @@ use callboard_protocol::{
     id::{ActorId, CallId, InterfaceId},
     wire::{
         Wire,
-        header::{Body, Reply},
+        header::{Body, Call, Reply, Target},
     },
 };
 use futures_core::Stream;
@@ -88,6 +88,17 @@ pub(super) enum Queue {
     Actor(ActorId),
 }
 
+impl Queue {
+    /// Returns whose mailbox a call may come into: a key's activation is found by its directory.
+    pub(super) fn of(call: &Call<'_>) -> Self {
+        match call.target {
+            Target::Service => Self::Service(call.interface),
+            Target::Keyed(_) => Self::Nobody,
+            Target::Spawned { actor, .. } => Self::Actor(actor),
+        }
+    }
+}
+
 impl Arrival {
     pub(super) fn new(session: Arc<Session>, parts: Parts) -> Self {
         Self(Arc::new(Served::new(session, parts)))
@@ -147,20 +158,7 @@ impl Arrival {
         }
     }
 
-    pub(crate) fn decode<T: Wire>(
-        &self,
-        body: Encoding<'_>,
-        method: &FaceMethod,
-    ) -> Result<T, CallError> {
-        codec::decode_args(body, &self.0.session.hub, method)
-    }
-
-    /// Returns this node as errors name it.
-    pub(crate) fn node_name(&self) -> String {
-        format!("node {}", self.hub().me().name)
-    }
-
-    fn hub(&self) -> &Arc<Hub> {
+    pub(super) fn hub(&self) -> &Arc<Hub> {
         &self.0.session.hub
     }
 

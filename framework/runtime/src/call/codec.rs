@@ -130,6 +130,15 @@ impl Encoding<'_> {
             Self::Apart(body) => body.parts.iter().map(Vec::len).sum(),
         }
     }
+
+    /// Returns a copy of them that lies in memory of its own.
+    pub(crate) fn into_vec(self) -> Vec<u8> {
+        match self {
+            Self::Lent(bytes) => bytes.to_vec(),
+            Self::Frame(bytes) => bytes.to_vec(),
+            Self::Apart(body) => body.parts.concat(),
+        }
+    }
 }
 
 impl Default for Encoding<'_> {

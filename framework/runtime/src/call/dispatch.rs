@@ -8,14 +8,17 @@ use std::{mem, pin::pin, sync::Arc, time::Duration};
 use callboard_protocol::{
     code::{CallError, Code},
     id::{InterfaceId, MethodId},
+    slots::Version,
 };
 use futures_util::future::{Either, select};
+use tokio::sync::watch;
 
 use crate::net::CloseOnPanic;
 
 use super::{
     arrival::Arrival,
     codec::Encoding,
+    coming::{Coming, Unaccepted},
     deadline::Alarm,
     envelope::Incoming,
     hub::Hub,
@@ -40,9 +43,8 @@ pub(super) async fn receive_bodies(session: Arc<Session>, first: Arrived) {
             // A large body does not wait for room in a mailbox: it would keep that of all others.
             Ok(mut body @ Encoding::Apart(_)) => {
                 let targets = &mut Targets::default();
-                if let Some(call) = dispatch(&session.hub, targets, call, &mut body) {
-                    let error = node_error(&session.hub, Code::MailboxFull);
-                    let error = error.with_detail("a large body does not wait for room in it");
+                if let Some((call, why)) = dispatch(&session.hub, targets, call, &mut body) {
+                    let error = why.with_detail("a large body does not wait for that");
                     refuse(
                         &session.hub,
                         call.interface,
@@ -65,23 +67,27 @@ pub(super) async fn receive_bodies(session: Arc<Session>, first: Arrived) {
     }
 }
 
-/// Hands a call to its target; a send as soon as there is room for it, until its deadline or the end
-/// of its session: what the next session brings must not overtake it.
+/// Hands a call to its target; a send as soon as there is room for it, or its slot is here, until its
+/// deadline or the end of its session: what the next session brings must not overtake it.
 async fn dispatch_with_room(session: &Session, call: ArrivedCall, mut body: Encoding<'static>) {
     let hub = &session.hub;
+    let mut changes = hub.ownership().map(|it| it.changes());
     let (mut looks, mut pause) = (0_u32, LOOK_EVERY);
-    let mut waiting = Some(call);
-    while let Some(call) = waiting {
+    let mut waiting = Some((call, node_error(hub, Code::MailboxFull)));
+    while let Some((call, why)) = waiting {
         if !session.link.is_up() {
-            let error = node_error(hub, Code::MailboxFull);
-            let error = error.with_detail("until the link of its sender was lost");
+            let error = why.with_detail("until the link of its sender was lost");
             return refuse(hub, call.interface, call.method, call.arrival, error);
         }
-        let Some(call) = dispatch(hub, &mut Targets::default(), call, &mut body) else {
+        if let Some(changes) = &mut changes {
+            // BEFORE the look: a change in between wakes it.
+            changes.mark_unchanged();
+        }
+        let Some((call, why)) = dispatch(hub, &mut Targets::default(), call, &mut body) else {
             return;
         };
         if call.meta.deadline <= hub.now() {
-            let error = node_error(hub, Code::MailboxFull).with_detail("until the send's deadline");
+            let error = why.with_detail("until the send's deadline");
             return refuse(hub, call.interface, call.method, call.arrival, error);
         }
         // Turns that make room may be ready to run on this very thread. For those that are not, a
@@ -89,13 +95,27 @@ async fn dispatch_with_room(session: &Session, call: ArrivedCall, mut body: Enco
         match looks {
             0..LOOKS_AT_ONCE => tokio::task::yield_now().await,
             _ => {
-                tokio::time::sleep(pause).await;
+                tokio::select! {
+                    biased;
+                    () = changed(&mut changes) => {}
+                    () = tokio::time::sleep(pause) => {}
+                }
                 pause = (pause * 2).min(LOOK_EVERY_MAX);
             }
         }
         looks += 1;
-        waiting = Some(call);
+        waiting = Some((call, why));
     }
+}
+
+/// Waits until the tables of slots have changed, where there are any.
+async fn changed(changes: &mut Option<watch::Receiver<Version>>) {
+    if let Some(changes) = changes
+        && changes.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 /// Reads a body from its stream, unless its caller may not make the call. It is waited for up to the
@@ -113,14 +133,14 @@ async fn receive_body(hub: &Hub, arrived: &ArrivedCall) -> Result<Encoding<'stat
     body.map_err(|detail| node_error(hub, Code::StreamBroken).with_detail(detail))
 }
 
-/// Finds the target and hands it the call. Returns a send that finds no room there.
-/// The body is taken unless the call is returned.
+/// Finds the target and hands it the call. Returns a send that finds no room there, or whose slot is not here
+/// yet, and why. The body is taken unless the call is returned.
 pub(super) fn dispatch(
     hub: &Arc<Hub>,
     targets: &mut Targets,
     arrived: ArrivedCall,
     body: &mut Encoding<'_>,
-) -> Option<ArrivedCall> {
+) -> Option<(ArrivedCall, CallError)> {
     if arrived.arrival.is_cancelled() {
         return None;
     }
@@ -129,13 +149,15 @@ pub(super) fn dispatch(
         && !arrived.arrival.wants_reply()
         && host.is_full()
     {
-        return Some(arrived);
+        let why = node_error(hub, Code::MailboxFull);
+        return Some((arrived, why));
     }
     let ArrivedCall {
         interface,
         method,
         shape,
         meta,
+        sight,
         arrival,
         pair,
     } = arrived;
@@ -143,12 +165,41 @@ pub(super) fn dispatch(
         HeldTarget::Keyed(_, key) => Some(&**key),
         HeldTarget::Service(_) | HeldTarget::Spawned(_) => None,
     };
-    let incoming = Incoming::new(mem::take(body), arrival.clone(), shape).at(key);
-    let accepted = host.and_then(|host| host.accept(method, incoming, meta, &arrival));
-    if let Err(error) = accepted {
-        refuse(hub, interface, method, arrival, error);
+    let incoming = Incoming::new(mem::take(body), arrival.clone(), shape);
+    let mut parts = Some(Coming {
+        incoming,
+        meta,
+        sight,
+    });
+    let accepted = match host {
+        Ok(host) => host.accept(method, key, &mut parts, &arrival),
+        Err(error) => Err(error.into()),
+    };
+    match (accepted, parts) {
+        (Ok(()), _) => None,
+        (Err(Unaccepted::Later(why)), Some(coming)) => {
+            let Coming {
+                incoming,
+                meta,
+                sight,
+            } = coming;
+            *body = incoming.into_body();
+            let call = ArrivedCall {
+                interface,
+                method,
+                shape,
+                meta,
+                sight,
+                arrival,
+                pair,
+            };
+            Some((call, why))
+        }
+        (Err(Unaccepted::Refused(error) | Unaccepted::Later(error)), _) => {
+            refuse(hub, interface, method, arrival, error);
+            None
+        }
     }
-    None
 }
 
 /// Finds what calls are for. Most calls of a lane are for what the last one was for, which is kept

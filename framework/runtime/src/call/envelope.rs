@@ -1,11 +1,15 @@
 //! A call on its way to a handler: the arguments, the streamed argument and the port for the reply.
 
+use std::sync::Arc;
+
 use callboard_protocol::code::{CallError, Code};
 
 use super::{
     arrival::Arrival,
-    codec::Encoding,
+    codec::{self, Encoding},
     face::Face,
+    forward::{self, Unsent},
+    hub::Hub,
     interface::{Definition, Method, Port},
     kind::Kind,
     stream::Inbound,
@@ -40,12 +44,15 @@ impl<M: Method> Envelope<M> {
     }
 
     /// Answers with an error instead of running.
-    pub fn refuse(self, error: CallError) {
-        if matches!(error.code(), Code::Moved | Code::ServiceGivenUp) {
-            // Made again elsewhere; what it takes along has not been used.
-            return self.port.give_back(error, Box::new(self.args));
+    pub fn refuse(mut self, error: CallError) {
+        if !matches!(error.code(), Code::Moved | Code::ServiceGivenUp) {
+            return self.port.refuse(error);
         }
-        self.port.refuse(error);
+        if self.inbound.is_none() && forward::is_asked() && self.port.take_send() {
+            return forward::leave(Unsent::new::<M>(self.args));
+        }
+        // Made again elsewhere; what it takes along has not been used.
+        self.port.give_back(error, Box::new(self.args));
     }
 
     /// Returns whether nobody waits for the reply any more.
@@ -59,32 +66,38 @@ impl<M: Method> Envelope<M> {
 #[derive(Debug)]
 pub struct Incoming<'a> {
     body: Encoding<'a>,
-    arrival: Arrival,
+    came: Came,
     face: Option<&'a Face>,
     shape: Option<u64>,
-    /// The encoded key of a keyed target.
-    key: Option<&'a [u8]>,
+}
+
+/// How a call came.
+#[derive(Debug)]
+enum Came {
+    /// By a lane of its caller.
+    Arrived(Arrival),
+    /// It is a send, and came along with the slot of its actor.
+    Along(Arc<Hub>),
 }
 
 impl<'a> Incoming<'a> {
     pub(crate) fn new(body: Encoding<'a>, arrival: Arrival, shape: Option<u64>) -> Self {
         Self {
             body,
-            arrival,
+            came: Came::Arrived(arrival),
             face: None,
             shape,
-            key: None,
         }
     }
 
-    /// Sets the key that the call is for.
-    pub(crate) fn at(self, key: Option<&'a [u8]>) -> Self {
-        Self { key, ..self }
-    }
-
-    /// Returns the key that the call is for.
-    pub(crate) fn key(&self) -> Option<&'a [u8]> {
-        self.key
+    /// Makes one of a send that came along with the slot of its actor.
+    pub(super) fn forwarded(body: Encoding<'a>, hub: Arc<Hub>, shape: u64) -> Self {
+        Self {
+            body,
+            came: Came::Along(hub),
+            face: None,
+            shape: Some(shape),
+        }
     }
 
     /// Sets the interface that the call is for.
@@ -95,6 +108,11 @@ impl<'a> Incoming<'a> {
         }
     }
 
+    /// Returns the arguments, which nobody has decoded.
+    pub(crate) fn into_body(self) -> Encoding<'a> {
+        self.body
+    }
+
     /// Decodes the arguments of `M` and makes the port that answers over the wire.
     ///
     /// # Errors
@@ -103,12 +121,18 @@ impl<'a> Incoming<'a> {
         let method = self.face.and_then(|face| face.methods.get(M::INDEX));
         let method = method.ok_or_else(|| M::spec().error(Code::UnknownMethod))?;
         if let Some(shape) = self.shape {
-            method.accepts(shape, || self.arrival.node_name())?;
+            method.accepts(shape, || format!("node {}", self.came.hub().me().name))?;
         }
-        let args = self.arrival.decode::<M::Args>(self.body, method)?;
+        let args = codec::decode_args::<M::Args>(self.body, self.came.hub(), method)?;
         let streams = M::spec().options.streams_args;
-        let inbound = streams.then(|| self.arrival.inbound::<M::Inbound>(method));
-        let port = Port::<M>::remote(self.arrival, method.spec);
+        let (inbound, port) = match self.came {
+            Came::Arrived(arrival) => {
+                let inbound = streams.then(|| arrival.inbound::<M::Inbound>(method));
+                (inbound, Port::<M>::remote(arrival, method.spec))
+            }
+            // One with a stream is not forwarded.
+            Came::Along(_) => (None, Port::<M>::discard(method.spec)),
+        };
         let port = port.of_keyed(<M::Interface as Definition>::KIND == Kind::Keyed);
         Ok(Envelope::new(args, inbound, port))
     }
@@ -118,5 +142,14 @@ impl<'a> Incoming<'a> {
     pub fn unknown(&self) -> CallError {
         let name = self.face.map_or("unknown", |face| face.name);
         CallError::new(Code::UnknownMethod, format!("interface {name}"))
+    }
+}
+
+impl Came {
+    fn hub(&self) -> &Arc<Hub> {
+        match self {
+            Self::Arrived(arrival) => arrival.hub(),
+            Self::Along(hub) => hub,
+        }
     }
 }

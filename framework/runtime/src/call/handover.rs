@@ -1,24 +1,25 @@
 //! How the state of a keyed actor goes along with its slot: to bytes, and back.
 //!
 //! The bytes begin with the fingerprint of the type, 8 bytes, so that a node whose type differs refuses them
-//! instead of misreading them. Depends on `codec`.
+//! instead of misreading them. Depends on `codec` and `forward`.
 
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use callboard_protocol::{
-    cluster::Parcel,
     code::{CallError, Code},
     id::ActorId,
+    slots::FORWARDED_MAX,
+    time::Time,
     wire::{Wire, shape_of},
 };
 
-use super::{codec, hub::Hub};
+use super::{codec, forward::Kept, hub::Hub};
 
 /// What a keyed actor that is marked `handover` can do with its state.
 pub struct Handover<T> {
@@ -108,22 +109,37 @@ pub(super) fn state_of(name: &str) -> String {
     format!("the state of {name}")
 }
 
-/// The state of an activation while nobody runs on it: as it came with the slot, until the actor begins,
-/// and as it goes with it, once the actor has ended.
+/// What an activation leaves to the next owner of its slot: its state, while nobody runs on it, which is also
+/// where one lies that came with the slot until the actor begins; and the sends that had no turn.
 #[derive(Debug, Default)]
 pub(crate) struct Departure {
     /// It was told to end because of its slot.
     told: AtomicBool,
     /// Its state goes along.
     goes: AtomicBool,
-    state: Mutex<Option<Vec<u8>>>,
+    luggage: Mutex<Luggage>,
+}
+
+#[derive(Debug, Default)]
+struct Luggage {
+    state: Option<Vec<u8>>,
+    /// Few activations have any.
+    sends: Option<Box<Sends>>,
+}
+
+#[derive(Debug, Default)]
+struct Sends {
+    kept: Vec<Kept>,
+    bytes: usize,
+    /// They were taken: what comes now is too late.
+    taken: bool,
 }
 
 impl Departure {
     /// Makes the one of an activation that begins with a state that came with its slot, or with none.
     pub(crate) fn new(state: Option<Vec<u8>>) -> Self {
         Self {
-            state: Mutex::new(state),
+            luggage: Mutex::new(Luggage { state, sends: None }),
             ..Self::default()
         }
     }
@@ -145,13 +161,12 @@ impl Departure {
 
     /// Leaves the state here.
     pub(crate) fn put(&self, state: Vec<u8>) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = Some(state);
+        self.luggage().state = Some(state);
     }
 
     /// Returns a copy of the state, which stays here until it is [taken](Self::take).
     pub(crate) fn copy(&self) -> Option<Vec<u8>> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.clone()
+        self.luggage().state.clone()
     }
 
     /// Returns whether it was told to end because of its slot.
@@ -161,8 +176,37 @@ impl Departure {
 
     /// Takes the state.
     pub(crate) fn take(&self) -> Option<Vec<u8>> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.take()
+        self.luggage().state.take()
+    }
+
+    /// Leaves a send here that had no turn, behind those that were left before.
+    ///
+    /// # Errors
+    /// Why it does not go along.
+    pub(crate) fn leave(&self, send: Kept) -> Result<(), &'static str> {
+        let mut luggage = self.luggage();
+        let sends = luggage.sends.get_or_insert_default();
+        let bytes = sends.bytes + send.bytes();
+        if sends.taken {
+            return Err("its turn was dropped at the limit, and what went along has gone");
+        }
+        if bytes > SENDS_BYTES_MAX || sends.kept.len() >= FORWARDED_MAX {
+            return Err(NO_ROOM);
+        }
+        sends.bytes = bytes;
+        sends.kept.push(send);
+        Ok(())
+    }
+
+    fn take_sends(&self) -> Vec<Kept> {
+        let mut luggage = self.luggage();
+        let sends = luggage.sends.get_or_insert_default();
+        sends.taken = true;
+        std::mem::take(&mut sends.kept)
+    }
+
+    fn luggage(&self) -> MutexGuard<'_, Luggage> {
+        self.luggage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -176,12 +220,17 @@ pub(crate) struct Departing {
 }
 
 impl Departing {
-    /// Takes the state that goes along, AFTER the activation has ended.
-    pub(crate) fn take_state(self) -> Option<Parcel> {
-        if !self.departure.goes() {
-            return None;
-        }
-        let (key, state) = (self.key, self.departure.take()?);
-        Some(Parcel::State { key, state })
+    /// Takes what goes along, AFTER the activation has ended: its state, and the sends that had no turn.
+    pub(crate) fn take(self, now: Time) -> (Option<Kept>, Vec<Kept>) {
+        let sends = self.departure.take_sends();
+        let goes = self.departure.goes();
+        let state = goes.then(|| self.departure.take()).flatten();
+        (state.map(|state| Kept::state(self.key, state, now)), sends)
     }
 }
+
+/// The most bytes of keys and arguments of the sends that go along with one slot.
+pub(crate) const SENDS_BYTES_MAX: usize = 4 << 20;
+
+/// Why a send does not go along that finds no room.
+pub(crate) const NO_ROOM: &str = "as many sends go along with its slot as may";

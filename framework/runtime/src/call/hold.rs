@@ -119,6 +119,11 @@ impl<F: Ordered> Holds<F> {
         self.held.load(Ordering::Acquire) == 0
     }
 
+    /// Returns whether a pair is held of which this is so.
+    pub(super) fn has(&self, is: impl FnMut(&F::Pair) -> bool) -> bool {
+        !self.is_empty() && self.lock().keys().any(is)
+    }
+
     /// Lets a frame wait if its pair is held; holds the pair if it is free and the frame is not
     /// whole. Both under one lock: two lanes may bring frames of one pair at once.
     pub(super) fn pass(&self, frame: F) -> Held<F> {

@@ -23,6 +23,7 @@ use callboard_protocol::{
         hello::{FEATURE_ALONE, FEATURE_PLACES, HostedInterface, PeerKind},
     },
 };
+use tokio::sync::watch;
 
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +43,7 @@ use super::{
     limits::CallLimits,
     meta::Caller,
     names::Names,
+    seen::tell_view,
     server::Hosted,
     session::Session,
     sessions::Sessions,
@@ -94,6 +96,8 @@ pub(crate) struct Hub {
     net: OnceLock<Weak<Net>>,
     /// Nothing where keyed actors live on the node that is asked.
     ownership: OnceLock<Arc<Ownership>>,
+    /// Tells that a peer has said by which tables it goes.
+    pub(super) seen: watch::Sender<()>,
 }
 
 impl Hub {
@@ -136,6 +140,7 @@ impl Hub {
             groups: Mutex::default(),
             net: OnceLock::new(),
             ownership: OnceLock::new(),
+            seen: watch::Sender::new(()),
             tasks,
         });
         let driven = hub.clone();
@@ -331,11 +336,13 @@ impl Hub {
     /// Enters the session of a link that is up; it replaces an earlier one with the same peer.
     pub(crate) fn session_up(self: &Arc<Self>, link: &Arc<Link>) -> Arc<Session> {
         let session = Arc::new(Session::new(self.clone(), link.clone()));
+        tell_view(&session);
         self.sessions.add(&session, || {
             if let Some((id, name)) = node_of(link) {
                 self.names.linked(id, name);
             }
         });
+        tell_view(&session);
         session.compare_all();
         self.tasks.spawn("call-deadlines", session.clone().sweep());
         session

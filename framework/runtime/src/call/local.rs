@@ -28,6 +28,7 @@ use super::{
     deadline::Wait,
     envelope::Envelope,
     face::{Face, FaceMethod},
+    forward::{Unsent, ask_back},
     hub::Hub,
     interface::{Answer, Definition, Interface, Method, MethodSpec, Port, Shape},
     kind::Kind,
@@ -346,9 +347,13 @@ pub(super) async fn call<M: Method>(
     let begins_by = place.cell.begins_by(plan.meta.deadline, left, now);
     let queued = queued::<M>(taken, inbound, port, plan.meta.clone(), begins_by);
     let pushed = push::<M>(place, plan, method, queued);
-    let (cell, key) = pushed.inspect_err(|_| {
+    let (cell, key) = pushed.map_err(|(error, unsent)| {
         let refused = reply.as_mut().and_then(|reply| reply.try_recv().ok());
         *args = refused.and_then(args_of::<M>);
+        if let Some(unsent) = unsent {
+            *args = unsent.into_args();
+        }
+        error
     })?;
     let before = plan.left.swap(true, Ordering::Relaxed);
     let Some(reply) = reply else {
@@ -431,13 +436,14 @@ fn refuse_early<M: Method>(
 }
 
 /// Puts the message into the mailbox of the place, or into that of the key's next activation when
-/// this one has just ended; returns which took it, and by what key it is taken out again.
+/// this one has just ended; returns which took it, and by what key it is taken out again. A send that is to
+/// be made elsewhere gives its arguments back.
 fn push<M: Method>(
     place: &Place<M::Interface>,
     plan: &Plan<'_>,
     method: &FaceMethod,
     mut queued: Queued<<M::Interface as Interface>::Msg>,
-) -> Result<(CellOf<M::Interface>, MessageKey), CallError> {
+) -> Result<(CellOf<M::Interface>, MessageKey), Unpushed> {
     let mut cell = place.cell.clone();
     loop {
         let (back, refusal) = match cell.mailbox.push(queued) {
@@ -458,15 +464,20 @@ fn push<M: Method>(
             Some(Err(error)) => error,
             None => error,
         };
+        let mut unsent = None;
         if error.code() == Code::Moved {
             method.metrics.served().ended(Some(error.code()), None);
-            <M::Interface as Interface>::refuse(back.message, error.clone());
+            let why = error.clone();
+            unsent = ask_back(|| <M::Interface as Interface>::refuse(back.message, why));
         } else {
             give_back::<M>(method, back, &error);
         }
-        return Err(error);
+        return Err((error, unsent));
     }
 }
+
+/// Why no mailbox took a message, and the arguments of a send that is to be made elsewhere.
+type Unpushed = (CallError, Option<Unsent>);
 
 /// Counts a message that no mailbox took. Nobody listens to what its port says.
 fn give_back<M: Method>(

@@ -46,6 +46,16 @@ impl Caller {
         }
     }
 
+    /// Makes the caller of a send that another node has forwarded.
+    pub(super) fn forwarded(node: NodeId, actor: Option<ActorAddr>, roles: Roles) -> Self {
+        Self {
+            node,
+            actor,
+            local: false,
+            roles,
+        }
+    }
+
     /// Returns whether the call was made on the node that runs it.
     #[must_use]
     pub fn is_local(&self) -> bool {

@@ -18,7 +18,7 @@
 //! | `direct` | the short way of most calls of a peer: no attempts |
 //! | `outgoing`, `settle` | the frame of a call, and what is left to do for what came back |
 //! | `server`, `dispatch`, `arrival` | frames to messages, replies to frames |
-//! | `envelope`, `port`, `stream` | arguments, the way back, streams |
+//! | `coming`, `envelope`, `port`, `stream` | calls on their way in, arguments, the way back, streams |
 //! | `inflow`, `room` | what comes on streams of its own, and the room for it |
 //! | `hub`, `session`, `face` | what a node, a link and an interface keep for all calls |
 //! | `groups` | what a node looks after when it drains and stops |
@@ -26,6 +26,7 @@
 //! | `key_text`, `in_memory` | keys from text; what is in memory for a key |
 //! | `names` | nodes that were met, as errors tell of them |
 //! | `pending`, `served`, `streams`, `hold`, `turnstile` | tables and queues of a session |
+//! | `handover`, `forward`, `seen` | what goes along with a slot that moves, and when nothing comes after it |
 //! | `scope` | what a turn hands on to the calls it makes |
 //! | `deadline`, `watch`, `codec`, `limits`, `meta` | what the names say |
 //!
@@ -38,11 +39,13 @@ mod attempts;
 mod awaited;
 mod client;
 mod codec;
+mod coming;
 mod deadline;
 mod direct;
 mod dispatch;
 mod envelope;
 mod face;
+mod forward;
 mod groups;
 mod handover;
 mod hold;
@@ -67,6 +70,7 @@ mod remote;
 mod room;
 mod route;
 mod scope;
+mod seen;
 mod served;
 mod server;
 mod session;
@@ -83,10 +87,12 @@ pub(crate) use arrival::Arrival;
 pub(crate) use attempts::span;
 pub use client::{Call, call, call_streaming};
 pub(crate) use codec::{decode_key, key_bytes};
+pub(crate) use coming::{Coming, Lost, Unaccepted};
 pub use envelope::{Envelope, Incoming};
-pub(crate) use face::Face;
+pub(crate) use face::{Face, FaceMethod};
+pub(crate) use forward::{Kept, Unsent, ask_back};
 pub use handover::Handover;
-pub(crate) use handover::{Departing, Departure};
+pub(crate) use handover::{Departing, Departure, NO_ROOM, SENDS_BYTES_MAX};
 pub(crate) use hub::{Hub, Me};
 pub(crate) use in_memory::InMemory;
 pub(crate) use interface::interface_id;
@@ -107,6 +113,7 @@ pub use port::{finish, finish_stream, race, race_abort, race_abort_stream, race_
 pub(crate) use reference::Address;
 pub use reference::Ref;
 pub(crate) use scope::{Chain, Turn};
+pub(crate) use seen::tell_seen;
 pub(crate) use server::{Directory, Gate, Hosted, Keys, Supervised};
 pub use stream::{Inbound, StreamOf, Streaming};
 pub use watch::{Down, watch};

@@ -102,18 +102,28 @@ pub(crate) fn lacks(hub: &Hub, site: &Site) -> BTreeMap<InterfaceId, Lack> {
     lacks.collect()
 }
 
-/// Returns who owns the slot of a key, or is about to.
+/// Returns who owns the slot of a key, or is about to. A send waits until a slot that is on its way is where it
+/// goes, or back: what its sender has sent before may be taken along with the slot.
 ///
 /// # Errors
-/// `SlotUnowned`.
+/// `SlotUnowned`; `Moved` for such a send.
 pub(super) fn owner(
     ownership: &Ownership,
     kind: InterfaceId,
     key: &[u8],
-    spec: &MethodSpec,
-) -> Result<Place, CallError> {
+    (spec, wants_reply): (&MethodSpec, bool),
+) -> Result<(SlotId, Owner), CallError> {
     let group = group_of(kind);
-    ownership.locate(group, key).ok_or_else(|| {
+    let place = ownership.place(group, key);
+    if let Some((id, entry)) = &place
+        && !wants_reply
+        && !ownership.may_send(entry)
+    {
+        let detail = format!("slot {id} is on its way to another node");
+        return Err(spec.error(Code::Moved).with_detail(detail));
+    }
+    let owner = place.and_then(|(id, entry)| Some((id, entry.moving.or(entry.owner)?)));
+    owner.ok_or_else(|| {
         let detail = match (ownership.placed_by(), ownership.version().0) {
             (PlacedBy::Unknown, _) => {
                 "this node has reached none that knows whether there is a control group".into()

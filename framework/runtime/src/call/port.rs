@@ -219,6 +219,15 @@ impl<A> Port<A> {
         }
     }
 
+    /// Takes the message of a send away from its port, which says nothing then; returns whether it was one.
+    pub(super) fn take_send(&mut self) -> bool {
+        let is_send = matches!(self.sink, Sink::Discard | Sink::Sent(_));
+        if is_send {
+            self.sink = Sink::Answered;
+        }
+        is_send
+    }
+
     /// Returns why what the turn has made may not leave, if it may not: promise 3 of the design, no
     /// stale answers.
     fn lost(&self) -> Option<CallError> {

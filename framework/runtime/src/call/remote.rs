@@ -25,6 +25,7 @@ use callboard_protocol::{
 use tokio::sync::oneshot;
 
 use crate::{
+    cluster::group_of,
     env::Bug,
     net::{AppendError, RecvStream, SendStream, StreamError, StreamFor, Ticket},
 };
@@ -398,6 +399,10 @@ async fn announce<'a, M: Method>(
             waits_for_room(true);
             front = Some(turnstile.enter().await);
         }
+        if front.is_some() && !plan.wants_reply && target_moves(plan, session, &target) {
+            let detail = "its slot went on its way while it waited for room";
+            return Err(plan.spec.error(Code::Moved).with_detail(detail));
+        }
         frame.deadline_left = plan.meta.deadline.saturating_since(plan.hub.now());
         let inline = apart.is_none().then_some(&*args);
         match append(plan.hub, link, open.lane, frame, inline) {
@@ -433,6 +438,19 @@ async fn announce<'a, M: Method>(
             Err(error) => return Err(not_announced(plan, session, error)),
         }
     }
+}
+
+/// Returns whether the slot of a keyed target is not where it was when the session was chosen, or is on its way
+/// from there. This side may have said so: what it appends after that would come too late.
+fn target_moves(plan: &Plan<'_>, session: &Session, target: &Target<'_>) -> bool {
+    let (Target::Keyed(key), Some(ownership)) = (target, plan.hub.ownership()) else {
+        return false;
+    };
+    let place = ownership.place(group_of(plan.face.id), key);
+    place.is_some_and(|(_, entry)| {
+        let is_there = entry.owner.is_some_and(|it| it.node == session.node());
+        !is_there || !ownership.may_send(&entry)
+    })
 }
 
 /// Opens the stream of a call with large arguments before its frame. The front of the queue is kept if the stream is there

@@ -180,7 +180,7 @@ enum Placed {
 ///
 /// # Errors
 /// `SlotUnowned`, also if it is an earlier life's; `PeerUnreachable`, `PeerDenied`; `NodeStopping` if its node has said so; `Moved` if it is
-/// here, and no turn may start.
+/// here, and no turn may start, or for a send whose slot is on its way.
 fn placed<I: Interface>(
     raw: &Ref<I>,
     key: &I::Key,
@@ -189,7 +189,7 @@ fn placed<I: Interface>(
 ) -> Result<Placed, CallError> {
     let (hub, spec) = (plan.hub, plan.spec);
     let bytes = raw.key_bytes(key, spec)?;
-    let (id, owner, _) = owner(ownership, plan.face.id, bytes, spec)?;
+    let (id, owner) = owner(ownership, plan.face.id, bytes, (spec, plan.wants_reply))?;
     if owner == ownership.me() {
         return fence(hub, ownership, &plan.face, bytes).map(Placed::Here);
     }

@@ -12,7 +12,6 @@ use std::{
 
 use bytes::Bytes;
 use callboard_protocol::{
-    cluster::Parcel,
     code::{CallError, Code},
     id::{ActorAddr, ActorId, CallId, InterfaceId, MethodId, NodeId, NodeName},
     slots::{Entry, Epoch, Lack, Owner, SequenceNumber, Slot, SlotId},
@@ -34,8 +33,9 @@ use crate::{
 use super::{
     arrival::{Arrival, Parts, Queue},
     codec::Encoding,
+    coming::{Coming, Lost, Sight, Unaccepted},
     dispatch::{Targets, dispatch, receive_bodies, refuse, refuse_held},
-    envelope::Incoming,
+    forward::Kept,
     handover::Departing,
     hold::{Held, Ordered},
     hub::Hub,
@@ -51,17 +51,18 @@ use super::{
 
 /// What takes calls: a service, a spawned actor, or the directory of a keyed one.
 pub(crate) trait Hosted: Send + Sync + fmt::Debug + 'static {
-    /// Decodes the call and puts it into a mailbox; `arrival` is told which message it is there.
+    /// Decodes the call and puts it into a mailbox; `arrival` is told which message it is there. `key` is
+    /// the encoded one of a keyed target.
     ///
     /// # Errors
     /// Why it was not put there; the handler does not run.
     fn accept(
         &self,
         method: MethodId,
-        incoming: Incoming<'_>,
-        meta: Meta,
+        key: Option<&[u8]>,
+        parts: &mut Option<Coming<'_>>,
         arrival: &Arrival,
-    ) -> Result<(), CallError>;
+    ) -> Result<(), Unaccepted>;
     /// Takes a message out of the mailbox, unless its turn has begun.
     fn withdraw(&self, message: MessageKey);
     /// Returns the interface.
@@ -100,12 +101,15 @@ pub(crate) trait Keys: Send + Sync {
     fn lost(&self, slot: Slot) -> Vec<Departing>;
     /// The slot goes elsewhere: returns its activations, and what came along with it for keys that
     /// nobody has called since. No key of it is activated until [`left`](Self::left).
-    fn depart(&self, slot: Slot, epoch: Epoch) -> (Vec<Departing>, Vec<Parcel>);
+    fn depart(&self, slot: Slot, epoch: Epoch) -> (Vec<Departing>, Vec<Kept>);
+    /// Takes the sends that have come since the slot goes. If there are none and `closes` says so, none is
+    /// taken in any more; returns whether that is so.
+    fn late(&self, slot: Slot, epoch: Epoch, closes: bool) -> (Vec<Kept>, bool);
     /// The slot has gone, or it has come back under this epoch with what was taken out of here.
-    /// Returns how many states are lost by that.
-    fn left(&self, slot: Slot, back: Option<(Epoch, Vec<Parcel>)>) -> usize;
-    /// Takes in what is known of a slot now. Returns how many states came for nothing.
-    fn settle(&self, id: SlotId, me: Owner, entry: &Entry) -> usize;
+    /// Returns what is lost by that.
+    fn left(&self, slot: Slot, back: Option<(Epoch, Vec<Kept>)>) -> Lost;
+    /// Takes in what is known of a slot now. Returns what came for nothing.
+    fn settle(&self, id: SlotId, me: Owner, entry: &Entry) -> Lost;
     /// Takes in what the owner of a slot that comes hands over, under the epoch that it has it; returns
     /// the number before which all is here, for that owner.
     fn take_in(
@@ -113,8 +117,10 @@ pub(crate) trait Keys: Send + Sync {
         slot: Slot,
         by: (Owner, Epoch),
         sequence: SequenceNumber,
-        parcel: Parcel,
+        kept: Kept,
     ) -> Option<SequenceNumber>;
+    /// Activates the keys for which sends came along with a slot; returns whether some still wait.
+    fn wake(&self, id: SlotId) -> bool;
     /// Returns the encoding of a key that somebody has written.
     ///
     /// # Errors
@@ -163,6 +169,7 @@ pub(super) struct ArrivedCall {
     /// What the caller takes the method's types for, if the hello did not settle it.
     pub(super) shape: Option<u64>,
     pub(super) meta: Meta,
+    pub(super) sight: Sight,
     pub(super) arrival: Arrival,
 }
 
@@ -338,6 +345,7 @@ impl Intake for Receiver {
             }
             Frame::Watch(watch) => self.watch(lane, watch)?,
             Frame::Down(down) => self.session.watches.complete(down.id, down.reason),
+            Frame::Seen(version) => self.session.heard_seen(lane, version),
             _ => {}
         }
         Ok(())
@@ -358,7 +366,7 @@ impl Receiver {
             id: call.id,
             lane,
             wants_reply: !call.send,
-            queue: queue(call),
+            queue: Queue::of(call),
             stream,
         };
         let unserved = || Arrival::new(session.clone(), parts(None));
@@ -373,7 +381,7 @@ impl Receiver {
             Err(refusal) => Err(refusal),
         };
         match arrival {
-            Ok(arrival) => self.admit(call, now, arrival),
+            Ok(arrival) => self.admit(lane, call, now, arrival),
             Err(NotEntered::Twice) => return Err(used_twice(call.id)),
             Err(NotEntered::Full) => {
                 let error = node_error(hub, Code::MailboxFull);
@@ -386,7 +394,7 @@ impl Receiver {
     }
 
     /// Hands a call on, unless its pair is held.
-    fn admit(&mut self, call: &CallFrame<'_>, now: Time, arrival: Arrival) {
+    fn admit(&mut self, lane: usize, call: &CallFrame<'_>, now: Time, arrival: Arrival) {
         let session = &self.session;
         let hub = &session.hub;
         let arrived = ArrivedCall {
@@ -398,6 +406,10 @@ impl Receiver {
                 Target::Service | Target::Keyed(_) => None,
             },
             meta: meta(session, call, now),
+            sight: match call.target {
+                Target::Keyed(_) if call.send => Sight::by(session.seen.on(lane)),
+                _ => Sight::default(),
+            },
             arrival,
         };
         match call.body {
@@ -413,7 +425,7 @@ impl Receiver {
     fn hand(&mut self, call: ArrivedCall, body: &[u8]) {
         let (session, hub) = (&self.session, &self.session.hub);
         let mut lent = Encoding::Lent(body);
-        let Some(call) = dispatch(hub, &mut self.targets, call, &mut lent) else {
+        let Some((call, _)) = dispatch(hub, &mut self.targets, call, &mut lent) else {
             return;
         };
         let body = Some(Bytes::copy_from_slice(body).into());
@@ -540,15 +552,6 @@ fn meta(session: &Session, call: &CallFrame<'_>, now: Time) -> Meta {
     };
     let chain = Chain::received(call.root, &call.chain);
     Meta::new(caller, deadline, now, chain).marked(call.trace, call.request)
-}
-
-/// Returns whose mailbox a call may come into: a key's activation is found by its directory.
-fn queue(call: &CallFrame<'_>) -> Queue {
-    match call.target {
-        Target::Service => Queue::Service(call.interface),
-        Target::Keyed(_) => Queue::Nobody,
-        Target::Spawned { actor, .. } => Queue::Actor(actor),
-    }
 }
 
 fn pair(hub: &Hub, call: &CallFrame<'_>) -> Pair {

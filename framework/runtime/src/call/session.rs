@@ -32,6 +32,7 @@ use super::{
     hub::Hub,
     pending::Pending,
     room::Room,
+    seen::Seen,
     served::{NotEntered, ServedTable},
     server::Arrived,
     streams::Streams,
@@ -49,6 +50,8 @@ pub(crate) struct Session {
     pub(crate) reply_streams: Streams,
     pub(crate) watches: Watches,
     pub(super) holds: Holds<Arrived>,
+    /// By which tables of slots the peer goes.
+    pub(super) seen: Seen,
     served: ServedTable<Arrival>,
     /// Room for large bodies that are being received.
     bodies: Room,
@@ -77,6 +80,7 @@ impl Session {
         Self {
             pending: Pending::new(limits.in_flight_max),
             holds: Holds::new(limits.held_bytes_max),
+            seen: Seen::new(lanes.into()),
             streams: Streams::default(),
             reply_streams: Streams::default(),
             watches: Watches::default(),

@@ -45,6 +45,8 @@ use crate::{
     telemetry::Metrics,
 };
 
+mod moves;
+
 /// A hub without a port, and without anything that looks at its clock.
 pub(super) fn hub(name: &str) -> Arc<Hub> {
     let me = Me {
@@ -196,6 +198,16 @@ impl Raw {
         seeds: Vec<SocketAddr>,
         hosts: Vec<HostedInterface>,
     ) -> Self {
+        Self::with_features(FEATURE_CLUSTER, number, identity, seeds, hosts)
+    }
+
+    fn with_features(
+        features: u64,
+        number: u64,
+        identity: &Identity,
+        seeds: Vec<SocketAddr>,
+        hosts: Vec<HostedInterface>,
+    ) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let tasks = Tasks::new("raw");
         let local = Local {
@@ -204,7 +216,7 @@ impl Raw {
             seeds,
             names: Vec::new(),
             incarnation: Incarnation(number),
-            features: FEATURE_CLUSTER,
+            features,
             hosts,
             denied: DenyList::default(),
         };

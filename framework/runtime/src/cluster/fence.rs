@@ -55,6 +55,12 @@ impl Fence {
         entry.is_some_and(|it| it.owner == Some(self.ownership.me()) && it.epoch == self.epoch)
     }
 
+    /// Returns whether the slot is this node's under the epoch, and on its way to another.
+    pub(crate) fn is_leaving(&self) -> bool {
+        let (me, entry) = self.place();
+        entry.owner == Some(me) && entry.epoch == self.epoch && entry.moving.is_some()
+    }
+
     /// Returns whether a turn may start now on what was begun.
     #[must_use]
     pub fn may_start(&self, now: Time) -> bool {

@@ -38,6 +38,10 @@ pub struct Ownership {
     answers_until: AtomicU64,
     changed: watch::Sender<Version>,
     news: Mutex<News>,
+    /// The other nodes that own slots that have changed, or are about to, since it was asked for last.
+    concerned: Mutex<BTreeSet<NodeId>>,
+    /// Up to which version these were told that this node goes by it.
+    told: AtomicU64,
     placed_by: Mutex<PlacedBy>,
     /// Whether that is anything else than [`PlacedBy::WhoAsks`].
     places: AtomicBool,
@@ -85,6 +89,8 @@ impl Ownership {
             answers_until: AtomicU64::new(0),
             changed: watch::Sender::new(Version::default()),
             news: Mutex::default(),
+            concerned: Mutex::default(),
+            told: AtomicU64::new(0),
             placed_by: Mutex::new(PlacedBy::Unknown),
             places: AtomicBool::new(true),
             words: Mutex::default(),
@@ -150,6 +156,11 @@ impl Ownership {
         let (changed, version) = {
             let mut seen = self.write();
             let changed = seen.view.handle_delta(delta)?;
+            let entries = changed.iter().filter_map(|id| seen.view.entry(*id));
+            let owners = entries.flat_map(|it| [it.owner, it.moving]).flatten();
+            let others = owners.map(|it| it.node).filter(|it| *it != seen.me.node);
+            // BEFORE anybody can know this version.
+            self.concerned().extend(others);
             (changed, seen.view.version())
         };
         self.news().slots.extend(&changed);
@@ -221,6 +232,13 @@ impl Ownership {
         let (slot, entry) = seen.view.locate(group, key)?;
         let owner = entry.moving.or(entry.owner)?;
         Some((SlotId { group, slot }, owner, entry.epoch))
+    }
+
+    /// Returns the slot of a key, and what is known of it here.
+    pub(crate) fn place(&self, group: GroupId, key: &[u8]) -> Option<(SlotId, Entry)> {
+        let seen = self.read();
+        let (slot, entry) = seen.view.locate(group, key)?;
+        Some((SlotId { group, slot }, *entry))
     }
 
     /// Returns the epoch under which a turn may start now, if one may.
@@ -383,6 +401,28 @@ impl Ownership {
     /// Returns what has changed since it was asked last.
     pub(crate) fn take_news(&self) -> News {
         std::mem::take(&mut *self.news())
+    }
+
+    /// Returns the other nodes that own slots that have changed, or are about to, since it was asked last.
+    pub(crate) fn take_concerned(&self) -> BTreeSet<NodeId> {
+        std::mem::take(&mut *self.concerned())
+    }
+
+    /// Those whom the changes up to this version concern were told that this node goes by it.
+    pub(crate) fn set_told(&self, version: Version) {
+        self.told.fetch_max(version.0, Ordering::AcqRel);
+    }
+
+    /// Returns whether what is sent to a slot with this entry may leave: it is not on its way, and its owner
+    /// was told before that this node knows.
+    pub(crate) fn may_send(&self, entry: &Entry) -> bool {
+        entry.moving.is_none() && entry.changed.0 <= self.told.load(Ordering::Acquire)
+    }
+
+    fn concerned(&self) -> MutexGuard<'_, BTreeSet<NodeId>> {
+        self.concerned
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn news(&self) -> MutexGuard<'_, News> {

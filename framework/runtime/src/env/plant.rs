@@ -50,11 +50,15 @@ pub enum Bug {
     EarlyStart,
     /// A call whose turn has run, and may not answer, is answered `Moved`, so that it is made again.
     RanAndMoved,
+    /// A send that waits when its slot goes is taken along twice.
+    ForwardedTwice,
+    /// A send that waits when its slot goes is forgotten.
+    ForgottenSend,
 }
 
 impl Bug {
     /// Every bug that can be planted, in the order of the declaration.
-    pub const ALL: [Bug; 12] = [
+    pub const ALL: [Bug; 14] = [
         Bug::WrongReply,
         Bug::LostCancel,
         Bug::UnsafeRetry,
@@ -67,6 +71,8 @@ impl Bug {
         Bug::MovedFails,
         Bug::EarlyStart,
         Bug::RanAndMoved,
+        Bug::ForwardedTwice,
+        Bug::ForgottenSend,
     ];
 
     /// The name the simulator's command line uses, in kebab case.
@@ -84,6 +90,8 @@ impl Bug {
             Bug::MovedFails => "moved-fails",
             Bug::EarlyStart => "early-start",
             Bug::RanAndMoved => "ran-and-moved",
+            Bug::ForwardedTwice => "forwarded-twice",
+            Bug::ForgottenSend => "forgotten-send",
         }
     }
 }

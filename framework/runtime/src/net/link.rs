@@ -19,7 +19,8 @@ use callboard_protocol::time::Time;
 use callboard_protocol::wire::Limits;
 use callboard_protocol::wire::control::{Control, encode_cluster};
 use callboard_protocol::wire::hello::{
-    About, Accepted, FEATURE_CLUSTER, FEATURE_WITHDRAWS, HostedInterface, PeerKind,
+    About, Accepted, FEATURE_CLUSTER, FEATURE_FORWARDS, FEATURE_WITHDRAWS, HostedInterface,
+    PeerKind,
 };
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
@@ -263,6 +264,11 @@ impl Link {
         let _ = self
             .control
             .append_whole(|out| frame.encode(out, limits).map_err(AppendError::Encode));
+    }
+
+    /// Returns whether both sides take sends along with a slot that moves.
+    pub(crate) fn forwards(&self) -> bool {
+        self.accepted.features & FEATURE_FORWARDS != 0
     }
 
     /// Waits until a lane's buffer is below its bound, or the link is down. The lane is taken

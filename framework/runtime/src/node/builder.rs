@@ -24,7 +24,9 @@ use super::{Node, pulse};
 use crate::{
     actor::Guardian,
     admin::{self, Desk},
-    call::{CallLimits, Definition, Hub, Kind, end_lives, kind::CanBeHosted, lacks, movable},
+    call::{
+        CallLimits, Definition, Hub, Kind, end_lives, kind::CanBeHosted, lacks, movable, tell_seen,
+    },
     cluster::{About, Cluster, Data, Inbox, Ownership, Parts, Passage, Site},
     env::Env,
     net::{self, Address, Addresses, DenyList, HostPort, Identity, StartError},
@@ -368,6 +370,8 @@ impl Membership {
         hub.tasks().spawn("slots", follow);
         let lives = end_lives(hub.clone(), ownership.clone());
         hub.tasks().spawn("lives", lives);
+        let seen = tell_seen(hub.clone(), ownership.clone());
+        hub.tasks().spawn("seen", seen);
         let (inbox, queue) = Inbox::new();
         let has_seeds = !settings.seeds.is_empty();
         let net = open(identity.clone(), settings, hub, inbox)?;

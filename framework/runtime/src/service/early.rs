@@ -6,17 +6,14 @@
 
 use std::collections::BTreeMap;
 
-use callboard_protocol::{
-    cluster::Parcel,
-    slots::{Entry, Epoch, Owner, SequenceNumber, SlotId},
-};
+use callboard_protocol::slots::{Entry, Epoch, Owner, SequenceNumber, SlotId};
 
-use super::passing::size_of;
+use crate::call::Kept;
 
 /// What has come too early.
 #[derive(Debug, Default)]
 pub(super) struct Early {
-    handed: BTreeMap<Place, Parcel>,
+    handed: BTreeMap<Place, Kept>,
     bytes: usize,
 }
 
@@ -33,17 +30,17 @@ impl Early {
     }
 
     /// Keeps a parcel, if there is room.
-    pub(super) fn keep(&mut self, place: Place, parcel: Parcel) {
-        let size = size_of(&parcel);
+    pub(super) fn keep(&mut self, place: Place, kept: Kept) {
+        let size = kept.bytes();
         if self.bytes + size <= BYTES_MAX && self.handed.len() < PARCELS_MAX {
-            let before = self.handed.insert(place, parcel);
+            let before = self.handed.insert(place, kept);
             // What is said again may be shorter.
-            self.bytes = self.bytes + size - before.map_or(0, |it| size_of(&it));
+            self.bytes = self.bytes + size - before.map_or(0, |it| it.bytes());
         }
     }
 
     /// Takes out all that is kept, in order.
-    pub(super) fn take(&mut self) -> BTreeMap<Place, Parcel> {
+    pub(super) fn take(&mut self) -> BTreeMap<Place, Kept> {
         self.bytes = 0;
         std::mem::take(&mut self.handed)
     }
@@ -59,6 +56,7 @@ mod tests {
     use callboard_protocol::{
         id::{Incarnation, NodeId},
         slots::{GroupId, Slot},
+        time::Time,
     };
 
     use super::*;
@@ -75,11 +73,8 @@ mod tests {
         }
     }
 
-    fn parcel(bytes: usize) -> Parcel {
-        Parcel::State {
-            key: vec![1],
-            state: vec![7; bytes],
-        }
+    fn parcel(bytes: usize) -> Kept {
+        Kept::state(vec![1], vec![7; bytes], Time::ZERO)
     }
 
     fn entry(owner: Option<Owner>, epoch: u64, moving: Option<Owner>) -> Entry {
@@ -110,9 +105,9 @@ mod tests {
         early.keep(at(1), parcel(10));
         early.keep(at(0), parcel(20));
         early.keep(at(1), parcel(10));
-        assert_eq!(early.bytes, size_of(&parcel(10)) + size_of(&parcel(20)));
+        assert_eq!(early.bytes, parcel(10).bytes() + parcel(20).bytes());
         early.keep(at(1), parcel(5));
-        assert_eq!(early.bytes, size_of(&parcel(5)) + size_of(&parcel(20)));
+        assert_eq!(early.bytes, parcel(5).bytes() + parcel(20).bytes());
         let places: Vec<_> = early.take().into_keys().collect();
         assert_eq!(places, [at(0), at(1)]);
         assert!(early.take().is_empty());

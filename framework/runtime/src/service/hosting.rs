@@ -12,8 +12,8 @@ use futures_util::future::BoxFuture;
 use crate::{
     actor::{Cell, Child, Ended, Guardian, MessageKey, Refusal, Settings},
     call::{
-        Address, Arrival, Definition, Face, Hosted, Hub, Incoming, Interface, Keys, Kind, Meta,
-        Queued, Ref, Reference, Supervised, interface_id, refused,
+        Address, Arrival, Coming, Definition, Face, Hosted, Hub, Incoming, Interface, Keys, Kind,
+        Meta, Queued, Ref, Reference, Supervised, Unaccepted, interface_id, refused,
     },
 };
 
@@ -322,10 +322,14 @@ impl<I: Interface> Hosted for CellHost<I> {
     fn accept(
         &self,
         method: MethodId,
-        incoming: Incoming<'_>,
-        meta: Meta,
+        _: Option<&[u8]>,
+        parts: &mut Option<Coming<'_>>,
         arrival: &Arrival,
-    ) -> Result<(), CallError> {
+    ) -> Result<(), Unaccepted> {
+        let Some(coming) = parts.take() else {
+            return Ok(());
+        };
+        let Coming { incoming, meta, .. } = coming;
         let queued = self.door.open(method, incoming, meta, arrival)?;
         if let Some((queued, why)) = self.door.put(queued, arrival) {
             self.door.refuse(queued, why);

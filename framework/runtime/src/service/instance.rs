@@ -20,8 +20,8 @@ use crate::{
         Behaviour, Cell, Child, Ended, Guardian, Job, Life, Refusal, TurnEnd, Unrun, service_places,
     },
     call::{
-        Chain, Departure, Face, Hub, Interface, Kind, Meta, MethodSpec, Queued, Reference, Turn,
-        interface_id, quarantined, refused, span,
+        Chain, Departure, Face, FaceMethod, Hub, Interface, Kept, Kind, Meta, MethodSpec, Queued,
+        Reference, Turn, Unsent, ask_back, interface_id, key_bytes, quarantined, refused, span,
     },
 };
 
@@ -196,8 +196,48 @@ impl<A: Handlers> World<A> {
     fn refuse_with(&self, item: ItemOf<A>, error: impl FnOnce(Option<&MethodSpec>) -> CallError) {
         let index = <A::Interface as Interface>::index(&item.message);
         let error = error(<A::Interface as Interface>::METHODS.get(index));
+        if error.code() == Code::Moved {
+            return self.send_along(index, item, error);
+        }
         self.count_unrun(index, error.code());
         <A::Interface as Interface>::refuse(item.message, error);
+    }
+
+    /// Leaves a send for the next owner of the actor's slot, if that is on its way; answers every other message.
+    fn send_along(&self, index: usize, item: ItemOf<A>, error: CallError) {
+        let leaves = self.fence().is_some_and(Fence::is_leaving);
+        let method = self.face.as_ref().and_then(|it| it.methods.get(index));
+        let (Some(method), true) = (method, leaves) else {
+            self.count_unrun(index, error.code());
+            return <A::Interface as Interface>::refuse(item.message, error);
+        };
+        let Queued { meta, message, .. } = item;
+        let why = error.clone();
+        let unsent = ask_back(|| <A::Interface as Interface>::refuse(message, why));
+        let Some(unsent) = unsent else {
+            return self.count_unrun(index, error.code());
+        };
+        if let Err(why) = self.leave(&unsent, method, &meta) {
+            self.count_unrun(index, error.code());
+            self.hub.refuse_send(&error.with_detail(why));
+        }
+    }
+
+    /// # Errors
+    /// Why it does not go along.
+    fn leave(&self, unsent: &Unsent, method: &FaceMethod, meta: &Meta) -> Result<(), String> {
+        let plant = &self.hub.env().plant;
+        let key = key_bytes(A::Ref::key(&self.this)).unwrap_or_default();
+        let kept = Kept::unsent(unsent, (key, method), meta, self.hub.now());
+        let kept = kept.map_err(|error| error.to_string())?;
+        if plant.strikes(Bug::ForgottenSend) {
+            return Ok(());
+        }
+        let departure = &self.bound.departure;
+        if plant.strikes(Bug::ForwardedTwice) {
+            departure.leave(kept.clone())?;
+        }
+        Ok(departure.leave(kept)?)
     }
 
     /// Answers a message that comes too late for the actor's slot.

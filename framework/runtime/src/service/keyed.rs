@@ -8,7 +8,6 @@ use std::{
 };
 
 use callboard_protocol::{
-    cluster::Parcel,
     code::{CallError, Code},
     id::{ActorAddr, ActorId, InterfaceId, MethodId},
     slots::{Entry, Epoch, Lack, Owner, SequenceNumber, Slot, SlotId},
@@ -18,13 +17,12 @@ use futures_util::future::BoxFuture;
 use crate::{
     actor::{Ended, Guardian, MessageKey, Refusal},
     call::{
-        Address, Arrival, Departing, Departure, Directory, Eviction, Face, Hosted, Hub, InMemory,
-        Incoming, Keys, Meta, Ref, Reference, Supervised, decode_key, fence, interface_id,
-        key_bytes, key_of_text,
+        Address, Arrival, Coming, Departing, Departure, Directory, Eviction, Face, Hosted, Hub,
+        InMemory, Kept, Keys, Lost, Ref, Reference, Supervised, Unaccepted, decode_key, fence,
+        interface_id, key_bytes, key_of_text,
     },
     cluster::{Fence, Site, group_of},
     env::Bug,
-    telemetry::Handed,
 };
 
 use super::{
@@ -33,6 +31,8 @@ use super::{
     hosting::{Door, FaceOf, make_known, new_cell},
     instance::{Bound, Factory, World},
 };
+
+mod along;
 
 /// The directory of one type's activations.
 pub(crate) struct Activations<T: Handlers>(Arc<Inner<T>>);
@@ -113,6 +113,9 @@ impl<T: Handlers> Directory<T::Interface> for Activations<T> {
             && cell.is_stopping()
             && cell.ended().is_none()
         {
+            if fence.is_some_and(|fence| !inner.may_start(fence)) {
+                return Err(inner.moved(key, "its slot has just gone"));
+            }
             // A second activation would run beside what the first one still runs.
             let subject = format!("{}({key:?})", T::NAME);
             return Err(CallError::new(Code::ActorStopped, subject)
@@ -132,6 +135,10 @@ impl<T: Handlers> Directory<T::Interface> for Activations<T> {
         let activation = Activation::new(world.cell.clone(), fence.cloned(), departure);
         // BEFORE it can be found: whoever ends it stops it by its number.
         let child = make_known(&world, &inner.guardian);
+        // BEFORE anybody else can put anything into its mailbox.
+        if let Some(fence) = fence.filter(|it| cells.passing.has(it.id().slot)) {
+            inner.run_first(&mut cells, fence, key, &world.cell);
+        }
         cells.insert(slot, key.clone(), activation);
         drop(cells);
         inner.guardian.adopt(child);
@@ -210,7 +217,7 @@ impl<T: Handlers> Inner<T> {
         if cells.passing.bars(slot) {
             let (me, entry) = fence.place();
             let lost = cells.passing.settle(fence.id(), me, &entry);
-            self.hub.metrics().handed(Handed::Lost, lost);
+            self.hub.count_lost(lost);
         }
         cells.passing.bars(slot)
     }
@@ -263,19 +270,35 @@ impl<T: Handlers> Hosted for Activations<T> {
     fn accept(
         &self,
         method: MethodId,
-        incoming: Incoming<'_>,
-        meta: Meta,
+        key: Option<&[u8]>,
+        parts: &mut Option<Coming<'_>>,
         arrival: &Arrival,
-    ) -> Result<(), CallError> {
+    ) -> Result<(), Unaccepted> {
         let inner = &self.0;
         let face = inner.face.upgrade().ok_or_else(|| inner.stopping())?;
-        let (key, fence) = inner.called(&face, incoming.key().unwrap_or_default())?;
+        let bytes = key.unwrap_or_default();
+        let found = inner.called(&face, bytes).and_then(|(key, fence)| {
+            let cell = self.activation(&key, Some(&fence))?;
+            Ok((key, fence, cell))
+        });
+        let (key, fence, cell) = match found {
+            Ok(found) => found,
+            Err(error) if error.code() == Code::Moved && !arrival.wants_reply() => {
+                return inner.put_off(&face, (bytes, method), error, parts);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if !arrival.wants_reply() {
+            inner.may_go_on(&fence, &cell, parts)?;
+        }
         let host = |cell| Door::<T::Interface> {
             cell,
             hub: inner.hub.clone(),
             face: Ok(face.clone()),
         };
-        let mut at = host(self.activation(&key, Some(&fence))?);
+        let coming = parts.take().ok_or_else(|| inner.stopping())?;
+        let Coming { incoming, meta, .. } = coming;
+        let mut at = host(cell);
         let mut queued = at.open(method, incoming, meta, arrival)?;
         loop {
             let Some((back, refusal)) = at.put(queued, arrival) else {
@@ -289,7 +312,7 @@ impl<T: Handlers> Hosted for Activations<T> {
             match self.activation(&key, Some(&fence)) {
                 Ok(cell) => (at, queued) = (host(cell), back),
                 Err(error) => {
-                    at.refuse_with(back, error);
+                    inner.take_along(&face, (bytes, &fence), back, error);
                     return Ok(());
                 }
             }
@@ -401,7 +424,7 @@ impl<T: Handlers> Keys for Activations<T> {
         lost.map(|(key, it)| it.departs(key)).collect()
     }
 
-    fn depart(&self, slot: Slot, epoch: Epoch) -> (Vec<Departing>, Vec<Parcel>) {
+    fn depart(&self, slot: Slot, epoch: Epoch) -> (Vec<Departing>, Vec<Kept>) {
         let mut cells = self.0.cells();
         let waiting = cells.passing.leave(slot, epoch);
         let living = cells.living(Some(slot));
@@ -416,11 +439,15 @@ impl<T: Handlers> Keys for Activations<T> {
         (departing.collect(), waiting)
     }
 
-    fn left(&self, slot: Slot, back: Option<(Epoch, Vec<Parcel>)>) -> usize {
+    fn late(&self, slot: Slot, epoch: Epoch, closes: bool) -> (Vec<Kept>, bool) {
+        self.0.cells().passing.late(slot, epoch, closes)
+    }
+
+    fn left(&self, slot: Slot, back: Option<(Epoch, Vec<Kept>)>) -> Lost {
         self.0.cells().passing.left(slot, back)
     }
 
-    fn settle(&self, id: SlotId, me: Owner, entry: &Entry) -> usize {
+    fn settle(&self, id: SlotId, me: Owner, entry: &Entry) -> Lost {
         self.0.cells().passing.settle(id, me, entry)
     }
 
@@ -429,10 +456,37 @@ impl<T: Handlers> Keys for Activations<T> {
         slot: Slot,
         by: (Owner, Epoch),
         sequence: SequenceNumber,
-        parcel: Parcel,
+        kept: Kept,
     ) -> Option<SequenceNumber> {
         let mut cells = self.0.cells();
-        cells.passing.take_in(slot, by, sequence, parcel)
+        cells.passing.take_in(slot, by, sequence, kept)
+    }
+
+    fn wake(&self, id: SlotId) -> bool {
+        // A statement of its own, so that the lock is not held for what follows.
+        let awaited = self.0.cells().passing.awaited(id.slot);
+        let Some((epoch, keys)) = awaited.filter(|(_, keys)| !keys.is_empty()) else {
+            return false;
+        };
+        let (hub, ownership) = (&self.0.hub, self.0.hub.ownership());
+        let fence = ownership.map(|it| Fence::new(it.clone(), id, epoch));
+        let Some(fence) = fence else { return false };
+        let mut waits = false;
+        for bytes in keys {
+            let key = decode_key::<T::Key>(&bytes, hub, T::NAME);
+            let error = match key.map(|key| self.activation(&key, Some(&fence))) {
+                // One that was given up before takes nothing.
+                Ok(Ok(_)) => CallError::new(Code::Quarantined, T::NAME),
+                Ok(Err(_)) => {
+                    waits = true;
+                    continue;
+                }
+                Err(error) => error,
+            };
+            let sends = self.0.cells().passing.take_sends(id.slot, epoch, &bytes);
+            sends.iter().for_each(|_| hub.refuse_send(&error));
+        }
+        waits
     }
 }
 

@@ -10,9 +10,9 @@
 //! | `hosting`, `keyed` | services, spawned actors, keyed actors of a node |
 //! | `cells` | the activations of a keyed type, by slot and key |
 //! | `roster` | which of them goes when there are too many |
-//! | `slots` | what becomes of keyed actors whose slot goes |
+//! | `slots`, `leaving` | what becomes of keyed actors whose slot goes, and how it is handed over |
 //! | `early` | what comes along with a slot before it is known to come |
-//! | `passing` | the states that came along with slots, until their keys are called |
+//! | `passing` | what goes along with slots, until the keys are called or woken |
 //! | `supervisor` | groups with a strategy |
 //! | `state` | what the fields of a definition have to be |
 //!
@@ -26,6 +26,7 @@ pub(crate) mod hooks;
 pub(crate) mod hosting;
 mod instance;
 pub(crate) mod keyed;
+mod leaving;
 mod passing;
 mod roster;
 pub(crate) mod slots;

@@ -20,13 +20,15 @@ pub(crate) struct ControlSample {
     pub(crate) lease_left: Duration,
 }
 
-/// What became of the state of an actor in a move.
+/// What became of the state of an actor, or of a send to one, in a move.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Handed {
-    /// The new owner has it.
+    /// The new owner has the state.
     Given,
     /// The key begins anew.
     Lost,
+    /// The new owner has the send.
+    Forwarded,
 }
 
 /// The gauges of a node's part in the cluster.
@@ -40,6 +42,7 @@ pub(super) struct ControlGauges {
     lease_left: Gauge<f64, AtomicU64>,
     states_given: Counter,
     states_lost: Counter,
+    sends_forwarded: Counter,
 }
 
 impl ControlGauges {
@@ -60,14 +63,17 @@ impl ControlGauges {
         r.register("states_given", help, self.states_given.clone());
         let help = "States of actors that were to go along with their slots and did not";
         r.register("states_lost", help, self.states_lost.clone());
+        let help = "Sends that waited here and that the next owners of their slots have";
+        r.register("sends_forwarded", help, self.sends_forwarded.clone());
     }
 
-    pub(super) fn handed(&self, what: Handed, states: usize) {
+    pub(super) fn handed(&self, what: Handed, count: usize) {
         let counter = match what {
             Handed::Given => &self.states_given,
             Handed::Lost => &self.states_lost,
+            Handed::Forwarded => &self.sends_forwarded,
         };
-        counter.inc_by(states as u64);
+        counter.inc_by(count as u64);
     }
 
     pub(super) fn set(&self, sample: &ControlSample) {

@@ -263,9 +263,9 @@ impl Metrics {
         Waits(self.waits.get_or_create(&labels).clone())
     }
 
-    /// Counts what became of states in moves.
-    pub(crate) fn handed(&self, what: Handed, states: usize) {
-        self.control.handed(what, states);
+    /// Counts what became of states and sends in moves.
+    pub(crate) fn handed(&self, what: Handed, count: usize) {
+        self.control.handed(what, count);
     }
 
     /// Takes in how the node stands in its cluster.
