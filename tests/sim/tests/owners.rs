@@ -98,3 +98,13 @@ fn a_renewal_that_asks_no_quorum_is_found() {
         &["a-lease-that-has-ended-is-not-held"],
     );
 }
+
+#[test]
+fn a_send_that_goes_along_twice_is_found() {
+    is_found("forwarded-twice", 1, &["nothing-runs-twice"]);
+}
+
+#[test]
+fn a_send_that_is_forgotten_when_its_slot_goes_is_found() {
+    is_found("forgotten-send", 1, &["what-is-planned-loses-no-send"]);
+}

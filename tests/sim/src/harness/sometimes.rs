@@ -139,6 +139,7 @@ pub(crate) const OWNERS: &[&str] = &[
     "a-machine-was-suspended",
     "a-node-came-back-with-an-empty-disk",
     "a-node-did-not-start-for-its-disk",
+    "a-send-went-along",
     "a-state-was-lost-with-its-node",
     "a-state-went-along",
     "a-sync-failed",

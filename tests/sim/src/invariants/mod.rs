@@ -19,6 +19,7 @@
 //! | `no-reply-leaves-after-the-lease` | 3 |
 //! | `what-is-handed-over-is-whole` | section 7: a planned move loses no state |
 //! | `what-is-planned-fails-no-call` | section 7: a rolling restart |
+//! | `what-is-planned-loses-no-send` | section 7: queued sends are forwarded |
 //!
 //! Invariants see events only; they do not act, and they do not know each other.
 
@@ -36,6 +37,7 @@ mod nothing_runs_twice;
 mod one_acts;
 mod order_per_pair;
 mod orderly_fails_no_call;
+mod orderly_loses_no_send;
 mod right_reply;
 mod streams_have_no_gaps;
 mod tenure;
@@ -109,11 +111,13 @@ impl Court {
                 Box::new(error_tells_the_truth::ErrorTellsTheTruth::default()),
                 Box::new(right_reply::RightReply),
                 Box::new(nothing_runs_twice::NothingRunsTwice::default()),
+                Box::new(order_per_pair::OrderPerPair::default()),
                 Box::new(epochs_grow::EpochsGrow::default()),
                 Box::new(one_acts::OneActs::default()),
                 Box::new(nothing_leaves_late::NothingLeavesLate::default()),
                 Box::new(handed_over_whole::HandedOverWhole::default()),
                 Box::new(orderly_fails_no_call::OrderlyFailsNoCall::default()),
+                Box::new(orderly_loses_no_send::OrderlyLosesNoSend::default()),
             ],
             totals: BTreeMap::new(),
         }

@@ -13,7 +13,10 @@ fn ms(ms: u64) -> Duration {
 /// Shows the events to all invariants of a world of one machine; returns which one is broken by
 /// `end`.
 fn broken_by(events: &[(u64, Event)], end: u64) -> Option<String> {
-    let mut court = Court::new(1);
+    broken_in(Court::new(1), events, end)
+}
+
+fn broken_in(mut court: Court, events: &[(u64, Event)], end: u64) -> Option<String> {
     let ledger = Ledger::default();
     for (at, event) in events {
         crate::harness::trace::set_now(ms(*at));
@@ -458,4 +461,33 @@ fn a_machine_that_does_not_recover_and_a_failure_afterwards_are_found() {
         broken_by(&events, 5).as_deref(),
         Some("everything-answers-again")
     );
+}
+
+#[test]
+fn a_send_that_is_lost_while_all_that_changes_is_planned_is_found() {
+    let sent = |token| Event::Issued {
+        token,
+        what: "Cart/note (send)",
+        by: 0,
+        deadline: ms(100),
+        is_idempotent: false,
+        work: Work::Sent,
+    };
+    let taken = |token| Event::Ended {
+        token,
+        outcome: Outcome::Sent,
+    };
+    let ran = |token| Event::Started { token, on: 0 };
+    let broken = |events: &[Event]| {
+        let events: Vec<_> = events.iter().cloned().map(|it| (10, it)).collect();
+        broken_in(Court::of_owners(), &events, 1000)
+    };
+    let lost = Some("what-is-planned-loses-no-send".to_owned());
+    assert_eq!(broken(&[Event::Orderly, sent(1), taken(1)]), lost);
+    assert_eq!(broken(&[Event::Orderly, sent(1), taken(1), ran(1)]), None);
+    assert_eq!(broken(&[Event::Orderly, sent(1), ran(1), taken(1)]), None);
+    assert_eq!(broken(&[sent(1), taken(1)]), None, "there are faults");
+    let leaving = Event::Leaving { machine: 0 };
+    let left = [Event::Orderly, sent(1), taken(1), leaving];
+    assert_eq!(broken(&left), None, "its sender leaves");
 }

@@ -56,6 +56,54 @@ impl Caller {
         while running.next().await.is_some() {}
     }
 
+    /// Sends numbered messages to carts, some to one in a row, until the machine leaves.
+    pub(super) async fn post(self, mut rng: SmallRng) {
+        let sender = self.board.ledger.token();
+        let mut sequence = 0;
+        loop {
+            tokio::time::sleep(self.board.setup.gap.mul_f64(rng.random::<f64>())).await;
+            if self.board.is_leaving(self.machine) {
+                return;
+            }
+            let phase = self.board.state().phase;
+            let timeout = match phase {
+                Phase::Storm => Duration::from_millis(rng.random_range(200..4000)),
+                Phase::Asking => continue,
+                Phase::Orderly => LETTER_TIMEOUT,
+            };
+            let key = rng.random_range(0..self.board.setup.keys);
+            for _ in 0..rng.random_range(1..=LETTERS_MAX) {
+                sequence += 1;
+                // Where no call may fail, no key has more to do than it can.
+                let most = if phase == Phase::Orderly { 5 } else { 10 };
+                let ms = rng.random_range(0..most);
+                self.note(key, (sender, sequence), ms, timeout).await;
+            }
+        }
+    }
+
+    async fn note(&self, key: usize, (sender, sequence): (u64, u64), ms: u64, timeout: Duration) {
+        let (ledger, by) = (&self.board.ledger, self.machine);
+        let token = ledger.token();
+        ledger.record(Event::Issued {
+            token,
+            what: "Cart/note (send)",
+            by,
+            deadline: trace::now() + self.board.setup.of_world(by, timeout),
+            is_idempotent: false,
+            work: Work::Sent,
+        });
+        let call = self.carts[key].note((token, sender, sequence), ms);
+        let outcome = match call.timeout(timeout).send().await {
+            Ok(()) => Outcome::Sent,
+            Err(error) => {
+                event!("send {token}: {error}");
+                Outcome::Failed { code: error.code() }
+            }
+        };
+        ledger.record(Event::Ended { token, outcome });
+    }
+
     /// Asks all keys until they have answered, whenever that is to be known.
     pub(super) async fn ask(self) {
         let mut asked = 0;
@@ -195,6 +243,13 @@ fn note_code(code: Code) {
 
 /// How long a call may take where nothing fails: longer than any planned move.
 const ORDERLY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a message may take until it runs where nothing fails: longer than any planned move, and much less
+/// than all that is planned, so that it is known before that is over that one was lost.
+pub(super) const LETTER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How many messages are sent to one cart in a row, at most.
+const LETTERS_MAX: u32 = 6;
 
 /// How often it is looked whether all keys are to be asked.
 const ASK_EVERY: Duration = Duration::from_millis(20);

@@ -23,7 +23,8 @@ pub(super) struct Stamp {
 
 /// An actor whose state goes along.
 #[derive(Debug, Default, Wire, Actor)]
-#[actor(key = String, handover, mailbox = 64, idle = "10m")]
+// Has room for what is sent to it while its slot is on its way: no call may find it full then.
+#[actor(key = String, handover, mailbox = 256, idle = "10m")]
 pub(super) struct Cart {
     changes: u64,
 }
@@ -45,6 +46,16 @@ impl Cart {
         pause(ms).await;
         self.changes += 1;
         turn.end(self.changes)
+    }
+
+    /// Changes the cart, by a message that its sender has numbered; must not run twice.
+    pub async fn note(&mut self, ctx: &Ctx<Self>, letter: (Token, u64, u64), ms: u64) {
+        let (token, sender, sequence) = letter;
+        let turn = Running::begin(("Cart", true), ctx.key(), ctx, token, (self.changes, false));
+        turn.arrived(ctx.key(), sender, sequence);
+        pause(ms).await;
+        self.changes += 1;
+        turn.end(self.changes);
     }
 
     /// Looks at the cart, beside others.
@@ -156,6 +167,17 @@ impl Running {
             token,
             turn,
         }
+    }
+
+    /// The turn is that of a numbered message to the cart of this key.
+    fn arrived(&self, key: &str, sender: u64, sequence: u64) {
+        let number = key.strip_prefix('k').and_then(|it| it.parse().ok());
+        self.board.ledger.record(Event::Arrived {
+            token: self.token,
+            actor: number.expect("a key of the world"),
+            sender,
+            sequence,
+        });
     }
 
     fn end(mut self, left: u64) -> Stamp {

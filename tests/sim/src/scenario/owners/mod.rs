@@ -205,6 +205,8 @@ impl Story {
             )?;
             self.rest(CALLS)?;
         }
+        // What was sent before the last node had left is known to have run, or to be lost.
+        self.rest(callers::LETTER_TIMEOUT)?;
         self.ledger.record(Event::Disturbed);
         Ok(())
     }

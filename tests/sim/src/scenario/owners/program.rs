@@ -71,7 +71,12 @@ async fn run_node(board: Arc<Board>, machine: MachineNumber, boot: Boot) {
         }
     };
     match drained {
-        Ok(()) => sometimes!("a-machine-left-in-good-order"),
+        Ok(()) => {
+            sometimes!("a-machine-left-in-good-order");
+            if has_forwarded(&node.metrics()) {
+                sometimes!("a-send-went-along");
+            }
+        }
         // It still acts, and would while it stops, when nobody could ask it any more. Its power fails later.
         Err(error) => {
             event!("{} is not drained: {error}", boot.name);
@@ -90,6 +95,13 @@ async fn run_node(board: Arc<Board>, machine: MachineNumber, boot: Boot) {
     state.said.remove(&machine);
     state.left.insert(machine);
     event!("{} has left", boot.name);
+}
+
+/// Returns whether a node has forwarded sends, by its metrics.
+fn has_forwarded(metrics: &str) -> bool {
+    let lines = metrics.lines();
+    let mut counts = lines.filter_map(|it| it.strip_prefix("callboard_sends_forwarded_total "));
+    counts.any(|count| count.trim() != "0")
 }
 
 async fn run_client(board: Arc<Board>, machine: MachineNumber, boot: Boot) {
@@ -132,6 +144,8 @@ fn start_calling(caller: &Caller, boot: &Boot) {
     let name = format!("worker of {}, boot {}", boot.name, boot.restarts);
     let rng = caller.board.seed.stream(&name);
     tokio::spawn(caller.clone().work(rng));
+    let name = format!("letters of {}, boot {}", boot.name, boot.restarts);
+    tokio::spawn(caller.clone().post(caller.board.seed.stream(&name)));
     tokio::spawn(caller.clone().ask());
 }
 
