@@ -488,7 +488,7 @@ impl Driver {
     }
 
     /// Tells the others what this node is, if it is something else than they know.
-    fn say_what_is_new(&mut self) {
+    pub(super) fn say_what_is_new(&mut self) {
         let seen = Seen {
             cluster: self.forming.cluster(),
             expects: self.forming.expects(),

@@ -254,13 +254,19 @@ impl Driver {
         *leading = Leading::new(profile, self.parts.gone_max);
         let members = state.members().map(|(member, _)| member.owner());
         let living = members.filter(|owner| state.is_live(*owner));
-        let living = living.map(|owner| (owner.node, owner.incarnation));
+        let living: Vec<_> = living
+            .map(|owner| (owner.node, owner.incarnation))
+            .collect();
+        let nodes = living.iter().map(|(node, _)| *node);
+        leading.telling.handle_leading(nodes, state.version());
         leading.leases.handle_leading(living, now);
         leading.placing.handle_leading(state, now);
         leading.voting.handle_changed(now);
         leading.term = Some(term);
         let node = self.owner.node;
         self.handle_leader(Leader { term, node }, now);
+        // BEFORE any delta: it is taken from who is known to lead.
+        self.say_what_is_new();
     }
 
     fn hear_of_leader(&mut self, group: &Group, now: Time) {

@@ -32,6 +32,21 @@ impl Telling {
         }
     }
 
+    /// This node begins to lead. Each of these members is taken to know this version, until it says in a renewal
+    /// what it does: one that was heard before it was known who leads is the last for a while, and what changes
+    /// meanwhile must not wait for the next. A member that knows less has missed something, and says so.
+    pub(super) fn handle_leading(
+        &mut self,
+        members: impl IntoIterator<Item = NodeId>,
+        version: Version,
+    ) {
+        let told = Told {
+            version,
+            at: Time::ZERO,
+        };
+        self.told = members.into_iter().map(|node| (node, told)).collect();
+    }
+
     /// A member says in a renewal what it knows.
     pub(super) fn handle_renewal(&mut self, node: NodeId, version: Version, now: Time) {
         let told = self.told.entry(node).or_insert(Told { version, at: now });
@@ -120,6 +135,20 @@ mod tests {
         telling.handle_link(NODE);
         telling.handle_renewal(NODE, Version(3), at(1101));
         assert_eq!(telling.behind(Version(5)), [(NODE, Version(3))]);
+    }
+
+    #[test]
+    fn a_member_that_has_not_renewed_is_told_what_has_changed_since_another_one_leads() {
+        let mut telling = Telling::new(Duration::from_millis(500));
+        telling.handle_leading([NODE], Version(3));
+        assert_eq!(telling.behind(Version(3)), []);
+        assert_eq!(telling.behind(Version(5)), [(NODE, Version(3))]);
+        telling.handle_renewal(NODE, Version(2), at(1000));
+        assert_eq!(
+            telling.behind(Version(3)),
+            [(NODE, Version(2))],
+            "it knows less"
+        );
     }
 
     #[test]
