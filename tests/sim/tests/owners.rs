@@ -108,3 +108,11 @@ fn a_send_that_goes_along_twice_is_found() {
 fn a_send_that_is_forgotten_when_its_slot_goes_is_found() {
     is_found("forgotten-send", 1, &["what-is-planned-loses-no-send"]);
 }
+
+/// In this world a call of seconds began just before the power of its caller failed: it held its key for longer
+/// than a loss may, which is its author's will and none of the loss's doing.
+#[test]
+fn a_turn_of_the_storm_does_not_count_as_an_answer_that_a_loss_delays() {
+    let run = sim(&["--seeds", "121..122"]);
+    assert!(run.status.success(), "{}", text(&run));
+}

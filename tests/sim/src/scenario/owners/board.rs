@@ -13,6 +13,7 @@ use callboard::Node;
 use callboard_protocol::slots::{Entry, Owner, SlotId, Version};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -37,8 +38,14 @@ pub(super) struct Board {
     pub(super) ledger: Ledger,
     pub(super) seed: Seed,
     pub(super) setup: Setup,
+    /// How many calls and turns have begun and not ended.
+    under_way: AtomicUsize,
     state: Mutex<State>,
 }
+
+/// A call, or a turn, that has begun, until it is dropped.
+#[derive(Debug)]
+pub(super) struct UnderWay(Arc<Board>);
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -67,6 +74,7 @@ impl Board {
             ledger,
             seed,
             setup,
+            under_way: AtomicUsize::new(0),
             state: Mutex::new(State {
                 said: BTreeMap::new(),
                 nodes: BTreeMap::new(),
@@ -89,6 +97,17 @@ impl Board {
     /// Returns the board of this thread.
     pub(super) fn current() -> Arc<Self> {
         BOARD.with_borrow(|board| board.clone().expect("a world has a board"))
+    }
+
+    /// A call, or a turn, begins.
+    pub(super) fn begin(self: &Arc<Self>) -> UnderWay {
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        UnderWay(self.clone())
+    }
+
+    /// Returns whether no call and no turn is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.under_way.load(Ordering::Relaxed) == 0
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -196,6 +215,12 @@ impl Board {
         state.phase = phase;
         state.round += 1;
         state.answered.clear();
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -201,7 +201,9 @@ impl Caller {
         R: Future<Output = Result<Stamp, CallError>> + Send + 'static,
     {
         let (board, by) = (self.board.clone(), self.machine);
+        let under_way = board.begin();
         Box::pin(async move {
+            let _under_way = under_way;
             let ledger = &board.ledger;
             let token = ledger.token();
             // The caller's clock decides when the call has to end.

@@ -4,7 +4,7 @@
 //! Every handler takes the token of its call and writes its turn into the ledger, with the right that it
 //! runs on. A state is how many turns have changed it, so it is seen if one is lost.
 
-use super::board::Board;
+use super::board::{Board, UnderWay};
 use crate::ledger::{Acting, Event, MachineNumber, Token, Turn};
 use callboard::cluster::{Fence, group_of};
 use callboard::prelude::*;
@@ -118,6 +118,7 @@ struct Running {
     run: Option<Turn>,
     token: Token,
     turn: Token,
+    _under_way: UnderWay,
 }
 
 /// What a turn needs to know of its context, whatever the type of its actor.
@@ -161,6 +162,7 @@ impl Running {
         let run = Some(Turn::start(&board.ledger, token, on));
         board.ledger.record(Event::Acting { turn, of, found });
         Self {
+            _under_way: board.begin(),
             board,
             on,
             run,

@@ -5,7 +5,7 @@
 //! | storm | nodes form a cluster, join it, are drained and lost, while every machine calls keys | all promises of safety, at every step |
 //! | calm | no faults; every machine asks every key | all answer within the bound |
 //! | orderly | one node after the other is drained and starts anew, or | no call fails, and no state is lost |
-//! | loss | the power of one node fails, and nothing else; it comes back with its disk or an empty one | all keys answer within the profile's bound and a second; the node is a member again |
+//! | loss | what was called in the storm ends; then the power of one node fails, and nothing else; it comes back with its disk or an empty one | all keys answer within the profile's bound and a second; the node is a member again |
 //! | end | nothing | all nodes know the same slots, and have their share of them |
 //!
 //! The workload writes into the [`Ledger`], and the invariants read it, along with what each node says of
@@ -213,6 +213,9 @@ impl Story {
 
     /// Cuts the power of a machine for good, and asks all keys; then starts it anew.
     fn lose(&mut self, machine: MachineNumber, disk: DiskThen) -> Result<(), Failure> {
+        // A turn of the storm holds its key for seconds, as its author wants: that is no loss's doing.
+        let is_idle = |it: &Self| it.board.is_idle();
+        self.until("what-was-called-in-the-storm-ends", RECOVERY, is_idle)?;
         let is_leader = {
             let state = self.board.state();
             let said = state.said.get(&machine);
