@@ -38,6 +38,7 @@ use super::{
     hub::Hub,
     inflow::{Inflow, read_body},
     interface::MethodSpec,
+    panics::Witness,
     scope,
     served::Entry,
     session::{Late, Session},
@@ -280,6 +281,7 @@ impl Arrival {
         items: S,
         spec: &'static MethodSpec,
         term: Option<Term>,
+        witness: Option<Witness>,
     ) -> impl Future<Output = ()> + Send + 'static
     where
         T: Wire,
@@ -294,7 +296,7 @@ impl Arrival {
                 return;
             };
             let sink = RemoteSink::new(send, session.body_bytes_max(), spec);
-            pump(items, sink, spec, term).await;
+            pump(items, sink, spec, term, witness).await;
         }
     }
 

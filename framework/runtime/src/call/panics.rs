@@ -1,11 +1,9 @@
 //! What the log says of a handler that panicked: which method, whose, who called, and what comes of it.
 //!
 //! A handler that panics may do so at every call. So each method is told of once in a while, with how
-//! many of its panics were left out since. It counts nothing and answers nobody: `scope` and `port` do.
+//! many of its panics were left out since. It counts nothing and answers nobody: `scope`, `port` and `stream` do.
 
 use std::{
-    any::Any,
-    panic::{AssertUnwindSafe, resume_unwind},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -18,11 +16,9 @@ use callboard_protocol::{
     id::{ActorAddr, NodeId},
     time::Time,
 };
-use futures_core::Stream;
-use futures_util::StreamExt;
 use tracing::field::display;
 
-use super::{face::Face, hub::Hub, interface::MethodSpec, port::panic_text};
+use super::{face::Face, hub::Hub, interface::MethodSpec};
 
 /// Which panics of one method the log is told of.
 #[derive(Debug, Default)]
@@ -52,7 +48,7 @@ impl Panics {
 }
 
 /// Knows of a turn what the log is told when its handler panics.
-pub(super) struct Witness {
+pub(crate) struct Witness {
     pub(super) hub: Arc<Hub>,
     pub(super) spec: &'static MethodSpec,
     /// The interface, and the row of the method in it.
@@ -94,26 +90,6 @@ fn caller_name(hub: &Hub, id: NodeId) -> String {
         }
         None => hub.node_name(id),
     }
-}
-
-/// Has a panic of a stream's items told, which goes on.
-pub(super) fn witnessed<T, S>(
-    items: S,
-    witness: Option<Witness>,
-) -> impl Stream<Item = T> + Send + 'static
-where
-    T: Send,
-    S: Stream<Item = T> + Send + 'static,
-{
-    let items = AssertUnwindSafe(items).catch_unwind();
-    items.map(move |item| {
-        item.unwrap_or_else(|panic: Box<dyn Any + Send>| {
-            if let Some(witness) = &witness {
-                witness.tell(&panic_text(&*panic));
-            }
-            resume_unwind(panic)
-        })
-    })
 }
 
 /// Cuts what a panic said to a length that a line of a log bears.

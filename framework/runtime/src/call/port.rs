@@ -26,7 +26,6 @@ use crate::actor::TurnEnd;
 use super::{
     arrival::Arrival,
     interface::{Method, MethodSpec, Streamed, Unary},
-    panics::witnessed,
     scope,
     stream::{self, Streaming},
 };
@@ -373,17 +372,20 @@ impl<T: Wire> Port<Streaming<T>> {
         let spec = self.spec;
         let at = self.ended(None);
         let term = scope::term(spec);
-        let items = witnessed(items, scope::witness(spec, |_| stream::AFTER_PANIC));
+        let witness = scope::witness(spec, |_| stream::AFTER_PANIC);
         match self.take() {
             Sink::Local(caller) => {
-                let (streaming, pump) = stream::local_pair(items, spec, term);
+                let (streaming, pump) = stream::local_pair(items, spec, term, witness);
                 let (result, back) = (Ok(streaming), None);
                 if caller.send(Replied { result, at, back }).is_ok() {
                     scope::spawn("stream-pump", pump);
                 }
             }
             Sink::Remote(arrival) => {
-                scope::spawn("stream-pump", arrival.reply_stream(items, spec, term));
+                scope::spawn(
+                    "stream-pump",
+                    arrival.reply_stream(items, spec, term, witness),
+                );
             }
             Sink::Answered | Sink::Discard | Sink::Sent(_) => {}
         }

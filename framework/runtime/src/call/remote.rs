@@ -522,7 +522,7 @@ async fn feed<M: Method>(
     let spec = plan.spec;
     let wants_reply = plan.wants_reply;
     plan.hub.tasks().spawn("stream-items", async move {
-        let pump = pump(items, sink, spec, None);
+        let pump = pump(items, sink, spec, None, None);
         tokio::select! {
             biased;
             _ = broken, if wants_reply => {}

@@ -35,6 +35,7 @@ use super::{
     hub::Hub,
     inflow::Inflow,
     interface::MethodSpec,
+    panics::Witness,
     port::panic_text,
     term::Term,
 };
@@ -285,6 +286,7 @@ pub(crate) fn local_pair<T, S>(
     items: S,
     spec: &'static MethodSpec,
     term: Option<Term>,
+    witness: Option<Witness>,
 ) -> (Streaming<T>, impl Future<Output = ()> + Send + 'static)
 where
     T: Send + 'static,
@@ -303,16 +305,18 @@ where
             alive: None,
             term: None,
         },
-        pump(items, LocalSink(sender), spec, term),
+        pump(items, LocalSink(sender), spec, term, witness),
     )
 }
 
-/// Moves the items of `items` to `sink` until either side ends, or the call's term does.
+/// Moves the items of `items` to `sink` until either side ends, or the call's term does. `witness` knows what the log
+/// is told if they panic; a caller's own items have none.
 pub(crate) async fn pump<T, S, K>(
     items: S,
     mut sink: K,
     spec: &'static MethodSpec,
     term: Option<Term>,
+    witness: Option<Witness>,
 ) where
     T: Send,
     S: Stream<Item = T> + Send,
@@ -330,6 +334,9 @@ pub(crate) async fn pump<T, S, K>(
             Next::Piece(piece) => (piece, false),
             Next::Last => (Piece::End, true),
             Next::Panicked(text) => {
+                if let Some(witness) = &witness {
+                    witness.tell(&text);
+                }
                 let error = match &term {
                     Some(term) => term.error_here(Code::Panicked),
                     None => spec.error(Code::Panicked),

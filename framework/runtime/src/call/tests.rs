@@ -716,7 +716,7 @@ async fn a_stream_that_breaks_off_after_its_deadline_has_ended_by_it() {
         (PATIENCE, Code::StreamBroken),
     ] {
         let at = hub.now() + left;
-        let (items, host) = local_pair(stream::pending::<u32>(), spec, None);
+        let (items, host) = local_pair(stream::pending::<u32>(), spec, None, None);
         let mut items = items.until(Term::new(&hub, spec, at));
         assert!(
             poll!(items.next()).is_pending(),
