@@ -86,6 +86,18 @@ async fn two_processes_of_one_name_are_told_on_every_side_and_the_older_comes_ba
     );
     let twice = format!("from {older_addr}) is refused, because another process named n1");
     eventually("n2 is told", || log.with(Level::WARN, &twice).len() == 1).await;
+    // By the one that refuses the older one, which it has linked this one instead of.
+    let over = "this process took over the links of another process named n1 (incarnation ";
+    eventually("the newer one is told", || {
+        log.with(Level::WARN, over).len() == 1
+    })
+    .await;
+    let over = log.with(Level::WARN, over);
+    let advice = format!(
+        ", at {older_addr}), which still runs and is refused as long as this one is linked; give every node a name of \
+         its own, and stop the one that is not to run (CB2006)"
+    );
+    assert!(over[0].ends_with(&advice), "{over:?}");
 
     let client = town.client(seed).await;
     eventually("the client has the newer one", || newest(client.members())).await;
@@ -94,6 +106,8 @@ async fn two_processes_of_one_name_are_told_on_every_side_and_the_older_comes_ba
         let what = "the older one is linked again";
         eventually(what, || addrs(&members()).contains(&older_addr)).await;
     }
+    let back = "this process is linked with n2 again, where another process named n1 was linked in its place";
+    eventually(back, || log.with(Level::WARN, back).len() == 1).await;
     client.close().await;
     older.stop().await;
     n2.stop().await;
@@ -112,6 +126,57 @@ async fn a_node_whose_seed_has_its_own_name_is_told_on_its_side_too() {
     }
     second.stop().await;
     first.stop().await;
+}
+
+#[tokio::test]
+async fn a_seed_that_was_stopped_is_told_as_such() {
+    let (log, _guard) = Log::begin();
+    let town = Town::new();
+    let first = town.node("n1").start().await.expect("starts");
+    let seed = first.local_addr();
+    let mut config = quick();
+    config.dial_timeout = std::time::Duration::from_millis(100);
+    let second = town.node("n2").config(config).seed(seed);
+    let second = second.start().await.expect("starts");
+    eventually("linked", || addrs(&second.members()) == [seed]).await;
+    first.stop().await;
+    let line = format!(
+        "seed {seed} does not answer, as n1, which ran there, has left in order, as a node does that is stopped; start it \
+         again if it is to run; trying on"
+    );
+    eventually(&line, || !log.with(Level::WARN, &line).is_empty()).await;
+    assert_eq!(log.with(Level::WARN, "check the address"), [""; 0]);
+    second.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_warns_of_those_of_another_authority_once_in_a_while() {
+    let (log, _guard) = Log::begin();
+    let (town, other) = (Town::new(), Town::new());
+    let node = town.node("n1").start().await.expect("starts");
+    let seed = node.local_addr();
+    for stranger in ["n2", "n3"] {
+        let refused = || {
+            let metrics = node.metrics();
+            let mut refusals = metrics.lines().filter(|line| line.contains("CB2002"));
+            refusals.any(|line| !line.ends_with(" 0"))
+        };
+        let stranger = other.node(stranger).seed(seed).start().await;
+        let stranger = stranger.expect("starts");
+        eventually("refused", refused).await;
+        stranger.stop().await;
+    }
+    let warned = "a connection from 127.0.0.1:";
+    eventually(warned, || !log.with(Level::WARN, warned).is_empty()).await;
+    let warned = log.with(Level::WARN, warned);
+    assert_eq!(warned.len(), 1, "{warned:?}");
+    let advice = "; give both certificates of the same authority; if neither was given an identity, start both as the \
+                  same user and with the same XDG_STATE_HOME";
+    assert!(
+        warned[0].contains("CB2002 authority-unknown") && warned[0].ends_with(advice),
+        "{warned:?}"
+    );
+    node.stop().await;
 }
 
 #[tokio::test]

@@ -15,7 +15,9 @@ use callboard_protocol::{
     id::{Incarnation, NodeId, NodeName},
     membership::Profile,
     rights::Policy,
-    wire::hello::{FEATURE_CLUSTER, FEATURE_FORWARDS, FEATURE_WITHDRAWS, PeerKind},
+    wire::hello::{
+        FEATURE_CLUSTER, FEATURE_FORWARDS, FEATURE_NAMESAKES, FEATURE_WITHDRAWS, PeerKind,
+    },
 };
 
 use crate::{
@@ -163,7 +165,7 @@ pub(crate) fn open(
         seeds,
         names,
         incarnation: hub.me().incarnation,
-        features: FEATURE_CLUSTER | FEATURE_WITHDRAWS | FEATURE_FORWARDS,
+        features: FEATURE_CLUSTER | FEATURE_WITHDRAWS | FEATURE_FORWARDS | FEATURE_NAMESAKES,
         hosts: hub.hosted(),
         denied: settings.denied,
     };

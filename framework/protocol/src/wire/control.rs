@@ -12,6 +12,7 @@
 //! | 36 | pong | the ping's number u64 |
 //! | 37 | cluster | a [message of the cluster](crate::cluster), to the end; only with `FEATURE_CLUSTER` |
 //! | 38 | withdrawn | a list of interface ids u32; only with `FEATURE_WITHDRAWS` |
+//! | 39 | namesake | [`Namesake`]; only with `FEATURE_NAMESAKES` |
 
 use std::net::SocketAddr;
 
@@ -46,6 +47,18 @@ pub enum Control {
     /// [`Limits::hosts_max`] the first are decoded. Sent only where both sides have
     /// [`FEATURE_WITHDRAWS`](super::hello::FEATURE_WITHDRAWS).
     Withdrawn(Vec<InterfaceId>),
+    /// Another process of the receiver's name, which the sender refuses as long as it is linked with the receiver. Sent
+    /// only where both sides have [`FEATURE_NAMESAKES`](super::hello::FEATURE_NAMESAKES).
+    Namesake(Namesake),
+}
+
+/// A process that has the name of another one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Namesake {
+    /// Which life it is.
+    pub incarnation: Incarnation,
+    /// Where it was met: it dials from there, or listens there.
+    pub addr: SocketAddr,
 }
 
 /// A node of the cluster, as another one knows it.
@@ -106,6 +119,10 @@ impl Control {
                 out.push(KIND_WITHDRAWN);
                 encode_into(interfaces, out, bytes_max).map_err(FrameError::Encode)?;
             }
+            Self::Namesake(namesake) => {
+                out.push(KIND_NAMESAKE);
+                encode_into(namesake, out, bytes_max).map_err(FrameError::Encode)?;
+            }
         }
         Ok(())
     }
@@ -151,6 +168,11 @@ impl Control {
                 interfaces.truncate(limits.hosts_max);
                 Ok(Self::Withdrawn(interfaces))
             }
+            KIND_NAMESAKE => {
+                let body = reader.take_rest();
+                let namesake = decode_plain(body, &body_limits(body, limits));
+                namesake.map(Self::Namesake).map_err(FrameError::Body)
+            }
             kind => Err(FrameError::UnknownKind { kind }),
         }
     }
@@ -192,6 +214,7 @@ const KIND_PING: u8 = 35;
 const KIND_PONG: u8 = 36;
 const KIND_CLUSTER: u8 = 37;
 const KIND_WITHDRAWN: u8 = 38;
+const KIND_NAMESAKE: u8 = 39;
 
 #[cfg(test)]
 mod tests;

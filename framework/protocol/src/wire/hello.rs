@@ -333,6 +333,9 @@ pub const FEATURE_WITHDRAWS: u64 = 8;
 /// [parcel](crate::cluster::Parcel), and the frame by which the other side says which tables it goes by.
 pub const FEATURE_FORWARDS: u64 = 16;
 
+/// The feature of a side that understands that another process has its name.
+pub const FEATURE_NAMESAKES: u64 = 32;
+
 /// The most lanes of a link in each direction.
 pub const LANES_MAX: u8 = 16;
 

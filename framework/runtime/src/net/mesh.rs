@@ -3,6 +3,8 @@
 //! Decisions are in `peers`, first words in `handshake`, a link's tasks in `session`; this module
 //! joins them and keeps the list of links. [`Net`](super::Net) is its owner and outer face.
 
+mod hearsay;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -25,11 +27,12 @@ use super::handshake::{ControlReader, Greeted, greet, malformed, write_error};
 use super::link::{Frames, Link, PeerInfo};
 use super::names::{Moved, Names};
 use super::peers::notice;
-use super::peers::{Admission, Candidate, Dialled, Me, Met, Notice, Peers, Refused, Target};
+use super::peers::{Admission, Candidate, Dialled, Me, Notice, Peers, Refused, Target};
 use super::reach;
 use super::session;
 use super::standstill::Standstill;
 use super::stats::Refusals;
+use super::strangers::Strangers;
 use super::trust::Trust;
 use crate::env::Env;
 use crate::task::Tasks;
@@ -51,6 +54,7 @@ pub(super) struct Mesh {
     /// The tasks of each link, a group each.
     pub(super) links: Tasks,
     pub(super) refusals: Refusals,
+    strangers: Strangers,
     /// Streams of peers that were given up before they said what they are for.
     pub(super) strays: AtomicU64,
     /// Diallers that were asked to prove their address.
@@ -102,6 +106,7 @@ impl Mesh {
             sessions: tasks.child("sessions"),
             links: tasks.child("links"),
             refusals: Refusals::default(),
+            strangers: Strangers::default(),
             strays: AtomicU64::new(0),
             asked: AtomicU64::new(0),
             names: Names::new(&parts.seeds, &parts.names),
@@ -125,6 +130,9 @@ impl Mesh {
             }
             while let Some(notice) = self.poll_notice() {
                 notice.log(&self.hello.about.name);
+                if let Some((id, word)) = notice.word() {
+                    self.tell_node(id, &word);
+                }
             }
             let version = self.peers().version();
             if version != told {
@@ -216,20 +224,6 @@ impl Mesh {
         self.peers().refused_by_all()
     }
 
-    /// Takes in the list of members of a linked node.
-    pub(super) fn heard(&self, teller: NodeId, members: Vec<MemberInfo>) {
-        let now = self.env.clock.now();
-        self.peers().handle_members(teller, members, now);
-        self.news.notify_one();
-    }
-
-    /// Takes in the members of the cluster.
-    pub(super) fn know(&self, members: Vec<MemberInfo>) {
-        let now = self.env.clock.now();
-        self.peers().handle_known(members, now);
-        self.news.notify_one();
-    }
-
     /// Sends a control frame. A peer that does not read its control lane is closed.
     pub(super) fn say(&self, link: &Link, frame: &Control) {
         let limits = &self.config.limits;
@@ -288,13 +282,6 @@ impl Mesh {
         self.peers().poll_notice()
     }
 
-    fn tell_members(&self) {
-        let members = Control::Members(self.linked_members());
-        for link in self.all_links().iter() {
-            self.say(link, &members);
-        }
-    }
-
     async fn dial(self: Arc<Self>, target: Target) {
         let result = match self.connect(target.addr).await {
             Ok(node) => Dialled::Linked(node),
@@ -329,9 +316,12 @@ impl Mesh {
         let addr = connecting.remote_address();
         let within = self.config.hello_timeout;
         if let Err(refused) = self.meet(connecting, within, false).await {
-            tracing::info!(%addr, why = %refused.why, "connection refused");
-            self.refusals.count(refused.why.code);
-            let now = self.env.clock.now();
+            let (now, why) = (self.env.clock.now(), &refused.why);
+            match why.code {
+                Code::AuthorityUnknown => self.strangers.warn(addr, why, &self.trust, now),
+                _ => tracing::info!(%addr, %why, "connection refused"),
+            }
+            self.refusals.count(why.code);
             self.peers().handle_refused(addr, &refused, now);
             self.news.notify_one();
         }
@@ -545,20 +535,6 @@ fn candidate(greeted: &Greeted) -> Candidate {
         incarnation: peer.incarnation,
         kind: peer.kind,
         addr: peer.addr,
-    }
-}
-
-impl Candidate {
-    fn refused(&self, why: LinkDown) -> Refused {
-        Refused {
-            peer: Some(Met {
-                id: self.id,
-                name: self.name.clone(),
-                incarnation: self.incarnation,
-            }),
-            by_peer: false,
-            why,
-        }
     }
 }
 

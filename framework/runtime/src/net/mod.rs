@@ -52,6 +52,7 @@ mod socket;
 mod split;
 mod standstill;
 mod stats;
+mod strangers;
 mod strays;
 mod stream;
 mod tls;

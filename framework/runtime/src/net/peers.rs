@@ -21,6 +21,7 @@ mod dial;
 mod hearsay;
 pub(super) mod notice;
 mod room;
+mod seeds;
 mod settling;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -40,6 +41,7 @@ pub(crate) use dial::Reminder;
 use dial::{ATTEMPT_AFTER_LEAVING, ATTEMPT_MAX, Dial};
 pub(super) use notice::Notice;
 pub(crate) use notice::SeedTrouble;
+use seeds::Seed;
 
 /// The links, dials and members of one node or client. `L` is the handle of a link.
 #[derive(Debug)]
@@ -56,6 +58,8 @@ pub(super) struct Peers<L> {
     notices: VecDeque<Notice>,
     /// For refusals because another process has this one's name.
     name_taken: Reminder,
+    /// For processes of this one's name that run beside it.
+    namesake: Reminder,
 }
 
 /// Who decides here.
@@ -143,16 +147,6 @@ struct Up<L> {
 }
 
 #[derive(Debug)]
-struct Seed {
-    dial: Dial,
-    /// Who answered there last.
-    node: Option<NodeId>,
-    /// It is this node's own address.
-    is_own: bool,
-    trouble: Reminder,
-}
-
-#[derive(Debug)]
 struct Member {
     info: MemberInfo,
     dial: Dial,
@@ -181,27 +175,12 @@ impl<L: Clone + PartialEq> Peers<L> {
             version: 0,
             notices: VecDeque::new(),
             name_taken: Reminder::default(),
+            namesake: Reminder::default(),
         };
         for seed in seeds {
             peers.handle_seed(*seed, now);
         }
         peers
-    }
-
-    /// Adds a seed: an address that is dialled for as long as it is not linked.
-    pub(super) fn handle_seed(&mut self, addr: SocketAddr, now: Instant) {
-        let dial = Dial::due(now);
-        self.seeds.entry(addr).or_insert(Seed {
-            dial,
-            node: None,
-            is_own: false,
-            trouble: Reminder::default(),
-        });
-    }
-
-    /// Takes a seed away.
-    pub(super) fn forget_seed(&mut self, addr: SocketAddr) {
-        self.seeds.remove(&addr);
     }
 
     /// Decides about a connection whose hellos were accepted, and by the other side too where
@@ -263,6 +242,7 @@ impl<L: Clone + PartialEq> Peers<L> {
             seed.dial.wait_until(now + wait, attempt);
         }
         if why.code == Code::NodeLeaving {
+            self.note_left(&up.candidate);
             self.members.remove(&id);
         } else if let Some(member) = self.members.get_mut(&id) {
             member.heard = now;
@@ -403,40 +383,12 @@ impl<L: Clone + PartialEq> Peers<L> {
         reachable.take(self.settings.members_max).collect()
     }
 
-    /// Returns why the last dials of the seeds failed, in the order of their addresses; nothing for one of
-    /// which no dial has ended yet.
-    pub(super) fn seeds_tried(&self) -> Vec<(SocketAddr, Option<LinkDown>)> {
-        let others = self.seeds.iter().filter(|(_, seed)| !seed.is_own);
-        others
-            .map(|(addr, seed)| (*addr, seed.dial.failure()))
-            .collect()
-    }
-
-    /// Returns the seeds whose last dial failed, and why.
-    pub(super) fn seed_failures(&self) -> Vec<(SocketAddr, LinkDown)> {
-        let tried = self.seeds_tried().into_iter();
-        tried.filter_map(|(addr, why)| Some((addr, why?))).collect()
-    }
-
-    /// Returns why every seed refuses this side, if all of them have and trying again gives the
-    /// same answer.
-    pub(super) fn refused_by_all(&self) -> Option<(SocketAddr, LinkDown)> {
-        let mut failures = self.seed_failures();
-        let others = self.seeds.values().filter(|seed| !seed.is_own).count();
-        // A handshake fails by what a certificate says, which the next try does not change either.
-        let never =
-            |why: &LinkDown| why.code.retry() == Retry::Never || why.code == Code::HandshakeFailed;
-        let all = failures.len() == others && failures.iter().all(|(_, why)| never(why));
-        if all && !failures.is_empty() {
-            Some(failures.swap_remove(0))
-        } else {
-            None
-        }
-    }
-
     fn note_linked(&mut self, candidate: &Candidate, now: Instant) {
+        if self.name_taken.end() {
+            let by = candidate.name.clone();
+            self.notices.push_back(Notice::NameBack { by });
+        }
         self.version += 1;
-        self.name_taken.end();
         let Some(addr) = candidate.addr else {
             return;
         };
@@ -530,16 +482,6 @@ impl<L: Clone + PartialEq> Peers<L> {
             .filter(|member| !self.is_linked(member.info.id))
     }
 
-    /// Returns whether the node at a seed is linked.
-    pub(super) fn is_linked_seed(&self, addr: SocketAddr) -> bool {
-        let answered = self.seeds.get(&addr).and_then(|seed| seed.node);
-        answered.is_some_and(|node| self.is_linked(node))
-            || self.up.values().any(|up| {
-                let Candidate { kind, addr: at, .. } = &up.candidate;
-                *kind == PeerKind::Node && *at == Some(addr)
-            })
-    }
-
     fn is_linked(&self, node: NodeId) -> bool {
         self.up.contains_key(&(node, None))
     }
@@ -573,6 +515,18 @@ impl From<LinkDown> for Refused {
 }
 
 impl Candidate {
+    pub(super) fn refused(&self, why: LinkDown) -> Refused {
+        Refused {
+            peer: Some(Met {
+                id: self.id,
+                name: self.name.clone(),
+                incarnation: self.incarnation,
+            }),
+            by_peer: false,
+            why,
+        }
+    }
+
     /// Names the process, for another one that has the same name.
     fn described(&self) -> String {
         let (kind, name, incarnation) = (self.kind, &self.name, self.incarnation);

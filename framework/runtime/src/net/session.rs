@@ -165,6 +165,12 @@ impl Session {
                 self.link.set_withdrawn(interfaces, most);
                 Ok(())
             }
+            Control::Namesake(namesake) => {
+                if self.link.peer().kind == PeerKind::Node {
+                    self.mesh.heard_of_namesake(self.link.peer(), namesake);
+                }
+                Ok(())
+            }
             Control::Ping(number) => {
                 self.mesh.say(&self.link, &Control::Pong(number));
                 Ok(())

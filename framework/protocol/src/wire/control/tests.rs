@@ -36,6 +36,13 @@ fn members() -> Control {
     ])
 }
 
+fn namesake() -> Namesake {
+    Namesake {
+        incarnation: Incarnation(256),
+        addr: "10.0.0.1:7400".parse().expect("valid"),
+    }
+}
+
 fn hello_frame() -> Control {
     Control::Hello(Box::new(hello("n1")))
 }
@@ -52,6 +59,7 @@ fn every_control_frame_survives() {
         Control::Cluster(Vec::new()),
         Control::Withdrawn(Vec::new()),
         Control::Withdrawn(vec![InterfaceId(7), InterfaceId(u32::MAX)]),
+        Control::Namesake(namesake()),
     ] {
         assert_eq!(decode(&encode(&control)).expect("decodes"), control);
     }
@@ -82,6 +90,8 @@ fn golden_other_control_frames() {
     assert_eq!(encode(&Control::Cluster(vec![9, 8])), [37, 9, 8]);
     let withdrawn = Control::Withdrawn(vec![InterfaceId(5), InterfaceId(0x180)]);
     assert_eq!(encode(&withdrawn), [38, 2, 5, 0x80, 3]);
+    let golden = [39, 0x80, 2, 0, 10, 0, 0, 1, 0xe8, 0x39];
+    assert_eq!(encode(&Control::Namesake(namesake())), golden);
     let golden: Vec<u8> = [
         &[33, 2][..],
         &[0x94, 0xb7, 0xd2, 0xa5, 0xdd, 0xcd, 0xe8, 0x99, 0xd7, 0x01],

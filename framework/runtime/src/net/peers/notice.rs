@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use callboard_protocol::code::Code;
-use callboard_protocol::id::{Incarnation, NodeName};
+use callboard_protocol::id::{NodeId, NodeName};
+use callboard_protocol::wire::control::{Control, Namesake};
 
 use super::super::error::LinkDown;
 use super::super::link::PeerInfo;
@@ -18,6 +19,8 @@ use super::{Peers, Refused, Target};
 pub(in super::super) enum Notice {
     /// There is no link to a seed.
     SeedFails { addr: SocketAddr, why: LinkDown },
+    /// Nobody answers at a seed since the node there has left in order.
+    SeedLeft { addr: SocketAddr, name: NodeName },
     /// A seed is this node itself.
     SeedOwn { addr: SocketAddr },
     /// There is a link to a seed of which the opposite was told.
@@ -25,16 +28,22 @@ pub(in super::super) enum Notice {
     /// A node is linked of which the log has said that it was lost.
     LinkedAgain { name: NodeName, lost: Duration },
     /// A peer refuses this node: another process of its name is linked there.
-    NameTaken { by: SocketAddr, why: LinkDown },
-    /// A process of this node's own name was met.
-    Namesake {
-        addr: SocketAddr,
-        incarnation: Incarnation,
+    NameTaken {
+        by: SocketAddr,
+        why: LinkDown,
+        /// There was a link with anybody before.
+        had_links: bool,
     },
+    /// There is a link after such a refusal.
+    NameBack { by: NodeName },
+    /// A process of this node's own name was met.
+    Namesake(Namesake),
+    /// A peer refuses another process of this node's name, as it is linked with this one.
+    TookOver { by: NodeName, from: Namesake },
     /// A peer was refused: another process of its name is linked here.
     NameTwice {
-        name: NodeName,
-        refused: (SocketAddr, Incarnation),
+        peer: (NodeId, NodeName),
+        refused: Namesake,
         why: LinkDown,
     },
 }
@@ -58,6 +67,12 @@ impl Notice {
                 let advice = seed_advice(why);
                 tracing::warn!("seed {addr} gives no link ({why}; {advice}); trying on");
             }
+            Self::SeedLeft { addr, name } => {
+                tracing::warn!(
+                    "seed {addr} does not answer, as {name}, which ran there, has left in order, as a node does that is \
+                     stopped; start it again if it is to run; trying on"
+                );
+            }
             // A list of seeds that all nodes share is no mistake.
             Self::SeedOwn { addr } => {
                 tracing::info!("seed {addr} is this node itself: it is not dialled again");
@@ -68,21 +83,52 @@ impl Notice {
             Self::LinkedAgain { name, lost } => {
                 tracing::warn!(peer = %name, "a node that was lost is linked again, after {lost:.1?}");
             }
-            Self::NameTaken { by, why } => {
-                let who = &why.detail;
-                tracing::warn!(refused_by = %by, "{who} took over the links of this one; {advice} ({code})");
+            Self::NameTaken { by, why, had_links } => {
+                let (who, what) = (
+                    &why.detail,
+                    match had_links {
+                        true => "took over the links of this one",
+                        false => "is linked there, which refuses this one",
+                    },
+                );
+                tracing::warn!(refused_by = %by, "{who} {what}; {advice} ({code})");
             }
-            Self::Namesake { addr, incarnation } => tracing::warn!(
+            // As loud as the warning that it ends.
+            Self::NameBack { by } => tracing::warn!(
+                "this process is linked with {by} again, where another process named {own_name} was linked in its place"
+            ),
+            Self::Namesake(Namesake { addr, incarnation }) => tracing::warn!(
                 "another process named {own_name} (incarnation {incarnation}, at {addr}) was met; \
                  {advice} ({code})"
             ),
-            Self::NameTwice { name, refused, why } => {
-                let ((addr, incarnation), who) = (refused, &why.detail);
+            Self::TookOver { by, from } => {
+                let Namesake { addr, incarnation } = from;
+                tracing::warn!(
+                    refused_by = %by,
+                    "this process took over the links of another process named {own_name} (incarnation {incarnation}, at \
+                     {addr}), which still runs and is refused as long as this one is linked; {advice}, and stop the one \
+                     that is not to run ({code})"
+                );
+            }
+            Self::NameTwice { peer, refused, why } => {
+                let (Namesake { addr, incarnation }, (_, name), who) = (refused, peer, &why.detail);
                 tracing::warn!(
                     "{name} (incarnation {incarnation}, from {addr}) is refused, because {who} is \
                      linked; {advice} ({code})"
                 );
             }
+        }
+    }
+
+    /// Returns what a linked node is to be told of it, and which.
+    pub(in super::super) fn word(&self) -> Option<(NodeId, Control)> {
+        match self {
+            Self::NameTwice {
+                peer: (id, _),
+                refused,
+                ..
+            } => Some((*id, Control::Namesake(*refused))),
+            _ => None,
         }
     }
 }
@@ -168,19 +214,26 @@ impl<L: Clone + PartialEq> Peers<L> {
             return;
         };
         let (why, incarnation) = (refused.why.clone(), met.incarnation);
+        let namesake = Namesake { incarnation, addr };
         if met.id == self.me.id {
-            if incarnation != self.me.incarnation && self.name_taken.is_due(now) {
-                self.notices
-                    .push_back(Notice::Namesake { addr, incarnation });
+            if incarnation != self.me.incarnation && self.namesake.is_due(now) {
+                self.notices.push_back(Notice::Namesake(namesake));
             }
         } else if refused.by_peer {
             self.note_name_taken(addr, &why, now);
         } else if let Some(up) = self.up.get_mut(&(met.id, None))
             && up.namesakes.is_due(now)
         {
-            let (name, refused) = (met.name.clone(), (addr, incarnation));
+            let (peer, refused) = ((met.id, met.name.clone()), namesake);
             self.notices
-                .push_back(Notice::NameTwice { name, refused, why });
+                .push_back(Notice::NameTwice { peer, refused, why });
+        }
+    }
+
+    /// Takes in that a linked node refuses another process of this one's name.
+    pub(in super::super) fn handle_namesake(&mut self, by: NodeName, from: Namesake, now: Instant) {
+        if self.namesake.is_due(now) {
+            self.notices.push_back(Notice::TookOver { by, from });
         }
     }
 
@@ -198,8 +251,10 @@ impl<L: Clone + PartialEq> Peers<L> {
 
     fn note_name_taken(&mut self, by: SocketAddr, why: &LinkDown, now: Instant) {
         if self.name_taken.is_due(now) {
-            let why = why.clone();
-            self.notices.push_back(Notice::NameTaken { by, why });
+            // It changes with each link that comes up.
+            let (why, had_links) = (why.clone(), self.version > 0);
+            self.notices
+                .push_back(Notice::NameTaken { by, why, had_links });
         }
     }
 
@@ -207,8 +262,15 @@ impl<L: Clone + PartialEq> Peers<L> {
     fn is_of_another(&self, target: Target) -> bool {
         let seed = self.seeds.get(&target.addr).and_then(|seed| seed.node);
         let known = target.member.or(seed);
+        // This node itself would have said its hello by the next time.
+        let said = self.seeds.get(&target.addr).map(|seed| &seed.dial.said);
+        let refused_before = said.is_some_and(|said| {
+            let mut said = said.iter();
+            said.any(|why| why.code == Code::DuplicateNode)
+        });
         // None of the members is this node.
-        known.is_some_and(|node| node != self.me.id)
+        refused_before
+            || known.is_some_and(|node| node != self.me.id)
             || self.members.values().any(|it| it.info.addr == target.addr)
     }
 
@@ -225,13 +287,21 @@ impl<L: Clone + PartialEq> Peers<L> {
             && seed.trouble.is_due(now)
         {
             let (addr, why) = (target.addr, why.clone());
-            self.notices.push_back(Notice::SeedFails { addr, why });
+            let notice = match &seed.left {
+                Some(name) if why.code == Code::PeerTimeout => {
+                    let name = name.clone();
+                    Notice::SeedLeft { addr, name }
+                }
+                _ => Notice::SeedFails { addr, why },
+            };
+            self.notices.push_back(notice);
         }
     }
 
     pub(super) fn note_seed_linked(&mut self, addr: SocketAddr) {
         if let Some(seed) = self.seeds.get_mut(&addr) {
             seed.dial.is_tried = true;
+            seed.left = None;
             if seed.trouble.end() {
                 self.notices.push_back(Notice::SeedLinked { addr });
             }

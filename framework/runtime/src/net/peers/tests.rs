@@ -1,5 +1,7 @@
 use std::collections::BTreeSet;
 
+use callboard_protocol::wire::control::{Control, Namesake};
+
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -343,7 +345,7 @@ fn a_seed_that_is_the_node_itself_is_not_dialled_again() {
     peers.handle_dialled(target, Dialled::Failed(refused(2)), now, 0);
     assert_eq!(peers.refused_by_all(), Some((addr(1), refused(2).why)));
     let (addr, incarnation) = (addr(1), Incarnation(2));
-    let namesake = Notice::Namesake { addr, incarnation };
+    let namesake = Notice::Namesake(Namesake { incarnation, addr });
     assert_eq!(peers.poll_notice(), Some(namesake));
 }
 
@@ -549,18 +551,88 @@ fn both_sides_of_a_refused_name_have_it_told_once() {
         peers.handle_refused(addr(7), &refused, now);
     }
     let twice = peers.poll_notice();
+    let older = Namesake {
+        incarnation: Incarnation(0),
+        addr: addr(7),
+    };
     assert!(
-        matches!(&twice, Some(Notice::NameTwice { refused, .. }) if *refused == (addr(7), Incarnation(0))),
+        matches!(&twice, Some(Notice::NameTwice { refused, .. }) if *refused == older),
         "{twice:?}"
     );
+    let word = twice.as_ref().and_then(Notice::word);
+    let told = (NodeId(40), Control::Namesake(older));
+    assert_eq!(word, Some(told), "the one that is linked hears of it");
     assert_eq!(peers.poll_notice(), None);
     refused.by_peer = true;
     for _ in 0..3 {
         peers.handle_refused(addr(7), &refused, now);
     }
-    let (by, why) = (addr(7), refused.why);
-    assert_eq!(peers.poll_notice(), Some(Notice::NameTaken { by, why }));
+    let taken = Notice::NameTaken {
+        by: addr(7),
+        why: refused.why,
+        had_links: true,
+    };
+    assert_eq!(peers.poll_notice(), Some(taken));
     assert_eq!(peers.poll_notice(), None);
+    // It is linked again, and may be refused again.
+    assert_eq!(admit(&mut peers, candidate(50, 1), 50, now), Admission::Up);
+    let back = Notice::NameBack { by: name(50) };
+    assert_eq!(peers.poll_notice(), Some(back));
+    assert_eq!(peers.poll_notice(), None);
+}
+
+#[test]
+fn a_node_that_took_over_the_links_of_another_of_its_name_is_told_once_in_a_while() {
+    let now = start();
+    let mut peers = node_with_a_teller(now);
+    let from = Namesake {
+        incarnation: Incarnation(0),
+        addr: addr(7),
+    };
+    for _ in 0..3 {
+        peers.handle_namesake(name(40), from, now);
+        peers.handle_namesake(name(50), from, now);
+    }
+    let by = name(40);
+    assert_eq!(peers.poll_notice(), Some(Notice::TookOver { by, from }));
+    assert_eq!(peers.poll_notice(), None);
+    peers.handle_namesake(name(50), from, now + SECOND * 60);
+    let by = name(50);
+    assert_eq!(peers.poll_notice(), Some(Notice::TookOver { by, from }));
+}
+
+#[test]
+fn a_seed_whose_node_left_in_order_is_told_as_such_until_one_is_linked_there() {
+    let leaving = LinkDown::new(Code::NodeLeaving, "it is stopping");
+    // It was dialled, or has dialled this node.
+    for dialled in [true, false] {
+        let now = start();
+        let mut peers = node(&[addr(40)], now);
+        let target = peers.poll_dial(now).expect("due");
+        assert_eq!(admit(&mut peers, candidate(40, 1), 40, now), Admission::Up);
+        let result = match dialled {
+            true => Dialled::Linked(NodeId(40)),
+            false => Dialled::Failed(LinkDown::new(Code::LinkSuperseded, "").into()),
+        };
+        peers.handle_dialled(target, result, now, 0);
+        peers.handle_ended(&40, &leaving, now, 0);
+        let now = now + SECOND * 10;
+        assert_eq!(dial_in_vain(&mut peers, now), Some(addr(40)));
+        let left = Notice::SeedLeft {
+            addr: addr(40),
+            name: name(40),
+        };
+        assert_eq!(peers.poll_notice(), Some(left));
+        // Back, and lost without a word.
+        assert_eq!(admit(&mut peers, candidate(40, 2), 41, now), Admission::Up);
+        let linked = Notice::SeedLinked { addr: addr(40) };
+        assert_eq!(peers.poll_notice(), Some(linked));
+        peers.handle_ended(&41, &lost(), now, 0);
+        let now = now + SECOND * 10;
+        assert_eq!(dial_in_vain(&mut peers, now), Some(addr(40)));
+        let fails = peers.poll_notice();
+        assert!(matches!(fails, Some(Notice::SeedFails { .. })), "{fails:?}");
+    }
 }
 
 #[test]
@@ -575,6 +647,7 @@ fn a_displaced_node_is_told_so_though_the_close_overtook_the_hello() {
     let taken = Notice::NameTaken {
         by: addr(40),
         why: why.clone(),
+        had_links: true,
     };
     // As a seed that it has dialled, as one that has dialled it, and as a node that it was told of.
     for (seeds, dials) in [
@@ -600,12 +673,20 @@ fn a_displaced_node_is_told_so_though_the_close_overtook_the_hello() {
         peers.handle_dialled(target, Dialled::Failed(unnamed.clone()), now, 0);
         assert_eq!(peers.poll_notice(), None);
     }
-    // Who is at an address that never answered may be this node itself.
-    let now = start();
+    // Who is at an address that never answered may be this node itself, which the next dial shows.
+    let mut now = start();
     let mut peers = node(&[addr(40)], now);
-    let target = peers.poll_dial(now).expect("due");
-    peers.handle_dialled(target, Dialled::Failed(unnamed), now, 0);
-    assert_eq!(peers.poll_notice(), None);
+    for is_told in [false, true] {
+        let target = peers.poll_dial(now).expect("due");
+        peers.handle_dialled(target, Dialled::Failed(unnamed.clone()), now, 0);
+        let told = is_told.then(|| Notice::NameTaken {
+            by: addr(40),
+            why: why.clone(),
+            had_links: false,
+        });
+        assert_eq!(peers.poll_notice(), told);
+        now += SECOND * 3600;
+    }
 }
 
 #[test]
