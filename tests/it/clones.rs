@@ -232,6 +232,13 @@ async fn a_client_that_is_dropped_ends_its_links_with_its_last_clone() {
     drop(client);
     assert_eq!(office.open().await, Ok(true));
     drop(last);
-    assert_eq!(code(office.open().await), Code::NodeStopping);
+    let dropped = "this client was dropped; keep it, or a clone of it, for as long as the refs that it gave are used";
+    for refused in [office.open().await.map(drop), office.open().send().await] {
+        let error = refused.expect_err("refused");
+        assert_eq!(
+            (error.code(), error.detail()),
+            (Code::NodeStopping, dropped)
+        );
+    }
     node.stop().await;
 }

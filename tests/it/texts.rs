@@ -589,6 +589,58 @@ async fn a_process_that_stood_still_says_so_and_does_not_blame_those_whom_it_los
     assert_eq!(logged.count(told), 1);
 }
 
+#[tokio::test]
+async fn a_client_whose_process_stood_still_says_so_and_does_not_blame_the_node() {
+    let (logged, _listening) = Logged::listen(tracing::Level::WARN);
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    let mut strait = Strait::new().await;
+    strait.lead_to(node.local_addr()).await;
+    let mut env = Env::real();
+    let clock = Arc::new(Suspended {
+        real: env.clock.clone(),
+        slept: AtomicU64::new(0),
+        looked: AtomicBool::new(false),
+    });
+    env.clock = clock.clone();
+    let mut config = quick();
+    config.peer_timeout = Duration::from_secs(3);
+    let client = Client::builder().env(env).config(config);
+    let client = client.identity(town.identity("client", PeerKind::Client));
+    let client = client.seed(strait.addr()).connect().await;
+    let client = client.expect("connects");
+    // The second look is sure to come after the first one was taken in.
+    for look in ["a look", "another look"] {
+        clock.looked.store(false, Ordering::Release);
+        eventually(look, || clock.looked.load(Ordering::Acquire)).await;
+    }
+    clock.slept.store(6000, Ordering::Release);
+    let told = "WARN callboard::node::pulse: this process stood still for ";
+    eventually(told, || logged.count(told) == 1).await;
+    strait.set_open(false);
+    let lost = "lost a node, as this process itself stood still for ";
+    eventually(lost, || logged.count(lost) == 1).await;
+    client.close().await;
+    node.stop().await;
+}
+
+#[test]
+fn a_start_outside_of_a_runtime_says_where_to_start() {
+    let started = futures_util::FutureExt::now_or_never(Town::new().node("n1").start());
+    let client = Client::builder().seed("127.0.0.1:1").connect();
+    let connected = futures_util::FutureExt::now_or_never(client);
+    let errors = [
+        started.expect("at once").expect_err("no runtime"),
+        connected.expect("at once").expect_err("no runtime"),
+    ];
+    for error in errors {
+        assert_eq!(error.code(), Code::ConfigInvalid, "{error}");
+        let text = error.to_string();
+        let advice = "is started outside of a Tokio runtime, which runs its tasks; start it inside `#[tokio::main] async fn main`";
+        assert!(text.contains(advice), "{text}");
+    }
+}
+
 /// A clock far from those of the certificates, which end in 4096.
 #[derive(Debug)]
 struct Late(Arc<dyn Clock>);
@@ -962,6 +1014,10 @@ impl Cannon {
             _ => panic!("the second shot exploded"),
         })
     }
+
+    pub fn broadside(&self) -> impl Stream<Item = u32> + use<> {
+        futures_util::stream::iter(0..1).map(|_| panic!("the deck broke"))
+    }
 }
 
 #[tokio::test]
@@ -990,6 +1046,12 @@ async fn a_panic_of_a_service_is_in_the_log_with_its_method_and_its_caller() {
     assert_eq!(last.code(), Code::Panicked);
     let told = "a handler panicked: the stream ends, and whose it is goes on; mend what it panics for code=\"CB1016\" \
                 method=\"Cannon/salvo\" caller=\"node n1\" panic=\"the second shot exploded\"";
+    assert_eq!(logged.count(told), 1);
+    let mut shots = far.broadside().await.expect("a stream");
+    let last = shots.next().await.expect("an end").expect_err("a panic");
+    assert_eq!(last.code(), Code::Panicked);
+    let told = "a handler panicked: the stream ends, and whose it is goes on; mend what it panics for code=\"CB1016\" \
+                method=\"Cannon/broadside\" caller=\"client client\" panic=\"the deck broke\"";
     assert_eq!(logged.count(told), 1);
     client.close().await;
     node.stop().await;

@@ -15,7 +15,7 @@ use crate::{
     ending::Ending,
     env::Env,
     net::{self, Address, Addresses, DenyList, Identity, Net, StartError},
-    node::{Member, members},
+    node::{Member, members, pulse},
     service::hosting,
     settings::{Settings, new_hub, open},
 };
@@ -283,6 +283,7 @@ impl ClientBuilder {
         );
         hub.tasks().spawn("following", following);
         hub.end_with_runtime(None);
+        pulse::watch(&hub);
         let ending = Ending::new(&format!("{}/end", hub.me().name));
         let client = Client(Arc::new(Connected { hub, net, ending }));
         match client.0.net.first_link(wait).await {
@@ -297,7 +298,7 @@ impl ClientBuilder {
 
 impl Drop for Connected {
     fn drop(&mut self) {
-        self.hub.end();
+        self.hub.end_dropped();
     }
 }
 

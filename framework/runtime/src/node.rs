@@ -4,7 +4,7 @@
 //! starts what it hosts and joins its seeds. A node is a value: several can live in one process.
 
 mod builder;
-mod pulse;
+pub(crate) mod pulse;
 
 pub use builder::Builder;
 

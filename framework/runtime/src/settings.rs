@@ -77,6 +77,11 @@ pub(crate) struct Identified {
 
 /// Makes the hub of a node or a client.
 pub(crate) fn new_hub(settings: &Settings, kind: PeerKind) -> Result<Identified, StartError> {
+    if !Tasks::can_run() {
+        return Err(StartError::new(Code::ConfigInvalid, "runtime")
+            .with_detail(format!("a {kind} is started outside of a Tokio runtime, which runs its tasks"))
+            .with_advice("start it inside `#[tokio::main] async fn main`, or by `block_on` of a Tokio runtime with `enable_all`"));
+    }
     settings.config.validate()?;
     settings.limits.validate()?;
     net::within("trace_share", settings.trace_share, 0.0, 1.0)?;

@@ -39,6 +39,11 @@ struct State {
 }
 
 impl Tasks {
+    /// Returns whether tasks can be spawned where this is called.
+    pub(crate) fn can_run() -> bool {
+        tokio::runtime::Handle::try_current().is_ok()
+    }
+
     /// Makes a group without a parent.
     pub(crate) fn new(name: &str) -> Self {
         Self::make(name.to_owned(), CancellationToken::new(), None)

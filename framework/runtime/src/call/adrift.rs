@@ -1,10 +1,11 @@
-//! The end of the runtime that a node or a client was started on.
+//! Why no calls are made from here any more. Above all: the end of the runtime that a node or a client was started on.
 //!
 //! A runtime that ends drops the tasks of the node at whatever await they are, and from then on nobody looks at
 //! its clock. Whoever still has a ref, on another runtime, must be told so and not wait.
 
 use std::sync::{Arc, atomic::Ordering};
 
+use callboard_protocol::wire::hello::PeerKind;
 use tokio_util::sync::CancellationToken;
 
 use crate::actor::Guardian;
@@ -30,7 +31,38 @@ impl Hub {
     pub(crate) fn is_adrift(&self) -> bool {
         self.adrift.load(Ordering::Acquire)
     }
+
+    /// Ends what a client has that was dropped; it may have been closed before.
+    pub(crate) fn end_dropped(&self) {
+        // BEFORE anybody is woken: whoever is asks why.
+        let dropped = !self.is_stopping();
+        self.dropped.store(dropped, Ordering::Release);
+        self.end();
+    }
+
+    /// Returns why no call is made from here any more: the node has stopped, or the client is closed,
+    /// which has nothing that would have to end first, or was dropped, or their runtime has ended.
+    pub(crate) fn over(&self) -> Option<&'static str> {
+        match self.me().kind {
+            PeerKind::Client if self.is_adrift() => Some(CLIENT_ADRIFT),
+            _ if self.is_adrift() => Some(NODE_ADRIFT),
+            PeerKind::Client if self.dropped.load(Ordering::Acquire) => Some(CLIENT_DROPPED),
+            PeerKind::Client => self.is_stopping().then_some("this client is closed"),
+            _ => self
+                .deadlines()
+                .is_over()
+                .then_some("this node has stopped"),
+        }
+    }
 }
+
+const NODE_ADRIFT: &str = "the runtime has ended that this node was started on; start a node in each test, or keep its \
+                           runtime for as long as the node is used";
+
+const CLIENT_ADRIFT: &str = "the runtime has ended that this client was connected on; connect a client in each test, or \
+                             keep its runtime for as long as the client is used";
+
+const CLIENT_DROPPED: &str = "this client was dropped; keep it, or a clone of it, for as long as the refs that it gave are used";
 
 /// Is dropped with its task: after the token was cancelled, or by a runtime that ends.
 struct EndOnDrop {

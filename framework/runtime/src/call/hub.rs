@@ -83,6 +83,8 @@ pub(crate) struct Hub {
     pub(super) stop_asked: CancellationToken,
     /// The runtime has ended that the tasks ran on.
     pub(super) adrift: AtomicBool,
+    /// The client was dropped, and not closed before.
+    pub(super) dropped: AtomicBool,
     faces: RwLock<BTreeMap<InterfaceId, (TypeId, Arc<Face>)>>,
     pub(super) hosts: RwLock<BTreeMap<InterfaceId, Arc<dyn Hosted>>>,
     actors: RwLock<BTreeMap<ActorId, Arc<dyn Hosted>>>,
@@ -130,6 +132,7 @@ impl Hub {
             stopping: AtomicBool::new(false),
             stop_asked: CancellationToken::new(),
             adrift: AtomicBool::new(false),
+            dropped: AtomicBool::new(false),
             faces: RwLock::default(),
             hosts: RwLock::default(),
             actors: RwLock::default(),
@@ -520,17 +523,6 @@ impl Hub {
         self.stopping.load(Ordering::Acquire)
     }
 
-    /// Returns why no call is made from here any more: the node has stopped, or the client is closed,
-    /// which has nothing that would have to end first, or their runtime has ended.
-    pub(crate) fn over(&self) -> Option<&'static str> {
-        match self.me.kind {
-            PeerKind::Client if self.is_adrift() => Some(CLIENT_ADRIFT),
-            _ if self.is_adrift() => Some(NODE_ADRIFT),
-            PeerKind::Client => self.is_stopping().then_some("this client is closed"),
-            _ => self.deadlines.is_over().then_some("this node has stopped"),
-        }
-    }
-
     /// Ends all tasks and lets go of everything that holds this hub, so that it can be freed.
     pub(crate) async fn shut(&self) {
         self.clear();
@@ -584,12 +576,6 @@ fn same_name<I: Interface>() -> CallError {
          `#[service(name = \"…\")]` or `#[actor(name = \"…\")]`",
     )
 }
-
-const NODE_ADRIFT: &str = "the runtime has ended that this node was started on; start a node in each test, or keep its \
-                           runtime for as long as the node is used";
-
-const CLIENT_ADRIFT: &str = "the runtime has ended that this client was connected on; connect a client in each test, or \
-                             keep its runtime for as long as the client is used";
 
 /// One lock for so many calls; a retry counts those that are left.
 const CALLS_COUNTED_AT_ONCE: u32 = 64;

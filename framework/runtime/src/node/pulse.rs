@@ -15,10 +15,12 @@ use std::{
     time::Duration,
 };
 
+use callboard_protocol::wire::hello::PeerKind;
+
 use crate::{call::Hub, env::Clock, net::Standstill};
 
-/// Watches the runtime's threads for as long as the node lives, where there is a thread to do so.
-pub(super) fn watch(hub: &Arc<Hub>) {
+/// Watches the runtime's threads for as long as the node or the client lives, where there is a thread to do so.
+pub(crate) fn watch(hub: &Arc<Hub>) {
     let beats = Arc::new(AtomicU64::new(0));
     let (seen, node) = (Arc::downgrade(&beats), Arc::downgrade(hub));
     let Some(standstill) = hub.net().map(|net| net.standstill()) else {
@@ -56,7 +58,7 @@ fn look(beats: &Weak<AtomicU64>, node: &Weak<Hub>, standstill: &Standstill, cloc
         match held.handle_look_at(now, beats.load(Ordering::Relaxed), standstill) {
             Some(News::Held(time)) => warn(time, node),
             Some(News::Free(time)) => {
-                tracing::info!(held = ?time, "handlers let go of a thread of the runtime");
+                tracing::info!(held = ?time, "a thread of the runtime is free again");
             }
             None => {}
         }
@@ -68,6 +70,14 @@ fn look(beats: &Weak<AtomicU64>, node: &Weak<Hub>, standstill: &Standstill, cloc
 
 fn warn(time: Duration, node: &Weak<Hub>) {
     let Some(hub) = node.upgrade() else { return };
+    if hub.me().kind == PeerKind::Client {
+        tracing::warn!(
+            held = ?time,
+            "no thread of the runtime has been free: tasks of the program compute or block on all of them, so no reply \
+             is read and the nodes take this client for lost; move such work to `tokio::task::spawn_blocking` and await it"
+        );
+        return;
+    }
     let services = describe(&hub.running());
     tracing::warn!(
         held = ?time,
