@@ -1,8 +1,8 @@
 //! `#[handlers]` on a type with a ref of its own: the interface, the ref's methods, and `Handlers`.
 
 use proc_macro2::{Span, TokenStream};
-use quote::quote;
-use syn::{Ident, Path, spanned::Spanned};
+use quote::{format_ident, quote};
+use syn::{Ident, Path, ext::IdentExt, spanned::Spanned};
 
 use super::{
     assertion, hidden, hook,
@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     check::Target,
+    code::Code,
     model::{ArgRole, Handler, HandlersSettings, Offered, Reply},
 };
 
@@ -22,11 +23,12 @@ pub(crate) fn handlers(
     offered: &Offered<'_>,
 ) -> TokenStream {
     let p = private(settings.callboard.as_ref());
-    let only = only(target, &p);
+    let (only, name) = (only(target, &p), once(target));
     let defined = assertion::defined(&target.path, &p);
     if let Some(contract) = &settings.contract {
         let implementation = implementation::implementation(target, &contract.value, offered, &p);
-        return hidden(&quote!(#only #defined #implementation));
+        let implementation = hidden(&quote!(#only #defined #implementation));
+        return quote!(#name #implementation);
     }
     let Offered {
         handlers,
@@ -49,14 +51,33 @@ pub(crate) fn handlers(
         .iter()
         .filter_map(|handler| handler.method.options.once.as_ref())
         .map(|once| assertion::persists(&target.path, once.span(), &p));
-    hidden(&quote! {
+    let all = hidden(&quote! {
         #only #defined #interface #ref_methods #refused #withheld #turns
         #(#stateful)* #(#persists)* #lasting
+    });
+    quote!(#name #all)
+}
+
+/// Emits a name that a second `impl` with `#[handlers]` defines too: the compiler compares the names of a module
+/// before all else, so it is the first that is told, with the code and what to do in it. Of a path the module may
+/// have two types with one last name.
+fn once(target: &Target) -> Option<TokenStream> {
+    target.path.get_ident()?;
+    let ident = target.ident.unraw();
+    let name = format_ident!(
+        "CB0070_put_all_handlers_of_{ident}_into_one_impl",
+        span = Span::call_site()
+    );
+    debug_assert!(name.to_string().starts_with(Code::TwoImpls.text()));
+    Some(quote! {
+        #[doc(hidden)]
+        #[allow(dead_code, non_camel_case_types)]
+        type #name = ();
     })
 }
 
-/// Emits what a second `impl` with `#[handlers]` is in conflict with. The conflict cannot be worded,
-/// but the compiler names the trait.
+/// Emits what a second `impl` with `#[handlers]` is in conflict with. It is for those in two
+/// modules. The conflict cannot be worded, but the compiler names the trait.
 fn only(target: &Target, p: &TokenStream) -> TokenStream {
     let path = &target.path;
     quote! {

@@ -276,6 +276,13 @@ fn malformed(allowed: &[&str]) -> String {
 
 fn unknown(name: &Ident, attribute: &str, allowed: &[&str]) -> String {
     let name = name.to_string();
+    let meant = meant(&name, allowed);
+    if let Some(meant) = meant {
+        return format!(
+            "`#[{attribute}]` has no setting `{name}`; did you mean `{}`?",
+            form(meant)
+        );
+    }
     let close = allowed
         .iter()
         .map(|candidate| (distance(&name, candidate), candidate))
@@ -300,6 +307,138 @@ fn unknown(name: &Ident, attribute: &str, allowed: &[&str]) -> String {
         }
     }
 }
+
+/// Returns the setting that other frameworks have by this name.
+fn meant(name: &str, allowed: &[&str]) -> Option<&'static str> {
+    let mut known = ELSEWHERE.iter().filter(|(_, names)| names.contains(&name));
+    let (setting, _) = known.find(|(setting, _)| allowed.contains(setting))?;
+    Some(setting)
+}
+
+/// Settings, and what they are called elsewhere: in Erlang, Akka, Orleans, actix, ractor and the like.
+const ELSEWHERE: &[(&str, &[&str])] = &[
+    (
+        "intensity",
+        &[
+            "max_restarts",
+            "max_retries",
+            "max_failures",
+            "restarts",
+            "restart_limit",
+            "max_seconds",
+        ],
+    ),
+    (
+        "idempotent",
+        &[
+            "retry",
+            "retries",
+            "retriable",
+            "retryable",
+            "max_retries",
+            "at_least_once",
+            "read_only",
+        ],
+    ),
+    ("once", &["exactly_once", "dedup", "deduplicate"]),
+    (
+        "activate",
+        &[
+            "started",
+            "start",
+            "on_start",
+            "pre_start",
+            "on_activate",
+            "init",
+            "initialize",
+        ],
+    ),
+    (
+        "deactivate",
+        &[
+            "stopped",
+            "stop",
+            "on_stop",
+            "post_stop",
+            "stopping",
+            "on_deactivate",
+            "terminate",
+        ],
+    ),
+    (
+        "restart",
+        &["supervision", "supervisor", "strategy", "restart_policy"],
+    ),
+    (
+        "backoff",
+        &[
+            "delay",
+            "restart_delay",
+            "restart_backoff",
+            "retry_delay",
+            "min_backoff",
+            "max_backoff",
+        ],
+    ),
+    (
+        "mailbox",
+        &[
+            "capacity",
+            "mailbox_size",
+            "mailbox_capacity",
+            "queue",
+            "queue_size",
+            "buffer",
+            "bounded",
+        ],
+    ),
+    (
+        "readers",
+        &["concurrency", "max_concurrency", "parallelism", "reentrant"],
+    ),
+    (
+        "concurrency",
+        &[
+            "readers",
+            "max_concurrency",
+            "parallelism",
+            "workers",
+            "max_in_flight",
+        ],
+    ),
+    (
+        "idle",
+        &[
+            "timeout",
+            "ttl",
+            "idle_timeout",
+            "keep_alive",
+            "passivate",
+            "passivation",
+            "collection_age",
+        ],
+    ),
+    ("timeout", &["deadline", "time_limit", "max_duration"]),
+    (
+        "persist",
+        &[
+            "persistent",
+            "durable",
+            "stateful",
+            "persistence",
+            "storage",
+        ],
+    ),
+    (
+        "allow",
+        &["role", "roles", "auth", "permission", "requires"],
+    ),
+    ("skip", &["ignore", "private", "hidden", "internal"]),
+    (
+        "name",
+        &["path", "rename", "id", "service_name", "actor_name"],
+    ),
+];
 
 /// Returns how a setting is written.
 fn form(name: &str) -> String {
