@@ -41,4 +41,10 @@ pub async fn asked(node: Node) {
     Node::builder().add_service(Desk);
 }
 
+pub async fn called(till: TillRef, desk: DeskRef) {
+    desk.serve(till.clone()).retry(3).await.ok();
+    let late = std::time::Duration::from_secs(1);
+    desk.serve(till).await.timeout(late).ok();
+}
+
 fn main() {}

@@ -8,7 +8,7 @@ use crate::{
     admin::{self, AdminRef},
     call::{
         CallLimits, Definition, Hub, Reference, end_lives,
-        kind::{ReachedByKey, ReachedByType},
+        kind::{KeyOf, ReachedByKey, ReachedByType},
         tell_seen,
     },
     cluster::{Inbox, Ownership, follow},
@@ -75,7 +75,7 @@ impl Client {
     #[must_use]
     pub fn actor<T: Definition<Addressing: ReachedByKey<T>>>(
         &self,
-        key: impl Into<<T::Addressing as ReachedByKey<T>>::Key>,
+        key: impl KeyOf<T, <T::Addressing as ReachedByKey<T>>::Key>,
     ) -> T::Ref {
         hosting::keyed_ref::<T>(&self.0.hub, key.into().into())
     }

@@ -1,4 +1,4 @@
-//! Functions that a node, a client and a context do not have, and that are written all the same: by the habit of
+//! Functions that a node, a client, a context and a call do not have, and that are written all the same: by the habit of
 //! other libraries, or because another one of the three has them.
 //!
 //! The compiler would only say that there is no such function. They are found here, and cannot be called:
@@ -7,10 +7,10 @@
 
 use std::{future::Ready, net::SocketAddr, time::Duration};
 
-use callboard_protocol::code::CallError;
+use callboard_protocol::code::{CallError, HandlerError};
 
 use crate::{
-    call::Definition,
+    call::{Call, Definition, Method},
     client::{Client, ClientBuilder},
     net::StartError,
     node::{Builder, Member, Node},
@@ -108,6 +108,46 @@ pub trait DoneByContext: Sized {
     fn guessed<T>() -> T;
 }
 
+/// A call that is made again as often as is said. None is.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "CB0077: a call has no function of this name",
+    label = "is done by the runtime",
+    note = "write `#[handler(idempotent)]` on a handler that may run twice: the runtime then makes its calls again where \
+            one is lost, until their deadline; a call of another handler may have run, and is not made again",
+    note = "how long a call may take, with all that, is `.timeout(Duration::from_secs(2))`, before the `.await`"
+)]
+pub trait RetriedByGuess: Sized {
+    /// Cannot be called.
+    fn guessed<T>() -> T;
+}
+
+/// The result of a call whose settings are still to be set. None is.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "CB0077: the call has been made: its time is set before that",
+    label = "comes too late",
+    note = "write `.timeout(…)` before the `.await`: `till.ring(5).timeout(Duration::from_secs(2)).await?`"
+)]
+pub trait SetBefore: Sized {}
+
+/// Finds what is written behind the `.await` of a call, and belongs before it.
+#[doc(hidden)]
+pub trait SetTooLate: Sized {
+    /// Cannot be called.
+    #[must_use]
+    fn timeout<T>(self, _: T) -> Self
+    where
+        for<'any> Self: SetBefore,
+    {
+        self
+    }
+}
+
+impl<T> SetTooLate for Result<T, CallError> {}
+
+impl<T, E> SetTooLate for Result<T, HandlerError<E>> {}
+
 /// Writes functions of a type that are there to be found: their bound holds for nothing, and has the words. The name
 /// and the bound of each are tokens of the line that lists it, so that the compiler shows that line.
 macro_rules! guesses {
@@ -190,6 +230,13 @@ guesses! {
     fn local_addr(&self) -> SocketAddr where [MadeByGuess];
     fn register [T](self) -> Self where [MadeByGuess];
     fn add_service [T](self, _: T) -> Self where [MadeByGuess];
+}
+
+guesses! {
+    [M: Method] Call<M>:
+    fn retry [T](self, _: T) -> Self where [RetriedByGuess];
+    fn retries [T](self, _: T) -> Self where [RetriedByGuess];
+    fn with_retries [T](self, _: T) -> Self where [RetriedByGuess];
 }
 
 guesses! {

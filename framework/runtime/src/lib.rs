@@ -62,7 +62,9 @@ pub mod prelude {
 
     pub use crate::{
         Actor, CallError, Client, Code, Ctx, HandlerError, Inbound, Node, Policy, Reference,
-        Service, Strategy, Streaming, Wire, contract, handler, handlers,
+        Service, Strategy, Streaming, Wire, contract,
+        guess::SetTooLate as _,
+        handler, handlers,
         net::{Identity, StartError},
     };
 }

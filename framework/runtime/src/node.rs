@@ -28,7 +28,7 @@ use crate::{
     admin::{self, AdminRef, Desk},
     call::{
         Definition, Hub, Reference,
-        kind::{CanBeSpawned, ReachedByKey, ReachedByType},
+        kind::{CanBeSpawned, KeyOf, ReachedByKey, ReachedByType},
     },
     cluster::{Cluster, DrainError, Draining, Position},
     data_dir::DataDir,
@@ -129,7 +129,7 @@ impl Node {
     #[must_use]
     pub fn actor<T: Definition<Addressing: ReachedByKey<T>>>(
         &self,
-        key: impl Into<<T::Addressing as ReachedByKey<T>>::Key>,
+        key: impl KeyOf<T, <T::Addressing as ReachedByKey<T>>::Key>,
     ) -> T::Ref {
         hosting::keyed_ref::<T>(&self.0.hub, key.into().into())
     }

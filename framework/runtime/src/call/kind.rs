@@ -77,6 +77,17 @@ impl<T: Definition> ReachedByKey<T> for IsKeyed {
     type Key = T::Key;
 }
 
+/// What the key of `T` can be made of: everything that is `Into` the key.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no key of `{T}`: its key is a `{K}`",
+    label = "is no `{K}`, and does not become one by `.into()`",
+    note = "the key is what `#[actor(key = …)]` of `{T}` says"
+)]
+pub trait KeyOf<T, K>: Into<K> {}
+
+#[diagnostic::do_not_recommend]
+impl<T, K, S: Into<K>> KeyOf<T, K> for S {}
+
 /// The kind of what has a key in its context.
 #[diagnostic::on_unimplemented(
     message = "CB0065: `{T}` has no key, so there is none in its context",

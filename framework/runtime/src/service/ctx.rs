@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use crate::{
     call::{
         Caller, Definition, Meta, Reference,
-        kind::{CanBeSpawned, EndsItself, HasKey, ReachedByKey, ReachedByType},
+        kind::{CanBeSpawned, EndsItself, HasKey, KeyOf, ReachedByKey, ReachedByType},
         panic_text,
     },
     cluster::Fence,
@@ -134,7 +134,7 @@ impl<A: Definition> Ctx<A> {
     #[must_use]
     pub fn actor<T: Definition<Addressing: ReachedByKey<T>>>(
         &self,
-        key: impl Into<<T::Addressing as ReachedByKey<T>>::Key>,
+        key: impl KeyOf<T, <T::Addressing as ReachedByKey<T>>::Key>,
     ) -> T::Ref {
         hosting::keyed_ref::<T>(self.world("actor").hub(), key.into().into())
     }
