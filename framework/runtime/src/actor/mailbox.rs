@@ -10,7 +10,6 @@
 //! waits for any more is taken out by its key, wherever it is, and frees its place at once.
 
 use std::{
-    collections::VecDeque,
     fmt, mem,
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -85,8 +84,14 @@ struct Inbox<T> {
 }
 
 /// Messages in order. Those that were taken out leave a hole until there are too many.
+///
+/// It is filled, then read, then filled again, so the places of what was read are used again once all was: a
+/// message is large, and is moved once on its way in.
 struct Messages<T> {
-    entries: VecDeque<(MessageKey, Option<T>)>,
+    /// Ordered by their keys from `read` to `written`; the others are free.
+    places: Vec<(MessageKey, Option<T>)>,
+    read: usize,
+    written: usize,
     len: usize,
 }
 
@@ -187,7 +192,7 @@ impl<T> Mailbox<T> {
             }
             self.refill(&mut outbox, &mut inbox);
         }
-        if outbox.front().is_some_and(wanted) && outbox.pop(place) {
+        if outbox.pop(wanted, place) {
             self.moved.store(outbox.len, Ordering::Release);
             return Poll::Ready(Popped::Message);
         }
@@ -202,7 +207,7 @@ impl<T> Mailbox<T> {
         if outbox.len == 0 {
             self.refill(&mut outbox, &mut self.inbox());
         }
-        let took_one = outbox.pop(place);
+        let took_one = outbox.pop(|_| true, place);
         self.moved.store(outbox.len, Ordering::Release);
         took_one
     }
@@ -245,8 +250,7 @@ impl<T> Mailbox<T> {
         self.entered.store(0, Ordering::Relaxed);
         let moved = mem::replace(&mut *outbox, Messages::new());
         let waiting = mem::replace(&mut inbox.messages, Messages::new());
-        let all = moved.entries.into_iter().chain(waiting.entries);
-        all.filter_map(|(_, message)| message).collect()
+        moved.drain().chain(waiting.drain()).collect()
     }
 
     /// Returns how many messages wait.
@@ -318,62 +322,81 @@ impl<T> Inbox<T> {
 impl<T> Messages<T> {
     const fn new() -> Self {
         Self {
-            entries: VecDeque::new(),
+            places: Vec::new(),
+            read: 0,
+            written: 0,
             len: 0,
         }
     }
 
     fn push(&mut self, key: MessageKey, message: T) {
-        if self.entries.capacity() == 0 {
-            // Most actors have one message at a time.
-            self.entries.reserve_exact(1);
+        if self.len == 0 {
+            (self.read, self.written) = (0, 0);
         }
-        self.entries.push_back((key, Some(message)));
+        match self.places.get_mut(self.written) {
+            // Always so. That it is asked here spares the compiler a way on which something is dropped, and a copy.
+            Some((number, place)) if place.is_none() => {
+                *number = key;
+                *place = Some(message);
+            }
+            _ => self.push_behind(key, message),
+        }
+        self.written += 1;
         self.len += 1;
     }
 
-    /// Returns the oldest message, which is at the front then.
-    fn front(&mut self) -> Option<&T> {
-        while let Some((_, None)) = self.entries.front() {
-            self.entries.pop_front();
+    /// Makes a place for one more message, behind all others.
+    fn push_behind(&mut self, key: MessageKey, message: T) {
+        if self.places.capacity() == 0 {
+            // Most actors have one message at a time.
+            self.places.reserve_exact(1);
         }
-        self.entries.front()?.1.as_ref()
+        self.places.push((key, Some(message)));
     }
 
-    /// Takes the oldest message into `place`; returns whether there was one.
-    fn pop(&mut self, place: &mut Option<T>) -> bool {
-        while let Some((_, message)) = self.entries.front_mut() {
-            let is_message = message.is_some();
-            if is_message {
-                *place = message.take();
-                self.len -= 1;
-            }
-            self.entries.pop_front();
-            if is_message {
-                return true;
-            }
+    /// Takes the oldest message into `place` if it is `wanted`; returns whether it did.
+    fn pop(&mut self, wanted: impl FnOnce(&T) -> bool, place: &mut Option<T>) -> bool {
+        if self.len == 0 {
+            return false;
         }
-        false
+        while let Some((_, None)) = self.places.get(self.read) {
+            self.read += 1;
+        }
+        let oldest = self.places.get_mut(self.read).map(|(_, oldest)| oldest);
+        let Some(oldest) = oldest.filter(|oldest| oldest.as_ref().is_some_and(wanted)) else {
+            return false;
+        };
+        *place = oldest.take();
+        self.read += 1;
+        self.len -= 1;
+        true
     }
 
     fn remove(&mut self, key: MessageKey) -> Option<T> {
-        let entries = &mut self.entries;
-        let index = entries.binary_search_by_key(&key, |entry| entry.0).ok()?;
-        let message = entries.get_mut(index)?.1.take()?;
+        let waiting = self.places.get_mut(self.read..self.written)?;
+        let index = waiting.binary_search_by_key(&key, |place| place.0).ok()?;
+        let message = waiting.get_mut(index)?.1.take()?;
         self.len -= 1;
         // Once more holes than messages were made, so that each costs a constant time.
-        if self.entries.len() > 2 * self.len + HOLES {
-            self.entries.retain(|(_, message)| message.is_some());
+        if self.written - self.read > 2 * self.len + HOLES {
+            self.places.retain(|(_, message)| message.is_some());
+            (self.read, self.written) = (0, self.places.len());
         }
         Some(message)
     }
 
+    /// Takes out all messages.
+    fn drain(self) -> impl Iterator<Item = T> {
+        self.places.into_iter().filter_map(|(_, message)| message)
+    }
+
     /// Gives half of what lies idle back. A queue that is often empty gets small in a few steps.
     fn shrink(&mut self) {
-        let capacity = self.entries.capacity();
+        let capacity = self.places.capacity();
         if self.len == 0 && capacity > KEPT {
-            self.entries.clear();
-            self.entries.shrink_to(capacity / 2);
+            self.places.truncate(capacity / 2);
+            self.places.shrink_to(capacity / 2);
+            (self.read, self.written) = (0, 0);
         }
     }
 }
@@ -476,12 +499,12 @@ mod tests {
             messages.push(MessageKey(2 * key + 1), key);
             assert_eq!(messages.remove(MessageKey(2 * key)), Some(key));
             assert_eq!(messages.remove(MessageKey(2 * key + 1)), Some(key));
-            assert!(messages.entries.len() <= 2 + HOLES);
+            assert!(messages.places.len() <= 2 + HOLES);
         }
         let mut place = None;
-        assert!(messages.pop(&mut place));
+        assert!(messages.pop(|_| true, &mut place));
         assert_eq!(place, Some(0));
-        assert!(!messages.pop(&mut place));
+        assert!(!messages.pop(|_| true, &mut place));
     }
 
     #[test]
@@ -494,8 +517,8 @@ mod tests {
             }
             while mailbox.poll_pop(&mut cx, |_| true, &mut None).is_ready() {}
         }
-        let room = mailbox.inbox().messages.entries.capacity();
-        assert!(room + mailbox.outbox().entries.capacity() <= 2 * KEPT);
+        let room = mailbox.inbox().messages.places.capacity();
+        assert!(room + mailbox.outbox().places.capacity() <= 2 * KEPT);
     }
 
     #[test]
