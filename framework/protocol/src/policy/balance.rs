@@ -131,6 +131,10 @@ impl Latency {
     /// Between two halvings it falls in a straight line: close to the curve, without floating point.
     fn mixed(&self, nanos: u64, now: Time) -> u64 {
         let age = nanos_of(now.saturating_since(self.observed_at));
+        if age == 0 {
+            // Of what was read together. Divisions cost more than all the rest of it.
+            return self.average_nanos.max(nanos);
+        }
         let half_life = nanos_of(self.half_life).max(1);
         let above = self.average_nanos.saturating_sub(nanos);
         let halvings = u32::try_from(age / half_life).unwrap_or(u32::MAX);
