@@ -186,24 +186,57 @@ impl From<ReadError> for FrameError {
 
 /// Appends a varint of up to ten bytes.
 #[inline]
-pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    if (0x80..1 << 56).contains(&value) {
+pub(super) fn put_varint(out: &mut Vec<u8>, value: u64) {
+    let mut head = Head::new();
+    head.varint(value);
+    head.write_to(out);
+}
+
+/// The first fields of a frame, put together on the stack: the buffer is asked once whether it has room for
+/// all of them.
+#[derive(Debug)]
+pub(super) struct Head {
+    bytes: [u8; HEAD_BYTES],
+    len: usize,
+}
+
+impl Head {
+    #[inline]
+    pub(super) fn new() -> Self {
+        Self {
+            bytes: [0; HEAD_BYTES],
+            len: 0,
+        }
+    }
+
+    /// Appends a field of a fixed size.
+    #[inline]
+    pub(super) fn put<const N: usize>(&mut self, field: [u8; N]) {
+        self.bytes[self.len..self.len + N].copy_from_slice(&field);
+        self.len += N;
+    }
+
+    /// Appends a varint of up to ten bytes.
+    #[inline]
+    pub(super) fn varint(&mut self, mut value: u64) {
+        while value >= 1 << 56 {
+            self.put([value.to_le_bytes()[0] | 0x80]);
+            value >>= 7;
+        }
         // What the reader does, backwards: groups of seven bits move apart in three steps.
         let fours = (value & 0x0fff_ffff) | ((value & 0x00ff_ffff_f000_0000) << 4);
         let pairs = (fours & 0x3fff_0000_3fff) | ((fours & 0x0fff_c000_0fff_c000) << 2);
         let word = (pairs & 0x007f_007f_007f_007f) | ((pairs & 0x3f80_3f80_3f80_3f80) << 1);
-        let len = value.ilog2() / 7 + 1;
+        let len = (value | 1).ilog2() / 7 + 1;
         let continued = 0x8080_8080_8080_8080 & ((1 << (8 * (len - 1))) - 1);
-        let end = out.len() + len as usize;
-        out.extend_from_slice(&(word | continued).to_le_bytes());
-        out.truncate(end);
-        return;
+        self.bytes[self.len..self.len + 8].copy_from_slice(&(word | continued).to_le_bytes());
+        self.len += len as usize;
     }
-    while value >= 0x80 {
-        out.push(value.to_le_bytes()[0] | 0x80);
-        value >>= 7;
+
+    #[inline]
+    pub(super) fn write_to(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.bytes[..self.len]);
     }
-    out.push(value.to_le_bytes()[0]);
 }
 
 /// Appends a varint length and the bytes.
@@ -242,6 +275,9 @@ fn take_text(reader: &mut Reader<'_>, field: &'static str) -> Result<String, Fra
         Err(_) => Err(FrameError::BadText { field }),
     }
 }
+
+/// Room for the longest call up to its target, and for the whole word that a varint is written as.
+const HEAD_BYTES: usize = 80;
 
 /// The length of a frame's length field, in bytes.
 pub const LENGTH_BYTES: usize = 4;

@@ -35,7 +35,7 @@ use std::time::Duration;
 
 use chain::{CHAIN_LINK_BYTES, put_chain, take_chain};
 
-use super::frame::{FrameError, expect_end, put_bytes, put_error, put_varint, take_error};
+use super::frame::{FrameError, Head, expect_end, put_bytes, put_error, put_varint, take_error};
 use super::reader::Reader;
 use crate::code::CallError;
 use crate::id::{ActorId, CallId, Incarnation, InterfaceId, MethodId};
@@ -269,24 +269,25 @@ impl<'a> Call<'a> {
         {
             return Err(too_long("key", key.len(), KEY_BYTES_MAX));
         }
-        out.extend_from_slice(&[KIND_CALL, self.flags()]);
-        put_varint(out, self.id.0);
-        out.extend_from_slice(&self.interface.0.to_le_bytes());
-        out.extend_from_slice(&self.method.0.to_le_bytes());
-        let micros = u64::try_from(self.deadline_left.as_micros()).unwrap_or(u64::MAX);
-        put_varint(out, micros);
-        put_varint(out, self.sender);
-        match self.target {
-            Target::Service => {}
-            Target::Keyed(key) => put_bytes(out, key),
-            Target::Spawned {
-                incarnation,
-                actor,
-                shape,
-            } => {
-                put_spawned(out, incarnation, actor);
-                out.extend_from_slice(&shape.to_le_bytes());
-            }
+        let mut head = Head::new();
+        head.put([KIND_CALL, self.flags()]);
+        head.varint(self.id.0);
+        head.put(self.interface.0.to_le_bytes());
+        head.put(self.method.0.to_le_bytes());
+        head.varint(u64::try_from(self.deadline_left.as_micros()).unwrap_or(u64::MAX));
+        head.varint(self.sender);
+        if let Target::Spawned {
+            incarnation,
+            actor,
+            shape,
+        } = self.target
+        {
+            put_spawned(&mut head, incarnation, actor);
+            head.put(shape.to_le_bytes());
+        }
+        head.write_to(out);
+        if let Target::Keyed(key) = self.target {
+            put_bytes(out, key);
         }
         if self.has_chain() {
             put_chain(out, self.root, self.chain);
@@ -396,18 +397,19 @@ impl<'a> Reply<'a> {
     /// of it.
     #[inline]
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(KIND_REPLY);
-        put_varint(out, self.id.0);
+        let mut head = Head::new();
+        head.put([KIND_REPLY]);
+        head.varint(self.id.0);
+        head.put([match &self.outcome {
+            Ok(Body::Inline(_)) => OUTCOME_INLINE,
+            Ok(Body::OnStream) => OUTCOME_ON_STREAM,
+            Err(_) => OUTCOME_ERROR,
+        }]);
+        head.write_to(out);
         match &self.outcome {
-            Ok(Body::Inline(body)) => {
-                out.push(OUTCOME_INLINE);
-                out.extend_from_slice(body);
-            }
-            Ok(Body::OnStream) => out.push(OUTCOME_ON_STREAM),
-            Err(error) => {
-                out.push(OUTCOME_ERROR);
-                put_error(out, error);
-            }
+            Ok(Body::Inline(body)) => out.extend_from_slice(body),
+            Ok(Body::OnStream) => {}
+            Err(error) => put_error(out, error),
         }
     }
 
@@ -432,9 +434,11 @@ impl<'a> Reply<'a> {
 impl Watch {
     /// Appends the frame without its length field.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(KIND_WATCH);
-        put_varint(out, self.id.0);
-        put_spawned(out, self.incarnation, self.actor);
+        let mut head = Head::new();
+        head.put([KIND_WATCH]);
+        head.varint(self.id.0);
+        put_spawned(&mut head, self.incarnation, self.actor);
+        head.write_to(out);
     }
 }
 
@@ -460,9 +464,9 @@ pub fn encode_seen(version: u64, out: &mut Vec<u8>) {
 }
 
 #[inline]
-fn put_spawned(out: &mut Vec<u8>, incarnation: Incarnation, actor: ActorId) {
-    put_varint(out, incarnation.0);
-    put_varint(out, actor.0);
+fn put_spawned(head: &mut Head, incarnation: Incarnation, actor: ActorId) {
+    head.varint(incarnation.0);
+    head.varint(actor.0);
 }
 
 #[inline]
