@@ -264,8 +264,8 @@ struct Running<'a, F> {
 
 impl<F: Future> Running<'_, F> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let entered = Entered::new(self.place);
-        let span = entered.span();
+        let span = self.place.as_ref().and_then(|turn| turn.now.span.clone());
+        let _entered = Entered::new(self.place);
         let _in_span = span.as_ref().map(Span::enter);
         let Some(handler) = self.handler.as_mut().as_pin_mut() else {
             return Poll::Pending;
@@ -294,10 +294,6 @@ impl<'a> Entered<'a> {
     fn new(turn: &'a mut Option<Box<Turn>>) -> Self {
         TURN.with_borrow_mut(|current| mem::swap(current, turn));
         Self(turn)
-    }
-
-    fn span(&self) -> Option<Span> {
-        TURN.with_borrow(|turn| turn.as_ref()?.now.span.clone())
     }
 }
 
