@@ -7,7 +7,7 @@ use std::{mem, pin::pin, sync::Arc, time::Duration};
 
 use callboard_protocol::{
     code::{CallError, Code},
-    id::{InterfaceId, MethodId},
+    id::{ActorAddr, ActorId, Incarnation, InterfaceId, MethodId},
     slots::Version,
 };
 use futures_util::future::{Either, select};
@@ -21,8 +21,9 @@ use super::{
     coming::{Coming, Unaccepted},
     deadline::Alarm,
     envelope::Incoming,
+    frame::{Aim, Arrived, ArrivedCall},
     hub::Hub,
-    server::{Arrived, ArrivedCall, HeldTarget, Hosted, node_error},
+    server::{Hosted, node_error},
     session::Session,
 };
 
@@ -144,14 +145,6 @@ pub(super) fn dispatch(
     if arrived.arrival.is_cancelled() {
         return None;
     }
-    let host = targets.find(hub, &arrived);
-    if let Ok(host) = &host
-        && !arrived.arrival.wants_reply()
-        && host.is_full()
-    {
-        let why = node_error(hub, Code::MailboxFull);
-        return Some((arrived, why));
-    }
     let ArrivedCall {
         interface,
         method,
@@ -161,20 +154,14 @@ pub(super) fn dispatch(
         arrival,
         pair,
     } = arrived;
-    let key = match &pair.target {
-        HeldTarget::Keyed(_, key) => Some(&**key),
-        HeldTarget::Service(_) | HeldTarget::Spawned(_) => None,
-    };
     let incoming = Incoming::new(mem::take(body), arrival.clone(), shape);
     let mut parts = Some(Coming {
         incoming,
         meta,
         sight,
     });
-    let accepted = match host {
-        Ok(host) => host.accept(method, key, &mut parts, &arrival),
-        Err(error) => Err(error.into()),
-    };
+    let aim = Aim::of_held(&pair.target, interface, method);
+    let accepted = offer(hub, targets, aim, &mut parts, &arrival);
     match (accepted, parts) {
         (Ok(()), _) => None,
         (Err(Unaccepted::Later(why)), Some(coming)) => {
@@ -202,6 +189,24 @@ pub(super) fn dispatch(
     }
 }
 
+/// Offers a call to its target. Its parts are taken, unless there may be a place for it in a moment.
+///
+/// # Errors
+/// [`Unaccepted`].
+pub(super) fn offer(
+    hub: &Hub,
+    targets: &mut Targets,
+    aim: Aim<'_>,
+    parts: &mut Option<Coming<'_>>,
+    arrival: &Arrival,
+) -> Result<(), Unaccepted> {
+    let host = targets.find(hub, &aim)?;
+    if !arrival.wants_reply() && host.is_full() {
+        return Err(Unaccepted::Later(node_error(hub, Code::MailboxFull)));
+    }
+    host.accept(aim.method, aim.key, parts, arrival)
+}
+
 /// Finds what calls are for. Most calls of a lane are for what the last one was for, which is kept
 /// as long as the node has taken nothing out of its tables.
 #[derive(Debug, Default)]
@@ -209,27 +214,27 @@ pub(super) struct Targets(Option<Last>);
 
 #[derive(Debug)]
 struct Last {
-    target: HeldTarget,
     interface: InterfaceId,
+    spawned: Option<(Incarnation, ActorId)>,
     /// What the hub counted before it was looked up.
     removals: u64,
     host: Arc<dyn Hosted>,
 }
 
 impl Targets {
-    fn find(&mut self, hub: &Hub, call: &ArrivedCall) -> Result<&Arc<dyn Hosted>, CallError> {
+    fn find(&mut self, hub: &Hub, aim: &Aim<'_>) -> Result<&Arc<dyn Hosted>, CallError> {
         let removals = hub.removals();
         let is_for_last = self.0.as_ref().is_some_and(|last| {
             last.removals == removals
-                && last.interface == call.interface
-                && last.target == call.pair.target
+                && last.interface == aim.interface
+                && last.spawned == aim.spawned
         });
         if !is_for_last {
             self.0 = None;
-            let host = target(hub, call)?;
+            let host = target(hub, aim)?;
             self.0 = Some(Last {
-                target: call.pair.target.clone(),
-                interface: call.interface,
+                interface: aim.interface,
+                spawned: aim.spawned,
                 removals,
                 host,
             });
@@ -240,22 +245,24 @@ impl Targets {
 }
 
 /// Looks up what a call is for.
-fn target(hub: &Hub, call: &ArrivedCall) -> Result<Arc<dyn Hosted>, CallError> {
-    let addr = match &call.pair.target {
-        HeldTarget::Service(id) | HeldTarget::Keyed(id, _) => {
-            return hub
-                .host(*id)
-                .ok_or_else(|| node_error(hub, Code::NotHosted));
-        }
-        HeldTarget::Spawned(addr) => addr,
+fn target(hub: &Hub, aim: &Aim<'_>) -> Result<Arc<dyn Hosted>, CallError> {
+    let Some((incarnation, actor)) = aim.spawned else {
+        return hub
+            .host(aim.interface)
+            .ok_or_else(|| node_error(hub, Code::NotHosted));
     };
-    let actor = match hub.is_mine(addr) {
-        true => hub.actor(addr.actor),
+    let addr = ActorAddr {
+        node: hub.me().id,
+        incarnation,
+        actor,
+    };
+    let actor = match hub.is_mine(&addr) {
+        true => hub.actor(actor),
         false => None,
     };
     actor
-        .filter(|actor| actor.interface() == call.interface)
-        .ok_or_else(|| node_error(hub, Code::ActorGone).with_detail(hub.gone(addr)))
+        .filter(|actor| actor.interface() == aim.interface)
+        .ok_or_else(|| node_error(hub, Code::ActorGone).with_detail(hub.gone(&addr)))
 }
 
 /// Refuses a call that would wait behind another one, where as much waits as may.

@@ -18,7 +18,7 @@
 //! | `direct` | the short way of most calls of a peer: no attempts |
 //! | `outgoing`, `settle` | the frame of a call, and what is left to do for what came back |
 //! | `server`, `dispatch`, `arrival` | frames to messages, replies to frames |
-//! | `coming`, `envelope`, `port`, `stream` | calls on their way in, arguments, the way back, streams |
+//! | `frame`, `coming`, `envelope`, `port`, `stream` | calls on their way in: what they are for, arguments, the way back, streams |
 //! | `inflow`, `room` | what comes on streams of its own, and the room for it |
 //! | `hub`, `session`, `face` | what a node, a link and an interface keep for all calls |
 //! | `groups` | what a node looks after when it drains and stops |
@@ -46,6 +46,7 @@ mod dispatch;
 mod envelope;
 mod face;
 mod forward;
+mod frame;
 mod groups;
 mod handover;
 mod hold;

@@ -28,7 +28,7 @@ use crate::{
     net::AppendError,
 };
 
-use super::{hub::Hub, server::HeldTarget, session::Session};
+use super::{frame::HeldTarget, hub::Hub, session::Session};
 
 /// What the two sides of a link say of each lane.
 #[derive(Debug)]

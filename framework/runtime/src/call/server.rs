@@ -13,11 +13,11 @@ use std::{
 use bytes::Bytes;
 use callboard_protocol::{
     code::{CallError, Code},
-    id::{ActorAddr, ActorId, CallId, InterfaceId, MethodId, NodeId, NodeName},
+    id::{ActorId, CallId, InterfaceId, MethodId, NodeId, NodeName},
     slots::{Entry, Epoch, Lack, Owner, SequenceNumber, Slot, SlotId},
     time::Time,
     wire::{
-        header::{Body, Call as CallFrame, Down, DownReason, Frame, Reply, Target, Watch},
+        header::{Body, Call as CallFrame, Down, DownReason, Frame, Reply, Watch},
         hello::{FEATURE_ALONE, FEATURE_PLACES},
     },
 };
@@ -33,17 +33,18 @@ use crate::{
 use super::{
     arrival::{Arrival, Parts, Queue},
     codec::Encoding,
-    coming::{Coming, Lost, Sight, Unaccepted},
-    dispatch::{Targets, dispatch, receive_bodies, refuse, refuse_held},
+    coming::{Coming, Lost, Unaccepted},
+    dispatch::{Targets, dispatch, offer, receive_bodies, refuse, refuse_held},
+    envelope::Incoming,
     forward::Kept,
+    frame::{Aim, Arrived, ArrivedCall, meta, shape, sight},
     handover::Departing,
     hold::{Held, Ordered},
     hub::Hub,
     in_memory::InMemory,
     interface::Interface,
-    meta::{Caller, Meta, Queued},
+    meta::Queued,
     pending::Returned,
-    scope::Chain,
     served::NotEntered,
     session::Session,
     streams::{STRAY_MAX, Streams},
@@ -150,59 +151,6 @@ pub(crate) trait Directory<I: Interface>: Send + Sync {
         key: &I::Key,
         fence: Option<&Fence>,
     ) -> Result<Arc<Cell<Queued<I::Msg>>>, CallError>;
-}
-
-/// A call's frame, taken apart, with its body or a place for it.
-#[derive(Debug)]
-pub(super) struct Arrived {
-    pub(super) call: ArrivedCall,
-    /// Nothing while the body is still on its stream.
-    pub(super) body: Option<Encoding<'static>>,
-}
-
-/// A call's frame without its body.
-#[derive(Debug)]
-pub(super) struct ArrivedCall {
-    pub(super) pair: Pair,
-    pub(super) interface: InterfaceId,
-    pub(super) method: MethodId,
-    /// What the caller takes the method's types for, if the hello did not settle it.
-    pub(super) shape: Option<u64>,
-    pub(super) meta: Meta,
-    pub(super) sight: Sight,
-    pub(super) arrival: Arrival,
-}
-
-/// Who sent a frame and what it is for: what the order of frames is kept for.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Pair {
-    /// The actor that calls, by its number on its node; 0 outside actors.
-    sender: u64,
-    pub(super) target: HeldTarget,
-}
-
-/// What a frame is for.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum HeldTarget {
-    Service(InterfaceId),
-    Keyed(InterfaceId, Box<[u8]>),
-    Spawned(ActorAddr),
-}
-
-impl Ordered for Arrived {
-    type Pair = Pair;
-
-    fn pair(&self) -> &Pair {
-        &self.call.pair
-    }
-
-    fn cost(&self) -> usize {
-        std::mem::size_of::<Self>() + self.body.as_ref().map_or(0, Encoding::len)
-    }
-
-    fn is_whole(&self) -> bool {
-        self.body.is_some()
-    }
 }
 
 /// Brings the links of a node together with their sessions.
@@ -396,38 +344,59 @@ impl Receiver {
     /// Hands a call on, unless its pair is held.
     fn admit(&mut self, lane: usize, call: &CallFrame<'_>, now: Time, arrival: Arrival) {
         let session = &self.session;
-        let hub = &session.hub;
-        let arrived = ArrivedCall {
-            pair: pair(hub, call),
-            interface: call.interface,
-            method: call.method,
-            shape: match call.target {
-                Target::Spawned { shape, .. } => Some(shape),
-                Target::Service | Target::Keyed(_) => None,
-            },
-            meta: meta(session, call, now),
-            sight: match call.target {
-                Target::Keyed(_) if call.send => Sight::by(session.seen.on(lane)),
-                _ => Sight::default(),
-            },
-            arrival,
-        };
+        let (meta, sight) = (meta(session, call, now), sight(session, lane, call));
         match call.body {
             // The common case: the arguments are read where they lie.
-            Body::Inline(body) if session.holds.is_empty() => self.hand(arrived, body),
-            // What waits must not keep the whole of what was received with it.
-            Body::Inline(body) => self.pass(arrived, Some(Bytes::copy_from_slice(body).into())),
-            Body::OnStream => self.pass(arrived, None),
+            Body::Inline(body) if session.holds.is_empty() => {
+                let incoming = Incoming::new(Encoding::Lent(body), arrival.clone(), shape(call));
+                let coming = Coming {
+                    incoming,
+                    meta,
+                    sight,
+                };
+                self.offer(call, body, coming, arrival);
+            }
+            body => {
+                let arrived = ArrivedCall::new(&session.hub, call, (meta, sight), arrival);
+                // What waits must not keep the whole of what was received with it.
+                let body = match body {
+                    Body::Inline(body) => Some(Bytes::copy_from_slice(body).into()),
+                    Body::OnStream => None,
+                };
+                self.pass(arrived, body);
+            }
         }
     }
 
-    /// Hands a call to its target. A send that finds no room there holds its pair until there is.
+    /// Offers a call to its target. A send that finds no place there holds its pair until there is one.
+    fn offer(&mut self, call: &CallFrame<'_>, body: &[u8], coming: Coming<'_>, arrival: Arrival) {
+        let hub = &self.session.hub;
+        let mut parts = Some(coming);
+        let accepted = offer(hub, &mut self.targets, Aim::of(call), &mut parts, &arrival);
+        match (accepted, parts) {
+            (Ok(()), _) => {}
+            (Err(Unaccepted::Later(_)), Some(Coming { meta, sight, .. })) => {
+                let call = ArrivedCall::new(hub, call, (meta, sight), arrival);
+                self.hold(call, body);
+            }
+            (Err(Unaccepted::Refused(error) | Unaccepted::Later(error)), _) => {
+                refuse(hub, call.interface, call.method, arrival, error);
+            }
+        }
+    }
+
+    /// Hands a call to its target that others have waited before.
     fn hand(&mut self, call: ArrivedCall, body: &[u8]) {
-        let (session, hub) = (&self.session, &self.session.hub);
         let mut lent = Encoding::Lent(body);
-        let Some((call, _)) = dispatch(hub, &mut self.targets, call, &mut lent) else {
-            return;
-        };
+        let back = dispatch(&self.session.hub, &mut self.targets, call, &mut lent);
+        if let Some((call, _)) = back {
+            self.hold(call, body);
+        }
+    }
+
+    /// Holds the pair of a send that has found no place, until there is one.
+    fn hold(&self, call: ArrivedCall, body: &[u8]) {
+        let (session, hub) = (&self.session, &self.session.hub);
         let body = Some(Bytes::copy_from_slice(body).into());
         match session.holds.hold(Arrived { call, body }) {
             Ok(arrived) => {
@@ -538,40 +507,6 @@ impl Receiver {
     }
 }
 
-fn meta(session: &Session, call: &CallFrame<'_>, now: Time) -> Meta {
-    let peer = session.link.peer();
-    let actor = (call.sender != 0).then_some(ActorAddr {
-        node: peer.id,
-        incarnation: peer.incarnation,
-        actor: ActorId(call.sender),
-    });
-    let caller = Caller::remote(peer, actor);
-    let deadline = match call.deadline_left {
-        left if left > DEADLINE_MAX => Time::MAX,
-        left => now + left,
-    };
-    let chain = Chain::received(call.root, &call.chain);
-    Meta::new(caller, deadline, now, chain).marked(call.trace, call.request)
-}
-
-fn pair(hub: &Hub, call: &CallFrame<'_>) -> Pair {
-    let target = match call.target {
-        Target::Service => HeldTarget::Service(call.interface),
-        Target::Keyed(key) => HeldTarget::Keyed(call.interface, key.into()),
-        Target::Spawned {
-            incarnation, actor, ..
-        } => HeldTarget::Spawned(ActorAddr {
-            node: hub.me().id,
-            incarnation,
-            actor,
-        }),
-    };
-    Pair {
-        sender: call.sender,
-        target,
-    }
-}
-
 /// Gives back the streams that nobody asks for, until there are none.
 async fn sweep(session: Arc<Session>, streams: fn(&Session) -> &Streams) {
     loop {
@@ -595,6 +530,3 @@ fn used_twice(call: CallId) -> LinkDown {
 pub(super) fn node_error(hub: &Hub, code: Code) -> CallError {
     CallError::new(code, format!("node {}", hub.me().name))
 }
-
-/// A call that its peer gives more than this has no deadline.
-const DEADLINE_MAX: std::time::Duration = std::time::Duration::from_secs(365 * 24 * 3600);
