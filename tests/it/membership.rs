@@ -14,7 +14,7 @@ use callboard::{
 use tracing::{Level, subscriber::DefaultGuard};
 use tracing_subscriber::{Layer, layer::SubscriberExt};
 
-use crate::support::{DEADLINE, Town, eventually, quick};
+use crate::support::{DEADLINE, Town, connect, eventually, quick};
 
 /// Collects the messages of the log, without their fields.
 #[derive(Clone, Default)]
@@ -52,6 +52,16 @@ impl<S: tracing::Subscriber> Layer<S> for Log {
         event.record(&mut message);
         let line = (*event.metadata().level(), message.0);
         self.0.lock().expect("lines").push(line);
+    }
+}
+
+#[derive(Default, Actor)]
+struct Bell;
+
+#[handlers]
+impl Bell {
+    pub fn ring(&self) -> u32 {
+        1
     }
 }
 
@@ -126,6 +136,27 @@ async fn a_node_whose_seed_has_its_own_name_is_told_on_its_side_too() {
     }
     second.stop().await;
     first.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_has_the_name_of_a_node_does_not_take_its_place() {
+    let town = Town::new();
+    let n1 = town.node("n1").start().await.expect("starts");
+    let seed = n1.local_addr();
+    let n2 = town.node("n2").seed(seed).start().await.expect("starts");
+    eventually("linked", || n1.members().len() == 1).await;
+    let known = n1.attach(n2.spawn::<Bell>());
+    assert_eq!(known.ring().await, Ok(1));
+    let client = connect(town.identity("n2", PeerKind::Client), seed).await;
+    // The client is linked on both sides by then.
+    assert_eq!(client.attach(n1.spawn::<Bell>()).ring().await, Ok(1));
+    assert_eq!(known.ring().await, Ok(1));
+    // One that no call has gone to looks for its node.
+    assert_eq!(n1.attach(n2.spawn::<Bell>()).ring().await, Ok(1));
+    client.close().await;
+    assert_eq!(n1.attach(n2.spawn::<Bell>()).ring().await, Ok(1));
+    n2.stop().await;
+    n1.stop().await;
 }
 
 #[tokio::test]

@@ -8,24 +8,25 @@ use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
 };
 
-use callboard_protocol::id::NodeId;
+use callboard_protocol::{id::NodeId, wire::hello::PeerKind};
 
 use super::session::Session;
 
-/// The sessions, one for each peer at most.
+/// The sessions, one for each name at most, of nodes and of clients. A client that has the name of a node must not take
+/// the place of that: who makes it up would cut the node off here.
 #[derive(Default)]
 pub(super) struct Sessions(RwLock<Current>);
 
 #[derive(Default)]
 struct Current {
-    by_node: BTreeMap<NodeId, Arc<Session>>,
+    by_peer: BTreeMap<(NodeId, PeerKind), Arc<Session>>,
     /// The same, in the order of the peers' ids.
     all: Arc<[Arc<Session>]>,
 }
 
 impl Current {
     fn changed(&mut self) {
-        self.all = self.by_node.values().cloned().collect();
+        self.all = self.by_peer.values().cloned().collect();
     }
 }
 
@@ -35,7 +36,7 @@ impl Sessions {
     pub(super) fn add(&self, session: &Arc<Session>, note: impl FnOnce()) {
         let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
         // Under the lock: whoever finds the new one does not use the earlier one after it.
-        let earlier = current.by_node.insert(session.node(), session.clone());
+        let earlier = current.by_peer.insert(key(session), session.clone());
         if let Some(earlier) = earlier {
             earlier.set_replaced();
         }
@@ -47,18 +48,22 @@ impl Sessions {
     /// before anybody else adds or removes one.
     pub(super) fn remove(&self, session: &Arc<Session>, note: impl FnOnce()) {
         let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let node = session.node();
+        let peer = key(session);
         let is_here = |it: &Arc<Session>| Arc::ptr_eq(it, session);
-        if current.by_node.get(&node).is_some_and(is_here) {
-            current.by_node.remove(&node);
+        if current.by_peer.get(&peer).is_some_and(is_here) {
+            current.by_peer.remove(&peer);
             current.changed();
             note();
         }
     }
 
-    /// Returns the session with a peer.
-    pub(super) fn get(&self, node: NodeId) -> Option<Arc<Session>> {
-        self.read().by_node.get(&node).cloned()
+    /// Returns the session with a peer: with the node of this name, else with the client.
+    pub(super) fn get(&self, peer: NodeId) -> Option<Arc<Session>> {
+        let current = self.read();
+        let mut found = current
+            .by_peer
+            .range((peer, PeerKind::Node)..=(peer, PeerKind::Client));
+        found.next().map(|(_, session)| session.clone())
     }
 
     /// Returns all, in the order of the peers' ids.
@@ -75,4 +80,8 @@ impl Sessions {
     fn read(&self) -> RwLockReadGuard<'_, Current> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn key(session: &Session) -> (NodeId, PeerKind) {
+    (session.node(), session.link.peer().kind)
 }
