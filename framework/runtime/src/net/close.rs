@@ -73,10 +73,7 @@ pub(super) fn reason(error: &ConnectionError) -> LinkDown {
             Code::ProtocolMismatch,
             "the peer speaks no common version of QUIC",
         ),
-        ConnectionError::Reset => LinkDown::new(
-            Code::PeerLost,
-            "the peer does not know this connection any more: its process has started again",
-        ),
+        ConnectionError::Reset => LinkDown::forgotten(),
         ConnectionError::TimedOut => LinkDown::new(Code::PeerTimeout, ""),
         ConnectionError::LocallyClosed => LinkDown::new(Code::NodeStopping, "this node is closing"),
         ConnectionError::CidsExhausted => {

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use callboard_protocol::code::Code;
 
@@ -104,6 +105,22 @@ pub(crate) struct LinkDown {
     pub(crate) code: Code,
     /// What is known beyond the code, or an empty text.
     pub(crate) detail: String,
+    /// What is known of how it was lost, if it was.
+    pub(crate) loss: Loss,
+}
+
+/// How a link was lost, as far as what is to be done depends on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// No more is known than the code says.
+    #[default]
+    Plain,
+    /// The peer does not know the connection any more: it has started again, or has closed it unheard.
+    Forgotten,
+    /// The same, and a later life of the peer is known.
+    Restarted,
+    /// This process itself stood still for so long.
+    OwnStandstill(Duration),
 }
 
 impl LinkDown {
@@ -112,7 +129,29 @@ impl LinkDown {
         Self {
             code,
             detail: detail.into(),
+            loss: Loss::Plain,
         }
+    }
+
+    /// Makes the reason for a reset: the peer has no such connection.
+    pub(super) fn forgotten() -> Self {
+        Self {
+            loss: Loss::Forgotten,
+            ..Self::new(Code::PeerLost, format!("{FORGOTTEN}, or stood still for longer than the peer timeout and closed it"))
+        }
+    }
+
+    /// Adds what this side knows of a loss: for how long this process itself stood still, if that has led to it,
+    /// and whether a later life of the peer is known.
+    pub(super) fn explained(mut self, still: Option<Duration>, is_restarted: bool) -> Self {
+        if self.loss == Loss::Forgotten && is_restarted {
+            self.loss = Loss::Restarted;
+            self.detail = FORGOTTEN.to_owned();
+        } else if let Some(still) = still.filter(|_| self.is_loss()) {
+            self.loss = Loss::OwnStandstill(still);
+            self.detail = format!("this process itself stood still for {still:.1?}");
+        }
+        self
     }
 
     /// Returns whether the link was lost, and neither closed nor refused.
@@ -120,6 +159,9 @@ impl LinkDown {
         matches!(self.code, Code::PeerTimeout | Code::PeerLost)
     }
 }
+
+const FORGOTTEN: &str =
+    "the peer does not know this connection any more: its process has started again";
 
 impl fmt::Display for LinkDown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -150,4 +192,33 @@ pub(crate) enum AppendError<E> {
     },
     /// The closure that encodes the frame failed.
     Encode(E),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reset_means_a_restart_only_where_a_later_life_is_known() {
+        let reset = LinkDown::forgotten();
+        let either = "its process has started again, or stood still for longer than the peer timeout and closed it";
+        assert!(reset.detail.ends_with(either), "{reset}");
+        assert_eq!(reset.clone().explained(None, false), reset);
+        let restarted = reset.clone().explained(None, true);
+        assert_eq!((restarted.code, restarted.loss), (Code::PeerLost, Loss::Restarted));
+        assert!(restarted.detail.ends_with("its process has started again"), "{restarted}");
+        // The peer has given up a process that stood still, which then finds its connection unknown.
+        let still = Duration::from_millis(6040);
+        let own = reset.explained(Some(still), false);
+        assert_eq!(own.to_string(), "CB1003 peer-lost: this process itself stood still for 6.0s");
+    }
+
+    #[test]
+    fn a_loss_by_an_own_standstill_says_so_and_nothing_else_does() {
+        let still = Some(Duration::from_secs(6));
+        let silent = LinkDown::new(Code::PeerTimeout, "").explained(still, false);
+        assert_eq!(silent.to_string(), "CB2014 peer-timeout: this process itself stood still for 6.0s");
+        let left = LinkDown::new(Code::NodeLeaving, "the node is stopping");
+        assert_eq!(left.clone().explained(still, true), left);
+    }
 }

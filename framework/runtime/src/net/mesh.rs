@@ -3,6 +3,7 @@
 //! Decisions are in `peers`, first words in `handshake`, a link's tasks in `session`; this module
 //! joins them and keeps the list of links. [`Net`](super::Net) is its owner and outer face.
 
+mod ending;
 mod hearsay;
 
 use std::collections::BTreeSet;
@@ -26,7 +27,6 @@ use super::error::{AppendError, LinkDown};
 use super::handshake::{ControlReader, Greeted, greet, malformed, write_error};
 use super::link::{Frames, Link, PeerInfo};
 use super::names::{Moved, Names};
-use super::peers::notice;
 use super::peers::{Admission, Candidate, Dialled, Me, Notice, Peers, Refused, Target};
 use super::reach;
 use super::session;
@@ -257,21 +257,6 @@ impl Mesh {
     /// Takes a link that is down out of the directory.
     pub(super) fn take_out(&self, link: &Arc<Link>) {
         self.change_directory(|links| links.retain(|other| other != link));
-    }
-
-    /// Takes in that a link has ended and the layer above was told.
-    pub(super) fn ended(&self, link: &Arc<Link>, why: &LinkDown) {
-        let (peer, session) = (&link.peer().name, link.session());
-        if why.is_loss() && link.peer().kind == PeerKind::Node {
-            let still = self.standstill.lately(self.env.clock.since_boot());
-            notice::lost(link.peer(), session, why, self.config.peer_timeout, still);
-        } else {
-            tracing::info!(%peer, session, %why, "link down");
-        }
-        self.refusals.count(why.code);
-        let (now, random) = (self.env.clock.now(), self.env.entropy.next_u64());
-        self.peers().handle_ended(link, why, now, random);
-        self.news.notify_one();
     }
 
     fn poll_dial(&self, now: Instant) -> Option<Target> {

@@ -152,8 +152,8 @@ struct Member {
     dial: Dial,
     /// When it was last linked, or said to be linked by another.
     heard: Instant,
-    /// When it was lost, of which the log has said so.
-    lost: Option<Instant>,
+    /// When it was lost, and in which life, of which the log has said so.
+    lost: Option<(Instant, Incarnation)>,
 }
 
 impl<L: Clone + PartialEq> Peers<L> {
@@ -246,7 +246,7 @@ impl<L: Clone + PartialEq> Peers<L> {
             self.members.remove(&id);
         } else if let Some(member) = self.members.get_mut(&id) {
             member.heard = now;
-            member.lost = why.is_loss().then_some(now);
+            member.lost = why.is_loss().then_some((now, up.candidate.incarnation));
             member.dial.wait_until(now + wait, attempt);
         }
         self.recall(id, Some(up.candidate.incarnation), now);
@@ -355,6 +355,12 @@ impl<L: Clone + PartialEq> Peers<L> {
         self.me.decides(peer.id, peer.kind)
     }
 
+    /// Returns whether a later life of a node than this one is known.
+    pub(super) fn has_later_life(&self, id: NodeId, than: Incarnation) -> bool {
+        let known = self.members.get(&id);
+        known.is_some_and(|member| member.info.incarnation > than)
+    }
+
     /// Returns a number that changes whenever a node is linked or is linked no more.
     pub(super) fn version(&self) -> u64 {
         self.version
@@ -405,10 +411,12 @@ impl<L: Clone + PartialEq> Peers<L> {
                 member.info = info;
                 member.heard = now;
                 member.dial.is_tried = true;
-                if let Some(lost) = member.lost.take() {
-                    let (name, lost) =
-                        (candidate.name.clone(), now.saturating_duration_since(lost));
-                    self.notices.push_back(Notice::LinkedAgain { name, lost });
+                if let Some((at, life)) = member.lost.take() {
+                    self.notices.push_back(Notice::LinkedAgain {
+                        name: candidate.name.clone(),
+                        lost: now.saturating_duration_since(at),
+                        is_restarted: candidate.incarnation > life,
+                    });
                 }
             }
             None => {

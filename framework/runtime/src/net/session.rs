@@ -69,7 +69,7 @@ struct Session {
 impl Session {
     /// Waits for the end of the connection and takes the link down.
     async fn run(self) {
-        let why = self.link.ended().await;
+        let why = self.mesh.explained(&self.link, self.link.ended().await);
         self.link.shut(&why);
         self.mesh.take_out(&self.link);
         // The connection has ended, so every task finds its stream broken and ends by itself,

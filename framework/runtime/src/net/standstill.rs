@@ -12,15 +12,21 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use callboard_protocol::code::Code;
+
 use super::config::Config;
+use super::error::{LinkDown, Loss};
 
 /// When this process stood still last.
 #[derive(Debug)]
 pub(crate) struct Standstill {
     /// Less is not told: no peer takes this one for lost by it.
     least: Duration,
-    /// So long after its end, what ends a link may have come of it.
-    memory: Duration,
+    /// How long a peer is silent whose link ends by that.
+    silence: Duration,
+    /// How long it takes at most, after the end of a standstill, until a peer says that it has given the link up
+    /// meanwhile.
+    answer: Duration,
     state: Mutex<State>,
 }
 
@@ -44,7 +50,9 @@ impl Standstill {
         let noticed = config.peer_timeout.saturating_sub(config.keep_alive / 2);
         Self {
             least: noticed.max(LEAST),
-            memory: config.peer_timeout * 2,
+            silence: config.peer_timeout,
+            // The next probe, and the way there and back.
+            answer: config.keep_alive * 2,
             state: Mutex::default(),
         }
     }
@@ -78,14 +86,21 @@ impl Standstill {
         self.state().news.take()
     }
 
-    /// Returns for how long the process has stood still if that has only just ended.
-    pub(crate) fn lately(&self, now: Duration) -> Option<Duration> {
+    /// Returns for how long the process has stood still, if a link that ends now for this reason is lost by that:
+    /// if it has ended within the silence of the peer. A peer that has said nothing for all of its time since then
+    /// has another reason.
+    pub(crate) fn explains(&self, why: &LinkDown, now: Duration) -> Option<Duration> {
+        let within = match why.loss {
+            _ if why.code == Code::PeerTimeout => self.silence,
+            Loss::Forgotten => self.answer,
+            _ => return None,
+        };
         let state = self.state();
         // Whoever asks may be awake before the thread.
         self.since_look(&state, now).or_else(|| {
             let last = state.last?;
             let over = now.saturating_sub(last.ended_at);
-            (over <= self.memory).then_some(last.lasted)
+            (over < within).then_some(last.lasted)
         })
     }
 
@@ -108,6 +123,10 @@ mod tests {
 
     const fn ms(millis: u64) -> Duration {
         Duration::from_millis(millis)
+    }
+
+    fn silent() -> LinkDown {
+        LinkDown::new(Code::PeerTimeout, "")
     }
 
     fn looked_until(end: Duration) -> Standstill {
@@ -134,35 +153,63 @@ mod tests {
     #[test]
     fn what_comes_soon_after_may_have_come_of_it() {
         let standstill = looked_until(ms(10_000));
-        assert_eq!(standstill.lately(ms(10_200)), None);
+        assert_eq!(standstill.explains(&silent(), ms(10_200)), None);
         // Before the late look, and after it.
-        assert_eq!(standstill.lately(ms(16_100)), Some(ms(6100)));
+        assert_eq!(standstill.explains(&silent(), ms(16_100)), Some(ms(6100)));
         standstill.handle_look(ms(16_100));
-        assert_eq!(standstill.lately(ms(16_100)), Some(ms(6100)));
-        for now in (16_350..=22_100).step_by(250) {
+        assert_eq!(standstill.explains(&silent(), ms(16_100)), Some(ms(6100)));
+        for now in (16_350..=19_100).step_by(250) {
             standstill.handle_look(ms(now));
         }
-        assert_eq!(standstill.lately(ms(22_100)), Some(ms(6100)));
-        standstill.handle_look(ms(22_350));
-        assert_eq!(standstill.lately(ms(22_350)), None);
+        assert_eq!(standstill.explains(&silent(), ms(19_099)), Some(ms(6100)));
         standstill.end();
-        assert_eq!(standstill.lately(ms(60_000)), None);
+        assert_eq!(standstill.explains(&silent(), ms(60_000)), None);
+    }
+
+    #[test]
+    fn a_peer_that_was_silent_for_all_of_its_time_since_is_lost_by_itself() {
+        let standstill = looked_until(ms(10_000));
+        standstill.handle_held(ms(10_000), ms(2750));
+        for now in (10_250..=15_000).step_by(250) {
+            standstill.handle_look(ms(now));
+        }
+        // Killed 1.3 s after it, and missed 3.7 s later.
+        assert_eq!(standstill.explains(&silent(), ms(15_000)), None);
+        let standstill = looked_until(ms(10_000));
+        standstill.handle_look(ms(16_000));
+        for now in (16_250..=19_000).step_by(250) {
+            standstill.handle_look(ms(now));
+        }
+        assert_eq!(standstill.explains(&silent(), ms(19_000)), None);
+    }
+
+    #[test]
+    fn a_peer_that_has_given_the_link_up_says_so_to_the_next_probe() {
+        let standstill = looked_until(ms(10_000));
+        standstill.handle_held(ms(10_000), ms(2750));
+        let mut forgotten = LinkDown::new(Code::PeerLost, "a reset");
+        forgotten.loss = Loss::Forgotten;
+        assert_eq!(standstill.explains(&forgotten, ms(11_900)), Some(ms(2750)));
+        assert_eq!(standstill.explains(&forgotten, ms(12_000)), None);
+        // What else ends a link does so whether this process stood still or not.
+        let given_up = LinkDown::new(Code::PeerLost, "its control lane takes no frames");
+        assert_eq!(standstill.explains(&given_up, ms(10_100)), None);
     }
 
     #[test]
     fn threads_that_are_held_are_no_news_and_explain_what_comes_soon_after() {
         let standstill = looked_until(ms(10_000));
         standstill.handle_held(ms(10_000), ms(2250));
-        assert_eq!(standstill.lately(ms(10_100)), None);
+        assert_eq!(standstill.explains(&silent(), ms(10_100)), None);
         standstill.handle_held(ms(10_250), ms(2500));
-        assert_eq!(standstill.lately(ms(10_350)), Some(ms(2500)));
+        assert_eq!(standstill.explains(&silent(), ms(10_350)), Some(ms(2500)));
         assert_eq!(standstill.poll_news(), None);
     }
 
     #[test]
     fn nobody_stands_still_where_nobody_looks() {
         let standstill = Standstill::new(&Config::default());
-        assert_eq!(standstill.lately(ms(3_600_000)), None);
+        assert_eq!(standstill.explains(&silent(), ms(3_600_000)), None);
         assert_eq!(standstill.poll_news(), None);
     }
 

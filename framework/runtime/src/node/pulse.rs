@@ -173,8 +173,10 @@ const NAMES_MAX: usize = 8;
 
 #[cfg(test)]
 mod tests {
+    use callboard_protocol::code::Code;
+
     use super::*;
-    use crate::net::Config;
+    use crate::net::{Config, LinkDown};
 
     #[test]
     fn what_lasts_is_told_again_after_twice_the_time_and_its_end_once() {
@@ -199,15 +201,16 @@ mod tests {
     #[test]
     fn a_node_whose_threads_are_held_does_not_blame_its_peers() {
         let standstill = Standstill::new(&Config::default());
+        let silent = LinkDown::new(Code::PeerTimeout, "");
         let mut held = Held::default();
         let mut now = Duration::ZERO;
         for _ in 0..14 {
             held.handle_look_at(now, 7, &standstill);
             now += LOOK_EVERY;
         }
-        assert_eq!(standstill.lately(now), Some(LOOK_EVERY * 13));
+        assert_eq!(standstill.explains(&silent, now), Some(LOOK_EVERY * 13));
         held.handle_look_at(now, 8, &standstill);
-        assert_eq!(standstill.lately(now), Some(LOOK_EVERY * 13));
+        assert_eq!(standstill.explains(&silent, now), Some(LOOK_EVERY * 13));
         assert_eq!(standstill.poll_news(), None);
     }
 

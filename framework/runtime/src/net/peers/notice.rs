@@ -10,7 +10,7 @@ use callboard_protocol::code::Code;
 use callboard_protocol::id::{NodeId, NodeName};
 use callboard_protocol::wire::control::{Control, Namesake};
 
-use super::super::error::LinkDown;
+use super::super::error::{LinkDown, Loss};
 use super::super::link::PeerInfo;
 use super::{Peers, Refused, Target};
 
@@ -26,7 +26,12 @@ pub(in super::super) enum Notice {
     /// There is a link to a seed of which the opposite was told.
     SeedLinked { addr: SocketAddr },
     /// A node is linked of which the log has said that it was lost.
-    LinkedAgain { name: NodeName, lost: Duration },
+    LinkedAgain {
+        name: NodeName,
+        lost: Duration,
+        /// It is in a later life now.
+        is_restarted: bool,
+    },
     /// A peer refuses this node: another process of its name is linked there.
     NameTaken {
         by: SocketAddr,
@@ -80,8 +85,16 @@ impl Notice {
             // As loud as the warning that it ends.
             Self::SeedLinked { addr } => tracing::warn!("seed {addr} is linked now"),
             // As loud as the warning that it ends.
-            Self::LinkedAgain { name, lost } => {
-                tracing::warn!(peer = %name, "a node that was lost is linked again, after {lost:.1?}");
+            Self::LinkedAgain {
+                name,
+                lost,
+                is_restarted,
+            } => {
+                let restarted = match is_restarted {
+                    true => "; its process has started again, so the actors that were spawned there before are gone",
+                    false => "",
+                };
+                tracing::warn!(peer = %name, "a node that was lost is linked again, after {lost:.1?}{restarted}");
             }
             Self::NameTaken { by, why, had_links } => {
                 let (who, what) = (
@@ -133,33 +146,37 @@ impl Notice {
     }
 }
 
-/// Writes that a node was lost: since when, and what to do. `still` is for how long this process stood still, if it
-/// has lately.
-pub(in super::super) fn lost(
-    peer: &PeerInfo,
-    session: u64,
-    why: &LinkDown,
-    timeout: Duration,
-    still: Option<Duration>,
-) {
+/// Writes that a node was lost: how, and what to do.
+pub(in super::super) fn lost(peer: &PeerInfo, session: u64, why: &LinkDown, timeout: Duration) {
     let (addr, name) = (peer.addr.unwrap_or(peer.seen_at), &peer.name);
-    if let Some(still) = still {
-        tracing::warn!(
-            peer = %name, %addr, session, %why,
-            "lost a node, as this process itself stood still for {still:.1?}: calls go to others, and it is dialled again \
-             and again; look first why this process stood still, and at that node only if it is not linked again"
-        );
-        return;
-    }
-    let since = match why.code {
-        Code::PeerTimeout => format!(", from which nothing has come for {timeout:?}"),
-        _ => String::new(),
-    };
+    let (how, advice) = loss(why, timeout);
     tracing::warn!(
         peer = %name, %addr, session, %why,
-        "lost a node{since}: calls go to others, and it is dialled again and again; if it is to run, look whether its \
-         process does, and at the network between"
+        "lost a node{how}: calls go to others, and it is dialled again and again; {advice}"
     );
+}
+
+/// Returns how a node was lost, behind its mention, and what to do.
+fn loss(why: &LinkDown, timeout: Duration) -> (String, &'static str) {
+    let look = "if it is to run, look whether its process does, and at the network between";
+    match why.loss {
+        Loss::OwnStandstill(still) => (
+            format!(", as this process itself stood still for {still:.1?}"),
+            "look first why this process stood still, and at that node only if it is not linked again",
+        ),
+        Loss::Restarted => (
+            ", as its process has started again".to_owned(),
+            "the actors that were spawned there before are gone: get fresh refs",
+        ),
+        Loss::Forgotten => (
+            ", which has started again, or stood still for longer than the peer timeout and closed the link".to_owned(),
+            "look at that node only if it is not linked again",
+        ),
+        Loss::Plain if why.code == Code::PeerTimeout => {
+            (format!(", from which nothing has come for {timeout:?}"), look)
+        }
+        Loss::Plain => (String::new(), look),
+    }
 }
 
 /// Why no seed is linked, and what to do.
@@ -305,6 +322,36 @@ impl<L: Clone + PartialEq> Peers<L> {
             if seed.trouble.end() {
                 self.notices.push_back(Notice::SeedLinked { addr });
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_a_node_was_lost_decides_what_there_is_to_look_at() {
+        let (timeout, still) = (Duration::from_secs(3), Duration::from_millis(2750));
+        let silent = || LinkDown::new(Code::PeerTimeout, "");
+        for (why, how, advice) in [
+            (silent(), ", from which nothing has come for 3s", "look whether its process does"),
+            (silent().explained(Some(still), false), ", as this process itself stood still for 2.8s", "look first why"),
+            // The one that woke has closed the link by its own timer, and has not started again.
+            (
+                LinkDown::forgotten(),
+                ", which has started again, or stood still for longer than the peer timeout and closed the link",
+                "only if it is not linked again",
+            ),
+            (
+                LinkDown::forgotten().explained(None, true),
+                ", as its process has started again",
+                "the actors that were spawned there before are gone",
+            ),
+        ] {
+            let (told, what_to_do) = loss(&why, timeout);
+            assert_eq!(told, how);
+            assert!(what_to_do.contains(advice), "{what_to_do}");
         }
     }
 }

@@ -850,3 +850,29 @@ fn one_name_gets_some_of_the_places_of_clients_and_the_others_keep_theirs() {
     peers.handle_ended(&0, &lost(), now, 0);
     assert_eq!(admit(&mut peers, client(7), 7, now), Admission::Up);
 }
+
+#[test]
+fn that_a_lost_node_has_started_again_is_known_from_others_or_when_it_is_linked_again() {
+    let now = start();
+    let mut peers = node_with_a_teller(now);
+    assert_eq!(admit(&mut peers, candidate(20, 1), 1, now), Admission::Up);
+    let is_known = |peers: &Peers<u64>| peers.has_later_life(NodeId(20), Incarnation(1));
+    tell(&mut peers, vec![member(20, 1)], now);
+    assert!(!is_known(&peers), "it is the same life");
+    tell(&mut peers, vec![member(20, 2)], now);
+    assert!(is_known(&peers), "another is linked with its next life");
+    let mut linked = |link, life, is_restarted| {
+        peers.handle_ended(&(link - 1), &lost(), now, 0);
+        let later = now + SECOND;
+        assert_eq!(admit(&mut peers, candidate(20, life), link, later), Admission::Up);
+        let again = Notice::LinkedAgain {
+            name: name(20),
+            lost: SECOND,
+            is_restarted,
+        };
+        assert_eq!(peers.poll_notice(), Some(again));
+    };
+    linked(2, 2, true);
+    // One that merely stood still.
+    linked(3, 2, false);
+}
