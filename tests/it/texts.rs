@@ -567,7 +567,7 @@ async fn a_process_that_stood_still_says_so_and_does_not_blame_those_whom_it_los
     env.clock = clock.clone();
     // Its peer gives the link up after a second, and cannot dial it.
     let mut config = quick();
-    config.peer_timeout = Duration::from_secs(3);
+    config.peer_timeout = Duration::from_secs(10);
     let second = town.node("n2").env(env).config(config);
     let second = second.seed(strait.addr()).advertise("127.0.0.1:9");
     let second = second.start().await.expect("starts");
@@ -578,7 +578,7 @@ async fn a_process_that_stood_still_says_so_and_does_not_blame_those_whom_it_los
         eventually(look, || clock.looked.load(Ordering::Acquire)).await;
     }
     assert_eq!(logged.count("stood still"), 0);
-    clock.slept.store(6000, Ordering::Release);
+    clock.slept.store(20_000, Ordering::Release);
     let told = "WARN callboard::node::pulse: this process stood still for ";
     eventually(told, || logged.count(told) == 1).await;
     strait.set_open(false);
@@ -593,7 +593,10 @@ async fn a_process_that_stood_still_says_so_and_does_not_blame_those_whom_it_los
 async fn a_client_whose_process_stood_still_says_so_and_does_not_blame_the_node() {
     let (logged, _listening) = Logged::listen(tracing::Level::WARN);
     let town = Town::new();
-    let node = town.node("n1").start().await.expect("starts");
+    let begun = Arc::new(Notify::new());
+    let node = town.node("n1").grace(Duration::from_millis(50));
+    let node = node.host_with(cabinet(&begun)).start().await;
+    let node = node.expect("starts");
     let mut strait = Strait::new().await;
     strait.lead_to(node.local_addr()).await;
     let mut env = Env::real();
@@ -604,22 +607,29 @@ async fn a_client_whose_process_stood_still_says_so_and_does_not_blame_the_node(
     });
     env.clock = clock.clone();
     let mut config = quick();
-    config.peer_timeout = Duration::from_secs(3);
+    config.peer_timeout = Duration::from_secs(10);
     let client = Client::builder().env(env).config(config);
     let client = client.identity(town.identity("client", PeerKind::Client));
     let client = client.seed(strait.addr()).connect().await;
     let client = client.expect("connects");
+    let call = tokio::spawn(client.service::<Cabinet>().wait().timeout(DEADLINE));
+    begun.notified().await;
     // The second look is sure to come after the first one was taken in.
     for look in ["a look", "another look"] {
         clock.looked.store(false, Ordering::Release);
         eventually(look, || clock.looked.load(Ordering::Acquire)).await;
     }
-    clock.slept.store(6000, Ordering::Release);
+    clock.slept.store(20_000, Ordering::Release);
     let told = "WARN callboard::node::pulse: this process stood still for ";
     eventually(told, || logged.count(told) == 1).await;
     strait.set_open(false);
     let lost = "lost a node, as this process itself stood still for ";
     eventually(lost, || logged.count(lost) == 1).await;
+    let error = call.await.expect("not dropped").expect_err("lost");
+    assert_eq!(error.code(), Code::PeerLost, "{error}");
+    let why = "CB2014 peer-timeout: this process itself stood still for ";
+    assert!(error.detail().starts_with(why), "{error}");
+    assert!(!error.advice().contains("the node's health"), "{error}");
     client.close().await;
     node.stop().await;
 }

@@ -14,11 +14,13 @@ use super::{Code, Fault, Ran, Retry};
 #[derive(Clone, PartialEq, Eq)]
 pub struct CallError(Box<Inner>);
 
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 struct Inner {
     code: Code,
     subject: Cow<'static, str>,
     detail: Cow<'static, str>,
+    /// What to do in this case, if this side knows more than the code says.
+    advice: Option<&'static str>,
 }
 
 impl CallError {
@@ -31,6 +33,7 @@ impl CallError {
             code,
             subject,
             detail: Cow::Borrowed(""),
+            advice: None,
         }))
     }
 
@@ -39,6 +42,14 @@ impl CallError {
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
         self.0.detail = cut(detail.into(), DETAIL_BYTES_MAX);
+        self
+    }
+
+    /// Says what to do in this case, in place of the code's own advice. It stays in this process: another one that the
+    /// error is sent to shows that of the code.
+    #[must_use]
+    pub fn with_advice(mut self, advice: &'static str) -> Self {
+        self.0.advice = Some(advice);
         self
     }
 
@@ -86,7 +97,22 @@ impl CallError {
     pub fn detail(&self) -> &str {
         &self.0.detail
     }
+
+    /// Returns what to do about it.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        self.0.advice.unwrap_or(self.0.code.advice())
+    }
 }
+
+/// What to do follows from the rest.
+impl PartialEq for Inner {
+    fn eq(&self, other: &Self) -> bool {
+        (self.code, &self.subject, &self.detail) == (other.code, &other.subject, &other.detail)
+    }
+}
+
+impl Eq for Inner {}
 
 /// What is wrong, and AFTER a semicolon what to do about it.
 impl fmt::Display for CallError {
@@ -96,7 +122,7 @@ impl fmt::Display for CallError {
         if !self.detail().is_empty() {
             write!(f, ": {}", self.detail())?;
         }
-        write!(f, "; {}", code.advice())
+        write!(f, "; {}", self.advice())
     }
 }
 

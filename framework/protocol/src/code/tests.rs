@@ -71,6 +71,17 @@ fn an_error_reads_as_code_name_subject_and_detail() {
 }
 
 #[test]
+fn an_error_may_know_better_what_to_do_and_is_the_same_error_where_it_is_sent_to() {
+    let general = CallError::new(Code::NoHost, "method Greeter/say_hello");
+    let error = general.clone().with_advice("start the nodes");
+    assert_eq!(error.advice(), "start the nodes");
+    let text = "CB1005 no-host: method Greeter/say_hello; start the nodes";
+    assert_eq!(format!("{error} {error:?}"), format!("{text} {text}"));
+    assert_eq!(error, general);
+    assert_eq!(general.advice(), Code::NoHost.advice());
+}
+
+#[test]
 fn debug_adds_what_to_do_since_main_prints_with_it() {
     let error = CallError::new(Code::NoHost, "method Greeter/say_hello");
     let advice = Code::NoHost.advice();

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use callboard_protocol::code::{CallError, Code};
 
-use crate::net::{Link, StreamError, Ticket};
+use crate::net::{Link, Loss, StreamError, Ticket};
 
 use super::{
     attempts::ran_out, codec::Encoding, hub::Hub, inflow::read_body, interface::MethodSpec,
@@ -43,7 +43,14 @@ pub(super) async fn settle(
         }
         Returned::SessionLost => {
             let down = session.link.closed().await;
-            Err(lost(spec, session, ticket, &down.to_string()))
+            let error = lost(spec, session, ticket, &down.to_string());
+            Err(match down.loss {
+                // Nothing is to be looked for at the node.
+                Loss::OwnStandstill(_) if error.code() == Code::PeerLost => {
+                    error.with_advice(STOOD_STILL)
+                }
+                _ => error,
+            })
         }
         Returned::LifeOver => Err(spec
             .error_on(Code::LeaseLost, &session.peer_name())
@@ -111,6 +118,9 @@ pub(super) fn lost(
     let same = format!("{} {}: ", code.text(), code.name());
     error.with_detail(why.strip_prefix(&same).unwrap_or(why).to_owned())
 }
+
+/// What to do about a call that was lost as this process stood still.
+const STOOD_STILL: &str = "retry when the method is idempotent, and look why this process stood still, as its log says";
 
 /// How long a node that refused a call as a whole is not chosen for others.
 const AVOID: Duration = Duration::from_secs(1);

@@ -70,7 +70,7 @@ pub use error::StartError;
 pub use host::{Address, Addresses, HostPort};
 pub use identity::Identity;
 
-pub(crate) use error::{AppendError, LinkDown};
+pub(crate) use error::{AppendError, LinkDown, Loss};
 pub(crate) use host::seeds;
 pub(crate) use link::{CloseOnPanic, Frames, Intake, Link, PeerInfo, Ticket};
 pub(crate) use peers::{Reminder, SeedTrouble};
