@@ -595,7 +595,7 @@ async fn a_handler_that_outlasts_the_grace_is_told_of_when_the_grace_ends() {
     );
     assert_eq!(logged.count("the grace is over"), 1);
     assert_eq!(logged.count("the process cannot end before it returns"), 1);
-    assert_eq!(logged.count("actor=\"Mill\""), 2);
+    assert_eq!(logged.count("service=\"Mill\""), 2);
     drop(call);
 }
 

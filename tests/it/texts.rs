@@ -858,6 +858,29 @@ async fn a_turn_of_a_service_that_outlives_the_grace_period_is_told_as_aborted()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_that_waits_names_all_whose_calls_it_waits_for_and_what_they_are() {
+    let (logged, _listening) = Logged::listen(tracing::Level::WARN);
+    let (town, begun) = (Town::new(), Arc::new(Notify::new()));
+    let node = town.node("n1").grace(Duration::from_millis(1500));
+    let node = node.host_with(cabinet(&begun)).start().await;
+    let node = node.expect("starts");
+    let filed = tokio::spawn(node.service::<Cabinet>().wait().timeout(DEADLINE));
+    begun.notified().await;
+    let worked = tokio::spawn(node.spawn::<Slow>().work().timeout(DEADLINE));
+    let runs = "callboard_mailbox_wait_seconds_count{actor=\"Slow\"} 1";
+    eventually("it runs", || node.metrics().contains(runs)).await;
+    node.stop().await;
+    // The younger one is stopped first, and takes all of the grace.
+    let both = "actor=\"Slow\" running=1 waiting=0 also=\"service Cabinet (1 running, 0 waiting)\"";
+    assert_eq!(logged.count(both), 1);
+    assert_eq!(logged.count("service=\"Cabinet\" running=1 waiting=0"), 1);
+    for call in [filed, worked] {
+        let error = call.await.expect("not dropped").expect_err("aborted");
+        assert_eq!(error.code(), Code::TurnAborted, "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deadline_that_comes_while_the_host_stops_says_that_it_stops() {
     let town = Town::new();
     let begun = Arc::new(Notify::new());

@@ -86,6 +86,8 @@ pub(crate) trait Surroundings: Send + Sync + fmt::Debug + 'static {
     fn restarted(&self, child: &'static str);
     /// Is told of each child that is given up.
     fn gave_up(&self, child: &'static str);
+    /// Returns what has calls that run or wait, on a node that stops: all of it has to end.
+    fn to_end(&self) -> Vec<Arc<dyn Child>>;
 }
 
 /// A handle to a guardian; clones are handles to the same one.
@@ -240,7 +242,7 @@ impl Guardian {
         if self.waits_for_start(child) {
             return self.over(child, Ended::Stopped);
         }
-        if has_ended_by(&**child, deadline).await {
+        if has_ended_by(&**child, deadline, &*self.0.surroundings).await {
             return;
         }
         // One that comes after another that took all of the grace, as a parent comes after its children,
@@ -449,10 +451,7 @@ impl Guardian {
             if key == failed {
                 child.given_up(format!("it {why}"));
             } else {
-                tracing::error!(
-                    actor = child.name(),
-                    "given up with the sibling that failed"
-                );
+                notice::given_up_too(&*child);
                 child.given_up(format!("its sibling {name} {why}"));
             }
             child.kill(Cut::GivenUp);
@@ -537,14 +536,14 @@ impl fmt::Debug for Guardian {
 
 /// Waits until the child has ended, until the deadline at most; returns whether it has. What takes long is
 /// told in the log: whoever stops a node sees nothing of it otherwise.
-async fn has_ended_by(child: &dyn Child, deadline: Instant) -> bool {
+async fn has_ended_by(child: &dyn Child, deadline: Instant, node: &dyn Surroundings) -> bool {
     let told_at = deadline.min(Instant::now() + TOLD_AFTER);
     if timeout_at(told_at, child.wait_ended()).await.is_ok() {
         return true;
     }
     let left = deadline.saturating_duration_since(Instant::now());
     if !left.is_zero() {
-        notice::waits(child, left);
+        notice::waits(child, &node.to_end(), left);
     }
     timeout_at(deadline, child.wait_ended()).await.is_ok()
 }

@@ -2,23 +2,30 @@
 //!
 //! It decides nothing. It may depend on `guardian` for the child that it speaks of.
 
-use std::time::Duration;
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use callboard_protocol::code::Code;
 use tracing::field::display;
 
 use super::guardian::Child;
 
-/// Says that a stop waits for the calls of a child, and for how long at most.
-pub(super) fn waits(child: &dyn Child, left: Duration) {
-    let (name, key) = (child.name(), child.key());
+/// Says that a stop waits for the calls of a child, and for how long at most; `all` is what the node has to wait for
+/// besides, whose stop comes before or after it.
+pub(super) fn waits(child: &dyn Child, all: &[Arc<dyn Child>], left: Duration) {
+    let Named {
+        service,
+        actor,
+        key,
+    } = Named::of(child);
     let (running, waiting) = (child.running(), child.waiting());
-    let seconds = left.as_secs_f64();
+    let (also, seconds) = (others(child, all), left.as_secs_f64());
     tracing::warn!(
-        actor = name,
+        service,
+        actor,
         key,
         running,
         waiting,
+        also,
         "the stop waits for calls that run or wait here, for {seconds:.1} s at most, which is left of the \
          grace; what has not ended by then is dropped; a second Ctrl-C does not shorten it, unless the \
          program waits for one"
@@ -27,10 +34,15 @@ pub(super) fn waits(child: &dyn Child, left: Duration) {
 
 /// Says that the grace of a stop is over, and what becomes of the calls that are left.
 pub(super) fn grace_over(child: &dyn Child, grace: Duration) {
-    let (name, key) = (child.name(), child.key());
+    let Named {
+        service,
+        actor,
+        key,
+    } = Named::of(child);
     let (running, waiting) = (child.running(), child.waiting());
     tracing::warn!(
-        actor = name,
+        service,
+        actor,
         key,
         running,
         waiting,
@@ -42,9 +54,14 @@ pub(super) fn grace_over(child: &dyn Child, grace: Duration) {
 
 /// Says that a child goes on whatever is done.
 pub(super) fn cannot_end(child: &dyn Child) {
-    let (name, key) = (child.name(), child.key());
+    let Named {
+        service,
+        actor,
+        key,
+    } = Named::of(child);
     tracing::error!(
-        actor = name,
+        service,
+        actor,
         key,
         "a handler still runs and does not await, so nothing can end it: the stop goes on without \
          it, and the process cannot end before it returns; move work that computes or blocks to \
@@ -64,23 +81,41 @@ pub(super) fn service_given_up(service: &str, failure: &str) {
 
 /// Says that an actor, or a service whose constructor failed, starts anew, and when.
 pub(super) fn restarting(child: &dyn Child, failure: &str, delay: Duration) {
-    let (name, key) = (child.name(), child.key());
+    let Named {
+        service,
+        actor,
+        key,
+    } = Named::of(child);
     // A service has its name.
-    let address = (!child.is_service()).then(|| display(child.addr()));
+    let (address, what) = match child.is_service() {
+        true => (None, "service"),
+        false => (Some(display(child.addr())), "actor"),
+    };
     tracing::warn!(
-        actor = name,
+        service,
+        actor,
         key,
         address,
         failure,
         ?delay,
-        "actor failed; restarting"
+        "{what} failed; restarting"
     );
+}
+
+/// Says that a child is not restarted any more, as a sibling of it has failed too often.
+pub(super) fn given_up_too(child: &dyn Child) {
+    let Named { service, actor, .. } = Named::of(child);
+    tracing::error!(service, actor, "given up with the sibling that failed");
 }
 
 /// Says that an actor is not restarted any more, and what to do.
 pub(super) fn given_up(actor: &dyn Child, failure: &str, why: &str) {
     let code = Code::Quarantined.text();
     let (name, key, address) = (actor.name(), actor.key(), actor.addr());
+    let next = match key {
+        Some(_) => "release it on this node by `node.stop_actor(&actor, grace).await`",
+        None => "spawn a new one",
+    };
     tracing::error!(
         code,
         actor = name,
@@ -88,7 +123,48 @@ pub(super) fn given_up(actor: &dyn Child, failure: &str, why: &str) {
         %address,
         failure,
         "actor failed; giving up, as {why}: calls of it fail until its quarantine ends; mend what \
-         it fails with, then spawn a new one, or release one with a key on this node by \
-         `node.stop_actor(&actor, grace).await`"
+         it fails with, then {next}"
     );
 }
+
+/// What a child is called in a line: by what it is.
+struct Named {
+    service: Option<&'static str>,
+    actor: Option<&'static str>,
+    key: Option<String>,
+}
+
+impl Named {
+    fn of(child: &dyn Child) -> Self {
+        let (name, is_service) = (child.name(), child.is_service());
+        Self {
+            service: is_service.then_some(name),
+            actor: (!is_service).then_some(name),
+            key: child.key(),
+        }
+    }
+}
+
+/// Names those but one that have calls, of each how many; nothing if there are none.
+fn others(child: &dyn Child, all: &[Arc<dyn Child>]) -> Option<String> {
+    let others = all.iter().filter(|it| it.addr() != child.addr());
+    let others: Vec<_> = others.collect();
+    let mut text = String::new();
+    for (number, other) in others.iter().enumerate() {
+        let (running, waiting) = (other.running(), other.waiting());
+        let comma = if number > 0 { ", " } else { "" };
+        if number >= OTHERS_MAX {
+            // A string takes what is written.
+            let _ = write!(text, "{comma}and {} more", others.len() - number);
+            break;
+        }
+        let kind = if other.is_service() { "service" } else { "actor" };
+        let key = other.key().map(|key| format!(" {key}"));
+        let (name, key) = (other.name(), key.unwrap_or_default());
+        let _ = write!(text, "{comma}{kind} {name}{key} ({running} running, {waiting} waiting)");
+    }
+    (!text.is_empty()).then_some(text)
+}
+
+/// So many names are a line.
+const OTHERS_MAX: usize = 8;

@@ -9,7 +9,7 @@ use std::{
 use callboard_protocol::{code::CallError, id::ActorAddr};
 use tokio_util::sync::CancellationToken;
 
-use crate::actor::Guardian;
+use crate::actor::{Child, Guardian};
 
 use super::{hub::Hub, server::Hosted};
 
@@ -89,6 +89,20 @@ impl Hub {
         let services = self.hosted_services();
         let running = services.iter().map(|it| (it.name(), it.running()));
         running.filter(|(_, calls)| *calls > 0).collect()
+    }
+
+    /// Returns the services and actors that have calls which run or wait, if the node is to stop: nothing otherwise.
+    pub(crate) fn to_end(&self) -> Vec<Arc<dyn Child>> {
+        if !self.stop_asked.is_cancelled() {
+            return Vec::new();
+        }
+        let actors = self.actors.read().unwrap_or_else(PoisonError::into_inner);
+        let actors: Vec<_> = actors.values().cloned().collect();
+        let hosted = self.hosted_services().into_iter().chain(actors);
+        let children = hosted.filter_map(|it| Some(it.supervised()?.1));
+        children
+            .filter(|it| it.running() + it.waiting() > 0)
+            .collect()
     }
 
     fn hosted_services(&self) -> Vec<Arc<dyn Hosted>> {

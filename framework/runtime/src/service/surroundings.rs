@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use callboard_protocol::time::Time;
 
-use crate::{actor::Surroundings, call::Hub};
+use crate::{actor::{Child, Surroundings}, call::Hub};
 
 /// A node, as its guardians see it.
 #[derive(Debug)]
@@ -25,5 +25,9 @@ impl Surroundings for NodeSurroundings {
 
     fn gave_up(&self, child: &'static str) {
         self.0.metrics().gave_up(child);
+    }
+
+    fn to_end(&self) -> Vec<Arc<dyn Child>> {
+        self.0.to_end()
     }
 }
