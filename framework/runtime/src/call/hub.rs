@@ -376,7 +376,8 @@ impl Hub {
     pub(crate) fn session_down(&self, session: &Arc<Session>, why: &LinkDown) {
         self.sessions.remove(session, || {
             if let Some((id, name)) = node_of(&session.link) {
-                self.names.parted(id, name, why);
+                let life = session.link.peer().incarnation;
+                self.names.parted(id, name, life, why);
             }
         });
         session.set_replaced();

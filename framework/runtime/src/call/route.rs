@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout_at};
 
 use callboard_protocol::{
     code::{CallError, Code},
-    id::{Incarnation, NodeId},
+    id::{ActorAddr, Incarnation, NodeId},
     policy::{Load, candidates, choose},
     time::Time,
     wire::hello::PeerKind,
@@ -146,12 +146,9 @@ pub(super) fn choose_route<I: Interface>(
                 return Err(gone.with_detail(hub.gone(addr)));
             }
             let session = hub.session(addr.node);
-            session.map(|it| Route::Remote(it, None)).ok_or_else(|| {
-                let what = format!(
-                    "if its process has ended, so has actor {addr}, and another ref is needed"
-                );
-                not_linked(hub, spec, addr.node, &what)
-            })
+            session
+                .map(|it| Route::Remote(it, None))
+                .ok_or_else(|| unreachable_actor(hub, spec, addr))
         }
         Address::Keyed(key) => {
             let fence = match hub.ownership() {
@@ -209,7 +206,7 @@ fn placed<I: Interface>(
         }
         Some(session) => Ok(Placed::At(session, owner.incarnation)),
         None => {
-            let what = format!("slot {id} of {}", plan.face.name);
+            let what = format!("no link to it is up; slot {id} of {}", plan.face.name);
             Err(not_linked(hub, spec, owner.node, &what))
         }
     }
@@ -326,6 +323,22 @@ pub(super) fn has_untried_host(plan: &Plan<'_>, tried: &[NodeId]) -> bool {
     hosts.any(|session| !tried.contains(&session.node()))
 }
 
+/// Says why an actor of another node is not reached, and what is known of whether it lives.
+fn unreachable_actor(hub: &Hub, spec: &'static MethodSpec, addr: &ActorAddr) -> CallError {
+    if hub.names().has_left(addr.node, addr.incarnation) {
+        let what = format!("it has left in order, and actor {addr} is gone with it");
+        let error = not_linked(hub, spec, addr.node, &what);
+        return match error.code() {
+            Code::PeerUnreachable => error.with_advice(FRESH_REF),
+            _ => error,
+        };
+    }
+    let what = format!(
+        "no link to it is up; if its process has ended, so has actor {addr}, and another ref is needed"
+    );
+    not_linked(hub, spec, addr.node, &what)
+}
+
 fn not_linked(hub: &Hub, spec: &'static MethodSpec, node: NodeId, what: &str) -> CallError {
     if let Some(why) = hub.over() {
         return spec.error(Code::NodeStopping).with_detail(why);
@@ -335,7 +348,7 @@ fn not_linked(hub: &Hub, spec: &'static MethodSpec, node: NodeId, what: &str) ->
         Some(denial) => spec.error_on(Code::PeerDenied, &name).with_detail(denial),
         None => spec
             .error_on(Code::PeerUnreachable, &name)
-            .with_detail(format!("no link to it is up; {what}")),
+            .with_detail(what.to_owned()),
     }
 }
 
@@ -381,20 +394,84 @@ fn no_host(hub: &Hub, spec: &'static MethodSpec) -> CallError {
         (0, Some((node, denial))) => spec
             .error_on(Code::PeerDenied, &format!("node {node}"))
             .with_detail(format!("no link to any node is up, as {denial}")),
-        (0, None) => spec
-            .error(Code::NoHost)
-            .with_detail("no link to any node is up"),
+        (0, None) => {
+            let has_seeds = hub.net().is_some_and(|net| net.has_seeds());
+            spec.error(Code::NoHost)
+                .with_detail(unlinked(&hub.names().left()))
+                .with_advice(nowhere(hub.me().kind, links, has_seeds))
+        }
         (links, denied) => {
             let denied = denied.map(|(node, denial)| format!("; {node} is kept out: {denial}"));
-            spec.error(Code::NoHost).with_detail(format!(
+            let detail = format!(
                 "none of the {links} linked nodes hosts {}{}",
                 spec.interface,
                 denied.unwrap_or_default()
-            ))
+            );
+            spec.error(Code::NoHost)
+                .with_detail(detail)
+                .with_advice(nowhere(hub.me().kind, links, true))
         }
     }
 }
 
+/// Says that no node is linked, and which have left in order.
+fn unlinked(left: &[String]) -> String {
+    let nothing = "no link to any node is up";
+    match left {
+        [] => nothing.to_owned(),
+        [one] => format!("{nothing}; {one} has left in order"),
+        more => format!("{nothing}; {} have left in order", more.join(" and ")),
+    }
+}
+
+/// Says what to do about a service that no linked node hosts.
+fn nowhere(kind: PeerKind, links: usize, has_seeds: bool) -> &'static str {
+    match (kind, links) {
+        (_, 0) if has_seeds => {
+            "start the nodes that its seeds are, or wait: they are dialled again and again"
+        }
+        (PeerKind::Node, 0) => {
+            "host it on this node, with `.host::<…>()` at its builder, or start a node that hosts it, with this one as \
+             its seed"
+        }
+        (PeerKind::Client, _) => {
+            "host it on a node, with `.host::<…>()` at its builder, or check that this client is linked with the right \
+             cluster"
+        }
+        _ => Code::NoHost.advice(),
+    }
+}
+
+/// What to do about a ref of an actor that is gone with its node.
+const FRESH_REF: &str =
+    "get a fresh ref from where this one came from, such as the service that spawned the actor";
+
 /// How long a call waits in all for links to known nodes before it is said that nobody can take it: many times what
 /// a handshake takes.
 const SETTLING_MAX: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_to_do_about_a_service_without_a_host_depends_on_who_asks_and_what_is_linked() {
+        let (node, client) = (PeerKind::Node, PeerKind::Client);
+        for kind in [node, client] {
+            assert!(nowhere(kind, 0, true).starts_with("start the nodes that its seeds are, or wait"));
+        }
+        assert!(nowhere(node, 0, false).starts_with("host it on this node"));
+        assert_eq!(nowhere(node, 2, true), Code::NoHost.advice());
+        assert!(nowhere(client, 2, true).contains("check that this client is linked"));
+        assert!(!nowhere(client, 2, true).contains("this node"));
+    }
+
+    #[test]
+    fn nodes_that_have_left_are_named_where_none_is_linked() {
+        let left = |names: &[&str]| unlinked(&names.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>());
+        assert_eq!(left(&[]), "no link to any node is up");
+        assert_eq!(left(&["n1"]), "no link to any node is up; n1 has left in order");
+        let two = "no link to any node is up; n1 and n2 have left in order";
+        assert_eq!(left(&["n1", "n2"]), two);
+    }
+}

@@ -221,7 +221,7 @@ impl Frames for Gate {
     }
 
     fn link_refused(&self, id: NodeId, name: &NodeName, why: &LinkDown) {
-        self.hub.names().parted(id, name, why);
+        self.hub.names().refused(id, name, why);
     }
 
     fn intake(&self, link: &Arc<Link>) -> Option<Box<dyn Intake>> {

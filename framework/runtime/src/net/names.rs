@@ -57,6 +57,11 @@ impl Names {
         failed.collect()
     }
 
+    /// Returns whether there are any.
+    pub(super) fn any(&self) -> bool {
+        !self.named().is_empty()
+    }
+
     /// Returns whether all names stand for some address.
     pub(super) fn are_found(&self) -> bool {
         self.named().values().all(|named| !named.at.is_empty())

@@ -180,6 +180,11 @@ impl Net {
         self.mesh.peers().is_settling()
     }
 
+    /// Returns whether any other node is dialled until it is linked, as it was named as a seed.
+    pub(crate) fn has_seeds(&self) -> bool {
+        !self.mesh.seeds_tried().is_empty() || self.mesh.names.any()
+    }
+
     /// Returns why no seed is linked, if more is known than that none has answered.
     pub(crate) fn seed_trouble(&self) -> Option<SeedTrouble> {
         self.mesh.peers().seed_trouble()
