@@ -160,6 +160,29 @@ async fn a_client_that_has_the_name_of_a_node_does_not_take_its_place() {
 }
 
 #[tokio::test]
+async fn a_client_that_has_the_name_of_a_node_is_told_by_itself_and_by_the_node_that_has_both() {
+    let (log, _guard) = Log::begin();
+    let town = Town::new();
+    let n1 = town.node("n1").start().await.expect("starts");
+    let seed = n1.local_addr();
+    let n2 = town.node("n2").seed(seed).start().await.expect("starts");
+    eventually("linked", || n1.members().len() == 1).await;
+    let client = connect(town.identity("n2", PeerKind::Client), seed).await;
+    let addr = n2.local_addr();
+    for told in [
+        &*format!("a node named n2 runs at {addr}, and this client has the same name"),
+        "a node and a client are both named n2",
+    ] {
+        eventually(told, || log.with(Level::WARN, told).len() == 1).await;
+        let told = log.with(Level::WARN, told);
+        assert!(told[0].ends_with("; give the client a name of its own (CB2006)"), "{told:?}");
+    }
+    client.close().await;
+    n2.stop().await;
+    n1.stop().await;
+}
+
+#[tokio::test]
 async fn a_seed_that_was_stopped_is_told_as_such() {
     let (log, _guard) = Log::begin();
     let town = Town::new();

@@ -258,7 +258,7 @@ impl Hello {
             return Err(LinkRefusal::new(Code::KindMismatch, detail));
         }
         if theirs.name == ours.name {
-            let detail = format!("the peer has this node's own name, {}", ours.name);
+            let detail = format!("the peer has this {}'s own name, {}", ours.kind, ours.name);
             return Err(LinkRefusal::new(Code::DuplicateNode, detail));
         }
         Ok(())

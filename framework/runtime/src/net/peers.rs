@@ -60,6 +60,8 @@ pub(super) struct Peers<L> {
     name_taken: Reminder,
     /// For processes of this one's name that run beside it.
     namesake: Reminder,
+    /// For clients that have the name of a node.
+    shared: Reminder,
 }
 
 /// Who decides here.
@@ -176,6 +178,7 @@ impl<L: Clone + PartialEq> Peers<L> {
             notices: VecDeque::new(),
             name_taken: Reminder::default(),
             namesake: Reminder::default(),
+            shared: Reminder::default(),
         };
         for seed in seeds {
             peers.handle_seed(*seed, now);
@@ -205,6 +208,7 @@ impl<L: Clone + PartialEq> Peers<L> {
             let why = LinkDown::new(Code::LinkSuperseded, detail);
             return Admission::After(up.link.clone(), why);
         }
+        self.note_shared_name(&candidate, now);
         if candidate.kind == PeerKind::Node {
             self.note_linked(&candidate, now);
         }

@@ -22,15 +22,19 @@ impl<L: Clone + PartialEq> Peers<L> {
         list: Vec<MemberInfo>,
         now: Instant,
     ) {
-        let Some(up) = self.up.get_mut(&(teller, None)) else {
+        if !self.is_linked(teller) {
             return;
-        };
+        }
+        self.note_node_of_own_name(&list, now);
         let usable = |info: &MemberInfo| {
             info.id != self.me.id && !info.addr.ip().is_unspecified() && info.addr.port() != 0
         };
         let said = list.into_iter().filter(usable);
         let said: BTreeMap<_, _> = said.map(|info| (info.id, info)).collect();
         let said = Arc::new(said);
+        let Some(up) = self.up.get_mut(&(teller, None)) else {
+            return;
+        };
         // Stored BEFORE it is looked at: who says what decides below.
         let before = std::mem::replace(&mut up.said, Arc::clone(&said));
         for id in before.keys().filter(|id| !said.contains_key(id)) {

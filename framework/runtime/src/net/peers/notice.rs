@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use callboard_protocol::code::Code;
 use callboard_protocol::id::{NodeId, NodeName};
-use callboard_protocol::wire::control::{Control, Namesake};
+use callboard_protocol::wire::control::{Control, MemberInfo, Namesake};
+use callboard_protocol::wire::hello::PeerKind;
 
 use super::super::error::{LinkDown, Loss};
 use super::super::link::PeerInfo;
-use super::{Peers, Refused, Target};
+use super::{Candidate, Peers, Refused, Target};
 
 /// A line for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +44,10 @@ pub(in super::super) enum Notice {
     NameBack { by: NodeName },
     /// A process of this node's own name was met.
     Namesake(Namesake),
+    /// This client has the name of a node, which another node is linked with.
+    NodeOfOwnName { addr: SocketAddr },
+    /// A client is linked that has the name of a node that is linked too.
+    SharedName { name: NodeName },
     /// A peer refuses another process of this node's name, as it is linked with this one.
     TookOver { by: NodeName, from: Namesake },
     /// A peer was refused: another process of its name is linked here.
@@ -113,6 +118,14 @@ impl Notice {
             Self::Namesake(Namesake { addr, incarnation }) => tracing::warn!(
                 "another process named {own_name} (incarnation {incarnation}, at {addr}) was met; \
                  {advice} ({code})"
+            ),
+            Self::NodeOfOwnName { addr } => tracing::warn!(
+                "a node named {own_name} runs at {addr}, and this client has the same name: it is never linked with that \
+                 node; give the client a name of its own ({code})"
+            ),
+            Self::SharedName { name } => tracing::warn!(
+                "a node and a client are both named {name}: the two are never linked with each other; give the client a \
+                 name of its own ({code})"
             ),
             Self::TookOver { by, from } => {
                 let Namesake { addr, incarnation } = from;
@@ -244,6 +257,31 @@ impl<L: Clone + PartialEq> Peers<L> {
             let (peer, refused) = ((met.id, met.name.clone()), namesake);
             self.notices
                 .push_back(Notice::NameTwice { peer, refused, why });
+        }
+    }
+
+    /// Finds a node of this client's name among those that a peer is linked with.
+    pub(super) fn note_node_of_own_name(&mut self, list: &[MemberInfo], now: Instant) {
+        let is_namesake = |info: &&MemberInfo| info.id == self.me.id;
+        if self.me.kind == PeerKind::Client
+            && let Some(node) = list.iter().find(is_namesake)
+            && self.namesake.is_due(now)
+        {
+            let addr = node.addr;
+            self.notices.push_back(Notice::NodeOfOwnName { addr });
+        }
+    }
+
+    /// Finds whether a peer that is about to be linked shares its name with one of the other kind.
+    pub(super) fn note_shared_name(&mut self, candidate: &Candidate, now: Instant) {
+        let id = candidate.id;
+        let is_shared = match candidate.kind {
+            PeerKind::Client => self.is_linked(id),
+            PeerKind::Node => self.clients_named(id) > 0,
+        };
+        if is_shared && self.shared.is_due(now) {
+            let name = candidate.name.clone();
+            self.notices.push_back(Notice::SharedName { name });
         }
     }
 

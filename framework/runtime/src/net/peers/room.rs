@@ -3,7 +3,7 @@
 //! Pure, as all of `peers`. Depends on what is linked.
 
 use callboard_protocol::code::Code;
-use callboard_protocol::id::Incarnation;
+use callboard_protocol::id::{Incarnation, NodeId};
 use callboard_protocol::wire::hello::PeerKind;
 
 use super::super::error::LinkDown;
@@ -22,8 +22,7 @@ impl<L> Peers<L> {
         if candidate.kind == PeerKind::Node {
             return None;
         }
-        let of = |incarnation| (candidate.id, Some(Incarnation(incarnation)));
-        let namesakes = self.up.range(of(0)..=of(u64::MAX)).count();
+        let namesakes = self.clients_named(candidate.id);
         if namesakes >= self.settings.client_links_max {
             return too_many(format!("{namesakes} of {} are linked", candidate.name));
         }
@@ -33,6 +32,12 @@ impl<L> Peers<L> {
             return too_many(format!("{clients} clients are linked"));
         }
         None
+    }
+
+    /// Returns how many clients are linked that have this name.
+    pub(super) fn clients_named(&self, id: NodeId) -> usize {
+        let of = |incarnation| (id, Some(Incarnation(incarnation)));
+        self.up.range(of(0)..=of(u64::MAX)).count()
     }
 }
 

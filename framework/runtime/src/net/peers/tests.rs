@@ -876,3 +876,51 @@ fn that_a_lost_node_has_started_again_is_known_from_others_or_when_it_is_linked_
     // One that merely stood still.
     linked(3, 2, false);
 }
+
+#[test]
+fn a_client_that_has_the_name_of_a_node_is_told_by_whoever_is_linked_with_both() {
+    let now = start();
+    // Whichever comes first.
+    let namesake = || Candidate {
+        kind: PeerKind::Client,
+        addr: None,
+        ..candidate(20, 7)
+    };
+    for links in [[candidate(20, 1), namesake()], [namesake(), candidate(20, 1)]] {
+        let mut peers = node_with_a_teller(now);
+        let [one, other] = links;
+        assert_eq!(admit(&mut peers, one, 1, now), Admission::Up);
+        assert_eq!(peers.poll_notice(), None);
+        assert_eq!(admit(&mut peers, other, 2, now), Admission::Up);
+        let shared = Notice::SharedName { name: name(20) };
+        assert_eq!(peers.poll_notice(), Some(shared));
+        let another = Candidate {
+            incarnation: Incarnation(8),
+            ..namesake()
+        };
+        assert_eq!(admit(&mut peers, another, 3, now), Admission::Up);
+        assert_eq!(peers.poll_notice(), None, "it was told just now");
+    }
+}
+
+#[test]
+fn a_client_hears_from_its_seed_of_a_node_that_has_its_name() {
+    let now = start();
+    for kind in [PeerKind::Client, PeerKind::Node] {
+        let me = Me {
+            kind,
+            ..node(&[], now).me
+        };
+        let mut peers = Peers::new(me, &Config::default(), &[], now);
+        assert_eq!(admit(&mut peers, candidate(40, 1), 40, now), Admission::Up);
+        tell(&mut peers, vec![member(50, 1)], now);
+        assert_eq!(peers.poll_notice(), None);
+        for _ in 0..3 {
+            tell(&mut peers, vec![member(50, 1), member(10, 1)], now);
+        }
+        // A node is itself that node.
+        let told = (kind == PeerKind::Client).then(|| Notice::NodeOfOwnName { addr: addr(10) });
+        assert_eq!(peers.poll_notice(), told);
+        assert_eq!(peers.poll_notice(), None);
+    }
+}
