@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use callboard_protocol::code::Code;
 use callboard_protocol::id::{ClusterName, NodeName, RoleName};
@@ -30,7 +31,8 @@ pub struct Authority {
     cluster: ClusterName,
     key: KeyPair,
     certificate: CertificateDer<'static>,
-    development: bool,
+    /// The folder that it is kept in, if it is the development authority.
+    development: Option<Arc<Path>>,
 }
 
 /// An issued certificate and its key, as PEM texts.
@@ -51,7 +53,7 @@ impl Authority {
     /// [`Code::CertificateInvalid`] if the system gives no random bytes.
     pub fn throw_away(cluster: ClusterName) -> Result<Self, StartError> {
         let key = new_key()?;
-        Self::sign_itself(cluster, key, false)
+        Self::sign_itself(cluster, key, None)
     }
 
     /// Opens this user's development authority, and makes it on first use.
@@ -91,7 +93,7 @@ impl Authority {
         }
         identity::check_key_mode(files, &path)?;
         let pem = files.read(&path, FILE_BYTES_MAX).map_err(failed)?;
-        Self::of_development_key(&pem).map_err(|why| {
+        Self::of_development_key(&pem, folder).map_err(|why| {
             StartError::new(Code::CertificateInvalid, format!("file {}", path.display()))
                 .with_detail(format!("the development authority is damaged: {why}"))
                 .with_advice(format!(
@@ -101,13 +103,14 @@ impl Authority {
         })
     }
 
-    /// Returns the development authority whose key the PEM text holds, or why it holds none.
-    pub(super) fn of_development_key(pem: &[u8]) -> Result<Self, String> {
+    /// Returns the development authority of a folder, whose key the PEM text holds, or why it holds none.
+    pub(super) fn of_development_key(pem: &[u8], folder: &Path) -> Result<Self, String> {
         let der = PrivateKeyDer::from_pem_slice(pem).map_err(|error| error.to_string())?;
         let key = KeyPair::from_der_and_sign_algo(&der, &rcgen::PKCS_ED25519)
             .map_err(|error| error.to_string())?;
         let cluster = ClusterName::new(DEVELOPMENT_CLUSTER).map_err(|error| error.to_string())?;
-        Self::sign_itself(cluster, key, true).map_err(|error| error.detail().to_owned())
+        Self::sign_itself(cluster, key, Some(folder.into()))
+            .map_err(|error| error.detail().to_owned())
     }
 
     /// The certificate follows from the key, so the key alone has to be kept: an Ed25519
@@ -115,7 +118,7 @@ impl Authority {
     fn sign_itself(
         cluster: ClusterName,
         key: KeyPair,
-        development: bool,
+        development: Option<Arc<Path>>,
     ) -> Result<Self, StartError> {
         let signed = authority_params(&key).self_signed(&key);
         let certificate = signed.map_err(|error| invalid("authority", error.to_string()))?;
@@ -157,7 +160,7 @@ impl Authority {
             key,
             authorities,
             reset_secret,
-            self.development,
+            self.development.clone(),
         )
     }
 
@@ -210,7 +213,7 @@ impl Authority {
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.serialize_der()));
         let key = KeyPair::from_der_and_sign_algo(&key, &rcgen::PKCS_ED25519).expect("its key");
         let cluster = ClusterName::new(cluster).expect("a cluster name");
-        Self::sign_itself(cluster, key, false).expect("it signed itself before")
+        Self::sign_itself(cluster, key, None).expect("it signed itself before")
     }
 
     fn sign(
@@ -321,7 +324,7 @@ mod tests {
         assert_eq!(bits, Some(0o600));
         let name = NodeName::new("n1").expect("a name");
         let identity = found.issue(name, PeerKind::Node).expect("issue");
-        assert!(identity.is_development());
+        assert_eq!(identity.development(), Some(&*folder));
         assert_eq!(identity.cluster().as_str(), "dev");
     }
 

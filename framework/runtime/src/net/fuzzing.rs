@@ -1,5 +1,7 @@
 //! The decoders of this module for [`crate::fuzzing`], as functions over bytes.
 
+use std::path::Path;
+
 use bytes::Bytes;
 use callboard_protocol::rights::Roles;
 use callboard_protocol::wire::frame::FrameError;
@@ -23,7 +25,7 @@ pub fn certificate(der: &[u8]) -> Result<(CertifiedPeer, Roles), String> {
 /// # Errors
 /// Why the text holds no such key.
 pub fn development_authority(pem: &[u8]) -> Result<Authority, String> {
-    Authority::of_development_key(pem)
+    Authority::of_development_key(pem, Path::new(""))
 }
 
 /// Splits what arrives on a stream in pieces into frames. Returns them, and whether the last one

@@ -41,7 +41,8 @@ struct Inner {
     key: PrivateKeyDer<'static>,
     roots: Arc<RootCertStore>,
     reset_secret: [u8; 32],
-    development: bool,
+    /// The folder of the development authority, if that issued it.
+    development: Option<Arc<Path>>,
 }
 
 /// What a certificate says of its owner.
@@ -105,7 +106,7 @@ impl Identity {
         names: [&str; 3],
     ) -> Result<Self, StartError> {
         let reset_secret = derive(key.secret_der(), b"stateless reset");
-        let identity = Self::named(chain, key, roots, reset_secret, false, names)?;
+        let identity = Self::named(chain, key, roots, reset_secret, None, names)?;
         identity.check_pair(names)?;
         Ok(identity)
     }
@@ -133,7 +134,7 @@ impl Identity {
         key: PrivateKeyDer<'static>,
         authorities: Vec<CertificateDer<'static>>,
         reset_secret: [u8; 32],
-        development: bool,
+        development: Option<Arc<Path>>,
     ) -> Result<Self, StartError> {
         let names = [AUTHORITY, CERTIFICATE, KEY];
         Self::named(chain, key, authorities, reset_secret, development, names)
@@ -145,7 +146,7 @@ impl Identity {
         key: PrivateKeyDer<'static>,
         authorities: Vec<CertificateDer<'static>>,
         reset_secret: [u8; 32],
-        development: bool,
+        development: Option<Arc<Path>>,
         [authority, certificate, _]: [&str; 3],
     ) -> Result<Self, StartError> {
         let is_exchanged = authorities.first().is_some_and(|it| certified(it).is_ok());
@@ -221,7 +222,7 @@ impl Identity {
             inner.key.clone_key(),
             certificates(authorities, AUTHORITY, AUTHORITY)?,
             inner.reset_secret,
-            inner.development,
+            inner.development.clone(),
         )
     }
 
@@ -229,7 +230,12 @@ impl Identity {
     /// only.
     #[must_use]
     pub fn is_development(&self) -> bool {
-        self.inner.development
+        self.inner.development.is_some()
+    }
+
+    /// Returns the folder of the development authority, if that issued it.
+    pub(super) fn development(&self) -> Option<&Path> {
+        self.inner.development.as_deref()
     }
 
     /// Checks that it may be used at this address.

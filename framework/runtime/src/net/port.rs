@@ -97,7 +97,7 @@ impl Net {
             env,
             hello,
             endpoint: Port::new(endpoint, local_addr),
-            trust: Trust::new(handshakes, client, identity.is_development(), local.denied),
+            trust: Trust::new(handshakes, client, identity.development(), local.denied),
             frames,
             seeds: local.seeds,
             names: local.names.clone(),

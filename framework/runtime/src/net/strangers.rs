@@ -39,8 +39,7 @@ impl Strangers {
             tracing::warn!(
                 left_out,
                 "a connection from {from} became no link, as its side and this one have certificates of different \
-                 authorities ({why}); give both certificates of the same authority; if neither was given an identity, \
-                 start both as the same user and with the same XDG_STATE_HOME"
+                 authorities ({why}); give both certificates of the same authority"
             );
         }
     }

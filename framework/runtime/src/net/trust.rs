@@ -5,7 +5,7 @@
 //! proven theirs and stay. A new deny list is for both. It may depend on `endpoint`, `identity` and
 //! `deny`.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use callboard_protocol::code::Code;
@@ -22,8 +22,8 @@ use super::{PeerKind, StartError};
 pub(super) struct Trust {
     handshakes: Handshakes,
     client: RwLock<quinn::ClientConfig>,
-    /// Whether the identity is of the development authority.
-    development: AtomicBool,
+    /// The folder of the development authority, if the identity is of that.
+    development: RwLock<Option<Arc<Path>>>,
     denied: RwLock<Arc<DenyList>>,
 }
 
@@ -31,13 +31,13 @@ impl Trust {
     pub(super) fn new(
         handshakes: Handshakes,
         client: quinn::ClientConfig,
-        development: bool,
+        development: Option<&Path>,
         denied: DenyList,
     ) -> Self {
         Self {
             handshakes,
             client: RwLock::new(client),
-            development: AtomicBool::new(development),
+            development: RwLock::new(development.map(Arc::from)),
             denied: RwLock::new(Arc::new(denied)),
         }
     }
@@ -66,18 +66,28 @@ impl Trust {
             port.set_server(self.handshakes.server(identity)?);
         }
         *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;
-        let development = identity.is_development();
-        self.development.store(development, Ordering::Relaxed);
+        let development = self.development.write();
+        *development.unwrap_or_else(PoisonError::into_inner) = identity.development().map(Arc::from);
         let certificate = identity.fingerprint();
         tracing::info!(name = %me.name, %certificate, "identity rotated");
         Ok(())
     }
 
     /// Says of a handshake that failed, because one of the two authorities is not known to the other side, whether this
-    /// side was given none: whoever forgot to give it looks at its files in vain.
+    /// side was given none: whoever forgot to give it looks at its files in vain. The folder is what two sides that were
+    /// given none have to compare.
     pub(super) fn explain(&self, mut why: LinkDown) -> LinkDown {
-        if why.code == Code::AuthorityUnknown && self.development.load(Ordering::Relaxed) {
-            why.detail.push_str(DEVELOPMENT);
+        let development = self.development.read();
+        let development = development.unwrap_or_else(PoisonError::into_inner);
+        if why.code == Code::AuthorityUnknown
+            && let Some(folder) = &*development
+        {
+            why.detail = format!(
+                "{}; this side has an identity of the development authority of {}, as it was given no other: if the other \
+                 side was given none either, start both as the same user and with the same XDG_STATE_HOME",
+                why.detail,
+                folder.display()
+            );
         }
         why
     }
@@ -99,9 +109,6 @@ impl Trust {
         Some(LinkDown::new(Code::PeerDenied, detail))
     }
 }
-
-const DEVELOPMENT: &str = "; this side has an identity of the development authority of \
-                           $XDG_STATE_HOME/callboard/dev, as it was given no other";
 
 /// Links know this side by its cluster, kind and name, which therefore stay.
 fn check_same(identity: &Identity, me: &About) -> Result<(), StartError> {

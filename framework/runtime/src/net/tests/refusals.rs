@@ -47,9 +47,12 @@ async fn who_was_given_no_identity_and_is_refused_is_told_so() {
     let error = b.net.first_link(PATIENCE).await;
     let error = error.expect_err("another authority");
     assert_eq!(error.code(), Code::AuthorityUnknown, "{error}");
-    let given = "; this side has an identity of the development authority of $XDG_STATE_HOME/callboard/dev, as it \
-                 was given no other";
-    assert!(error.detail().ends_with(given), "{error}");
+    let given = format!(
+        "; this side has an identity of the development authority of {}, as it was given no other: if the other side was \
+         given none either, start both as the same user and with the same XDG_STATE_HOME",
+        folder.path().display()
+    );
+    assert!(error.detail().ends_with(&given), "{error}");
 }
 
 #[tokio::test]
