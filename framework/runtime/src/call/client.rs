@@ -20,9 +20,10 @@ use futures_core::Stream;
 use tracing::Instrument;
 
 use super::{
+    advice::advised,
     attempts::{Failed, Items, Parts, Plan, call_span},
     direct::{self, Came, Direct},
-    interface::{Answer, Method, Shape},
+    interface::{Answer, Definition, Method, Shape},
     local::{self, Begun, Waiting},
     meta::{Caller, Meta},
     reference::{Address, Ref},
@@ -126,10 +127,11 @@ impl<M: Method> Call<M> {
         if direct::send(&request, &meta) {
             return Ok(());
         }
-        match local::send(request, meta) {
+        let result = match local::send(request, meta) {
             local::Sent::Over(result) => result,
             local::Sent::Elsewhere(request, meta) => Box::pin(request.send_far(meta)).await,
-        }
+        };
+        result.map_err(advised_for::<M>)
     }
 
     fn request(&mut self) -> &mut Request<M> {
@@ -296,7 +298,7 @@ impl<M: Method> Future for Call<M> {
         let this = &mut self.0;
         if let Err(error) = this.begin(cx) {
             *this = State::Over;
-            return Poll::Ready(M::output(Err(error)));
+            return Poll::Ready(M::output(Err(advised_for::<M>(error))));
         }
         let result = loop {
             break match this {
@@ -313,8 +315,12 @@ impl<M: Method> Future for Call<M> {
             };
         };
         *this = State::Over;
-        Poll::Ready(M::output(result))
+        Poll::Ready(M::output(result.map_err(advised_for::<M>)))
     }
+}
+
+fn advised_for<M: Method>(error: CallError) -> CallError {
+    advised(error, <M::Interface as Definition>::KIND)
 }
 
 /// Nothing in it is pinned but what has a place of its own.

@@ -34,6 +34,7 @@
 //! `env` and `protocol`.
 
 mod adrift;
+mod advice;
 mod arrival;
 mod attempts;
 mod awaited;
