@@ -40,6 +40,7 @@ pub(super) use dial::Backoff;
 pub(crate) use dial::Reminder;
 use dial::{ATTEMPT_AFTER_LEAVING, ATTEMPT_MAX, Dial};
 pub(super) use notice::Notice;
+use notice::Takers;
 pub(crate) use notice::SeedTrouble;
 use seeds::Seed;
 
@@ -57,7 +58,7 @@ pub(super) struct Peers<L> {
     version: u64,
     notices: VecDeque<Notice>,
     /// For refusals because another process has this one's name.
-    name_taken: Reminder,
+    name_taken: Takers,
     /// For processes of this one's name that run beside it.
     namesake: Reminder,
     /// For clients that have the name of a node.
@@ -176,7 +177,7 @@ impl<L: Clone + PartialEq> Peers<L> {
             dialling: 0,
             version: 0,
             notices: VecDeque::new(),
-            name_taken: Reminder::default(),
+            name_taken: Takers::default(),
             namesake: Reminder::default(),
             shared: Reminder::default(),
         };

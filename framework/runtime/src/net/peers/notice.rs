@@ -3,6 +3,7 @@
 //! Here it is found out and put into words; `mesh` writes it. What lasts is told again, each time
 //! after a longer wait.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use callboard_protocol::wire::hello::PeerKind;
 
 use super::super::error::{LinkDown, Loss};
 use super::super::link::PeerInfo;
-use super::{Candidate, Peers, Refused, Target};
+use super::{Candidate, Peers, Refused, Reminder, Target};
 
 /// A line for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub(in super::super) enum Notice {
     /// A peer refuses this node: another process of its name is linked there.
     NameTaken {
         by: SocketAddr,
+        /// The name of that peer, where it is known.
+        name: Option<NodeName>,
         why: LinkDown,
         /// There was a link with anybody before.
         had_links: bool,
@@ -101,7 +104,12 @@ impl Notice {
                 };
                 tracing::warn!(peer = %name, "a node that was lost is linked again, after {lost:.1?}{restarted}");
             }
-            Self::NameTaken { by, why, had_links } => {
+            Self::NameTaken {
+                by,
+                name,
+                why,
+                had_links,
+            } => {
                 let (who, what) = (
                     &why.detail,
                     match had_links {
@@ -109,7 +117,8 @@ impl Notice {
                         false => "is linked there, which refuses this one",
                     },
                 );
-                tracing::warn!(refused_by = %by, "{who} {what}; {advice} ({code})");
+                let refused_by = name.as_ref().map_or_else(|| by.to_string(), NodeName::to_string);
+                tracing::warn!(refused_by, addr = %by, "{who} {what}; {advice} ({code})");
             }
             // As loud as the warning that it ends.
             Self::NameBack { by } => tracing::warn!(
@@ -191,6 +200,28 @@ fn loss(why: &LinkDown, timeout: Duration) -> (String, &'static str) {
         Loss::Plain => (String::new(), look),
     }
 }
+
+/// The processes that have taken this one's name, as those who refuse it describe them: each is told of once in a
+/// while.
+#[derive(Debug, Default)]
+pub(super) struct Takers(BTreeMap<String, Reminder>);
+
+impl Takers {
+    fn is_due(&mut self, who: &str, now: Instant) -> bool {
+        if self.0.len() >= TAKERS_MAX && !self.0.contains_key(who) {
+            return false;
+        }
+        self.0.entry(who.to_owned()).or_default().is_due(now)
+    }
+
+    /// Forgets them, and returns whether any was told of.
+    pub(super) fn end(&mut self) -> bool {
+        !std::mem::take(&mut self.0).is_empty()
+    }
+}
+
+/// More than are started by a mistake; who refuses this one says what it likes.
+const TAKERS_MAX: usize = 16;
 
 /// Why no seed is linked, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -305,11 +336,16 @@ impl<L: Clone + PartialEq> Peers<L> {
     }
 
     fn note_name_taken(&mut self, by: SocketAddr, why: &LinkDown, now: Instant) {
-        if self.name_taken.is_due(now) {
-            // It changes with each link that comes up.
-            let (why, had_links) = (why.clone(), self.version > 0);
-            self.notices
-                .push_back(Notice::NameTaken { by, why, had_links });
+        if self.name_taken.is_due(&why.detail, now) {
+            let mut known = self.members.values();
+            let name = known.find(|member| member.info.addr == by);
+            self.notices.push_back(Notice::NameTaken {
+                by,
+                name: name.map(|member| member.info.name.clone()),
+                why: why.clone(),
+                // It changes with each link that comes up.
+                had_links: self.version > 0,
+            });
         }
     }
 

@@ -567,13 +567,24 @@ fn both_sides_of_a_refused_name_have_it_told_once() {
     for _ in 0..3 {
         peers.handle_refused(addr(7), &refused, now);
     }
-    let taken = Notice::NameTaken {
+    let taken = |why: &LinkDown| Notice::NameTaken {
         by: addr(7),
-        why: refused.why,
+        name: None,
+        why: why.clone(),
         had_links: true,
     };
-    assert_eq!(peers.poll_notice(), Some(taken));
+    assert_eq!(peers.poll_notice(), Some(taken(&refused.why)));
     assert_eq!(peers.poll_notice(), None);
+    // A third process of the name is another one, and there is an end to how many are told of.
+    for incarnation in 2..100 {
+        refused.why.detail = format!("another process named n10 (incarnation {incarnation})");
+        for _ in 0..2 {
+            peers.handle_refused(addr(7), &refused, now);
+        }
+        let told = (incarnation < 17).then(|| taken(&refused.why));
+        assert_eq!(peers.poll_notice(), told);
+        assert_eq!(peers.poll_notice(), None);
+    }
     // It is linked again, and may be refused again.
     assert_eq!(admit(&mut peers, candidate(50, 1), 50, now), Admission::Up);
     let back = Notice::NameBack { by: name(50) };
@@ -646,6 +657,7 @@ fn a_displaced_node_is_told_so_though_the_close_overtook_the_hello() {
     let superseded = LinkDown::new(Code::LinkSuperseded, "by a link to incarnation 2");
     let taken = Notice::NameTaken {
         by: addr(40),
+        name: Some(name(40)),
         why: why.clone(),
         had_links: true,
     };
@@ -681,6 +693,7 @@ fn a_displaced_node_is_told_so_though_the_close_overtook_the_hello() {
         peers.handle_dialled(target, Dialled::Failed(unnamed.clone()), now, 0);
         let told = is_told.then(|| Notice::NameTaken {
             by: addr(40),
+            name: None,
             why: why.clone(),
             had_links: false,
         });
