@@ -76,7 +76,8 @@ impl Witness {
             caller = caller_name(&self.hub, self.caller),
             panic = cut(text),
             left_out = (left_out > 0).then_some(left_out),
-            "a handler panicked: {comes}; mend what it panics for"
+            "a handler panicked: {comes}; mend what it panics for; more of this method within {TOLD_EVERY:?} are \
+             counted, and told with the next one"
         );
     }
 }
