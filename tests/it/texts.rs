@@ -1069,7 +1069,8 @@ async fn a_panic_of_a_service_is_in_the_log_with_its_method_and_its_caller() {
     let fired = far.fire("the powder").await.expect_err("a panic");
     assert_eq!(fired.code(), Code::Panicked);
     let told = "ERROR callboard::call::panics: a handler panicked: the service goes on; mend what it panics for; more of this \
-                method within 10s are counted, and told with the next one code=\"CB1016\" method=\"Cannon/fire\" caller=\"client client\" panic=\"the powder exploded\"";
+                method within 10s are counted, and told with the next one code=\"CB1016\" \
+                method=\"Cannon/fire\" caller=\"client client\" panic=\"the powder exploded\"";
     assert_eq!(logged.count(told), 1);
     // The same method is told of again after a while, another one at once.
     for _ in 0..20 {
@@ -1083,13 +1084,15 @@ async fn a_panic_of_a_service_is_in_the_log_with_its_method_and_its_caller() {
     let last = shots.next().await.expect("an end").expect_err("a panic");
     assert_eq!(last.code(), Code::Panicked);
     let told = "a handler panicked: the stream ends, and whose it is goes on; mend what it panics for; more of \
-                this method within 10s are counted, and told with the next one code=\"CB1016\" method=\"Cannon/salvo\" caller=\"node n1\" panic=\"the second shot exploded\"";
+                this method within 10s are counted, and told with the next one code=\"CB1016\" \
+                method=\"Cannon/salvo\" caller=\"node n1\" panic=\"the second shot exploded\"";
     assert_eq!(logged.count(told), 1);
     let mut shots = far.broadside().await.expect("a stream");
     let last = shots.next().await.expect("an end").expect_err("a panic");
     assert_eq!(last.code(), Code::Panicked);
     let told = "a handler panicked: the stream ends, and whose it is goes on; mend what it panics for; more of \
-                this method within 10s are counted, and told with the next one code=\"CB1016\" method=\"Cannon/broadside\" caller=\"client client\" panic=\"the deck broke\"";
+                this method within 10s are counted, and told with the next one code=\"CB1016\" \
+                method=\"Cannon/broadside\" caller=\"client client\" panic=\"the deck broke\"";
     assert_eq!(logged.count(told), 1);
     client.close().await;
     node.stop().await;
@@ -1112,7 +1115,8 @@ async fn a_panic_of_an_actor_and_its_restart_are_in_the_log_with_its_address() {
     };
     let told = format!(
         "a handler panicked: the actor starts anew, or is given up if it fails too often; mend what it panics for; more \
-         of this method within 10s are counted, and told with the next one code=\"CB1016\" method=\"Till/jam\" address={} caller=\"node n1\" panic=\"the drawer is stuck\"",
+         of this method within 10s are counted, and told with the next one code=\"CB1016\" \
+         method=\"Till/jam\" address={} caller=\"node n1\" panic=\"the drawer is stuck\"",
         address(&tills[0])
     );
     assert_eq!(logged.count(&told), 1);
