@@ -175,7 +175,10 @@ async fn a_client_that_has_the_name_of_a_node_is_told_by_itself_and_by_the_node_
     ] {
         eventually(told, || log.with(Level::WARN, told).len() == 1).await;
         let told = log.with(Level::WARN, told);
-        assert!(told[0].ends_with("; give the client a name of its own (CB2006)"), "{told:?}");
+        assert!(
+            told[0].ends_with("; give the client a name of its own (CB2006)"),
+            "{told:?}"
+        );
     }
     client.close().await;
     n2.stop().await;

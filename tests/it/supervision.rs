@@ -540,8 +540,14 @@ async fn a_timer_that_panics_and_a_node_that_is_dropped_are_told_of_in_the_log()
     drop(node);
     assert_eq!(logged.count("dropped without `stop`"), 1);
     // In front of the error that `main` ends by.
-    assert_eq!(logged.count("where `main` ends by an error, which is told after this"), 1);
-    assert_eq!(logged.count("peers may wait for it until their timers end"), 1);
+    assert_eq!(
+        logged.count("where `main` ends by an error, which is told after this"),
+        1
+    );
+    assert_eq!(
+        logged.count("peers may wait for it until their timers end"),
+        1
+    );
     Town::new()
         .node("n2")
         .start()

@@ -235,7 +235,12 @@ async fn a_node_that_is_gone_is_named() {
     assert_eq!(error.code(), Code::PeerUnreachable);
     assert_eq!(error.subject(), "method Till/ring on node n1");
     // It has said goodbye, so nothing is to be waited for.
-    assert!(error.detail().starts_with("it has left in order, and actor "), "{error}");
+    assert!(
+        error
+            .detail()
+            .starts_with("it has left in order, and actor "),
+        "{error}"
+    );
     assert!(error.detail().ends_with(" is gone with it"), "{error}");
     assert!(error.advice().starts_with("get a fresh ref "), "{error}");
     let desk = client.service::<old::Desk>().relay("hello").await;
@@ -387,7 +392,10 @@ async fn an_actor_that_was_given_up_tells_why() {
         assert!(error.detail().ends_with(why), "{error}");
         let text = error.to_string();
         // It has no key, and nothing is said of those that have one.
-        assert!(text.ends_with("; then spawn a new one and hand out its ref"), "{text}");
+        assert!(
+            text.ends_with("; then spawn a new one and hand out its ref"),
+            "{text}"
+        );
         assert_eq!(text.matches("mend the cause").count(), 1, "{text}");
         assert!(!text.contains("key"), "{text}");
     }

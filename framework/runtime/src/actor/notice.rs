@@ -158,10 +158,17 @@ fn others(child: &dyn Child, all: &[Arc<dyn Child>]) -> Option<String> {
             let _ = write!(text, "{comma}and {} more", others.len() - number);
             break;
         }
-        let kind = if other.is_service() { "service" } else { "actor" };
+        let kind = if other.is_service() {
+            "service"
+        } else {
+            "actor"
+        };
         let key = other.key().map(|key| format!(" {key}"));
         let (name, key) = (other.name(), key.unwrap_or_default());
-        let _ = write!(text, "{comma}{kind} {name}{key} ({running} running, {waiting} waiting)");
+        let _ = write!(
+            text,
+            "{comma}{kind} {name}{key} ({running} running, {waiting} waiting)"
+        );
     }
     (!text.is_empty()).then_some(text)
 }

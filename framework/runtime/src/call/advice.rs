@@ -32,9 +32,15 @@ mod tests {
     fn what_to_do_about_an_actor_speaks_of_its_kind_alone() {
         let advice = |code, kind| advised(CallError::new(code, "actor Till"), kind).advice();
         let spawned = advice(Code::Quarantined, Kind::Spawned);
-        assert!(spawned.ends_with("; then spawn a new one and hand out its ref"), "{spawned}");
+        assert!(
+            spawned.ends_with("; then spawn a new one and hand out its ref"),
+            "{spawned}"
+        );
         let keyed = advice(Code::Quarantined, Kind::Keyed);
-        assert!(keyed.contains("release it on its node") && !keyed.contains("spawn"), "{keyed}");
+        assert!(
+            keyed.contains("release it on its node") && !keyed.contains("spawn"),
+            "{keyed}"
+        );
         let aborted = advice(Code::TurnAborted, Kind::Spawned);
         assert!(aborted.ends_with("get a fresh ref"), "{aborted}");
         for kind in [Kind::Service, Kind::Keyed] {

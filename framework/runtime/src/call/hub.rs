@@ -87,7 +87,7 @@ pub(crate) struct Hub {
     pub(super) dropped: AtomicBool,
     faces: RwLock<BTreeMap<InterfaceId, (TypeId, Arc<Face>)>>,
     pub(super) hosts: RwLock<BTreeMap<InterfaceId, Arc<dyn Hosted>>>,
-    actors: RwLock<BTreeMap<ActorId, Arc<dyn Hosted>>>,
+    pub(super) actors: RwLock<BTreeMap<ActorId, Arc<dyn Hosted>>>,
     /// How often an actor or a service was taken out.
     removals: AtomicU64,
     sessions: Sessions,

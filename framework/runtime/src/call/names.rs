@@ -73,16 +73,12 @@ impl Names {
     pub(crate) fn left(&self) -> Vec<String> {
         let met = self.read();
         let left = met.values().filter(|met| met.left.is_some());
-        left.map(|met| met.name.to_string()).take(LEFT_MAX).collect()
+        left.map(|met| met.name.to_string())
+            .take(LEFT_MAX)
+            .collect()
     }
 
-    fn note(
-        &self,
-        id: NodeId,
-        name: &NodeName,
-        denial: Option<String>,
-        left: Option<Incarnation>,
-    ) {
+    fn note(&self, id: NodeId, name: &NodeName, denial: Option<String>, left: Option<Incarnation>) {
         let mut met = self.write();
         if met.len() >= NAMES_MAX && !met.contains_key(&id) {
             met.pop_first();
@@ -126,7 +122,10 @@ mod tests {
         names.linked(id, &name);
         parted(Code::NodeLeaving);
         assert!(has_left(5) && has_left(4));
-        assert!(!has_left(6), "it has started again, which was heard elsewhere");
+        assert!(
+            !has_left(6),
+            "it has started again, which was heard elsewhere"
+        );
         assert_eq!(names.left(), ["n2"]);
         names.linked(id, &name);
         assert!(!has_left(5), "it says itself what it knows no more");

@@ -458,7 +458,9 @@ mod tests {
     fn what_to_do_about_a_service_without_a_host_depends_on_who_asks_and_what_is_linked() {
         let (node, client) = (PeerKind::Node, PeerKind::Client);
         for kind in [node, client] {
-            assert!(nowhere(kind, 0, true).starts_with("start the nodes that its seeds are, or wait"));
+            assert!(
+                nowhere(kind, 0, true).starts_with("start the nodes that its seeds are, or wait")
+            );
         }
         assert!(nowhere(node, 0, false).starts_with("host it on this node"));
         assert_eq!(nowhere(node, 2, true), Code::NoHost.advice());
@@ -468,9 +470,13 @@ mod tests {
 
     #[test]
     fn nodes_that_have_left_are_named_where_none_is_linked() {
-        let left = |names: &[&str]| unlinked(&names.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>());
+        let left =
+            |names: &[&str]| unlinked(&names.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>());
         assert_eq!(left(&[]), "no link to any node is up");
-        assert_eq!(left(&["n1"]), "no link to any node is up; n1 has left in order");
+        assert_eq!(
+            left(&["n1"]),
+            "no link to any node is up; n1 has left in order"
+        );
         let two = "no link to any node is up; n1 and n2 have left in order";
         assert_eq!(left(&["n1", "n2"]), two);
     }

@@ -120,7 +120,8 @@ pub(super) fn lost(
 }
 
 /// What to do about a call that was lost as this process stood still.
-const STOOD_STILL: &str = "retry when the method is idempotent, and look why this process stood still, as its log says";
+const STOOD_STILL: &str =
+    "retry when the method is idempotent, and look why this process stood still, as its log says";
 
 /// How long a node that refused a call as a whole is not chosen for others.
 const AVOID: Duration = Duration::from_secs(1);

@@ -137,7 +137,12 @@ impl LinkDown {
     pub(super) fn forgotten() -> Self {
         Self {
             loss: Loss::Forgotten,
-            ..Self::new(Code::PeerLost, format!("{FORGOTTEN}, or stood still for longer than the peer timeout and closed it"))
+            ..Self::new(
+                Code::PeerLost,
+                format!(
+                    "{FORGOTTEN}, or stood still for longer than the peer timeout and closed it"
+                ),
+            )
         }
     }
 
@@ -205,19 +210,31 @@ mod tests {
         assert!(reset.detail.ends_with(either), "{reset}");
         assert_eq!(reset.clone().explained(None, false), reset);
         let restarted = reset.clone().explained(None, true);
-        assert_eq!((restarted.code, restarted.loss), (Code::PeerLost, Loss::Restarted));
-        assert!(restarted.detail.ends_with("its process has started again"), "{restarted}");
+        assert_eq!(
+            (restarted.code, restarted.loss),
+            (Code::PeerLost, Loss::Restarted)
+        );
+        assert!(
+            restarted.detail.ends_with("its process has started again"),
+            "{restarted}"
+        );
         // The peer has given up a process that stood still, which then finds its connection unknown.
         let still = Duration::from_millis(6040);
         let own = reset.explained(Some(still), false);
-        assert_eq!(own.to_string(), "CB1003 peer-lost: this process itself stood still for 6.0s");
+        assert_eq!(
+            own.to_string(),
+            "CB1003 peer-lost: this process itself stood still for 6.0s"
+        );
     }
 
     #[test]
     fn a_loss_by_an_own_standstill_says_so_and_nothing_else_does() {
         let still = Some(Duration::from_secs(6));
         let silent = LinkDown::new(Code::PeerTimeout, "").explained(still, false);
-        assert_eq!(silent.to_string(), "CB2014 peer-timeout: this process itself stood still for 6.0s");
+        assert_eq!(
+            silent.to_string(),
+            "CB2014 peer-timeout: this process itself stood still for 6.0s"
+        );
         let left = LinkDown::new(Code::NodeLeaving, "the node is stopping");
         assert_eq!(left.clone().explained(still, true), left);
     }

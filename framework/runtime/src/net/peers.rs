@@ -40,8 +40,8 @@ pub(super) use dial::Backoff;
 pub(crate) use dial::Reminder;
 use dial::{ATTEMPT_AFTER_LEAVING, ATTEMPT_MAX, Dial};
 pub(super) use notice::Notice;
-use notice::Takers;
 pub(crate) use notice::SeedTrouble;
+use notice::Takers;
 use seeds::Seed;
 
 /// The links, dials and members of one node or client. `L` is the handle of a link.

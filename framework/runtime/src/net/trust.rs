@@ -67,7 +67,8 @@ impl Trust {
         }
         *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;
         let development = self.development.write();
-        *development.unwrap_or_else(PoisonError::into_inner) = identity.development().map(Arc::from);
+        *development.unwrap_or_else(PoisonError::into_inner) =
+            identity.development().map(Arc::from);
         let certificate = identity.fingerprint();
         tracing::info!(name = %me.name, %certificate, "identity rotated");
         Ok(())

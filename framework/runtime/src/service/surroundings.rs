@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use callboard_protocol::time::Time;
 
-use crate::{actor::{Child, Surroundings}, call::Hub};
+use crate::{
+    actor::{Child, Surroundings},
+    call::Hub,
+};
 
 /// A node, as its guardians see it.
 #[derive(Debug)]

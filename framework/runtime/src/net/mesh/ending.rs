@@ -16,8 +16,8 @@ impl Mesh {
     pub(in super::super) fn explained(&self, link: &Link, why: LinkDown) -> LinkDown {
         let peer = link.peer();
         let still = (self.standstill).explains(&why, self.env.clock.since_boot());
-        let is_restarted = peer.kind == PeerKind::Node
-            && self.peers().has_later_life(peer.id, peer.incarnation);
+        let is_restarted =
+            peer.kind == PeerKind::Node && self.peers().has_later_life(peer.id, peer.incarnation);
         why.explained(still, is_restarted)
     }
 

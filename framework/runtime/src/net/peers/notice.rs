@@ -99,7 +99,9 @@ impl Notice {
                 is_restarted,
             } => {
                 let restarted = match is_restarted {
-                    true => "; its process has started again, so the actors that were spawned there before are gone",
+                    true => {
+                        "; its process has started again, so the actors that were spawned there before are gone"
+                    }
                     false => "",
                 };
                 tracing::warn!(peer = %name, "a node that was lost is linked again, after {lost:.1?}{restarted}");
@@ -117,7 +119,9 @@ impl Notice {
                         false => "is linked there, which refuses this one",
                     },
                 );
-                let refused_by = name.as_ref().map_or_else(|| by.to_string(), NodeName::to_string);
+                let refused_by = name
+                    .as_ref()
+                    .map_or_else(|| by.to_string(), NodeName::to_string);
                 tracing::warn!(refused_by, addr = %by, "{who} {what}; {advice} ({code})");
             }
             // As loud as the warning that it ends.
@@ -409,8 +413,16 @@ mod tests {
         let (timeout, still) = (Duration::from_secs(3), Duration::from_millis(2750));
         let silent = || LinkDown::new(Code::PeerTimeout, "");
         for (why, how, advice) in [
-            (silent(), ", from which nothing has come for 3s", "look whether its process does"),
-            (silent().explained(Some(still), false), ", as this process itself stood still for 2.8s", "look first why"),
+            (
+                silent(),
+                ", from which nothing has come for 3s",
+                "look whether its process does",
+            ),
+            (
+                silent().explained(Some(still), false),
+                ", as this process itself stood still for 2.8s",
+                "look first why",
+            ),
             // The one that woke has closed the link by its own timer, and has not started again.
             (
                 LinkDown::forgotten(),

@@ -877,7 +877,10 @@ fn that_a_lost_node_has_started_again_is_known_from_others_or_when_it_is_linked_
     let mut linked = |link, life, is_restarted| {
         peers.handle_ended(&(link - 1), &lost(), now, 0);
         let later = now + SECOND;
-        assert_eq!(admit(&mut peers, candidate(20, life), link, later), Admission::Up);
+        assert_eq!(
+            admit(&mut peers, candidate(20, life), link, later),
+            Admission::Up
+        );
         let again = Notice::LinkedAgain {
             name: name(20),
             lost: SECOND,
@@ -899,7 +902,10 @@ fn a_client_that_has_the_name_of_a_node_is_told_by_whoever_is_linked_with_both()
         addr: None,
         ..candidate(20, 7)
     };
-    for links in [[candidate(20, 1), namesake()], [namesake(), candidate(20, 1)]] {
+    for links in [
+        [candidate(20, 1), namesake()],
+        [namesake(), candidate(20, 1)],
+    ] {
         let mut peers = node_with_a_teller(now);
         let [one, other] = links;
         assert_eq!(admit(&mut peers, one, 1, now), Admission::Up);
