@@ -96,8 +96,10 @@ impl Hub {
         if !self.stop_asked.is_cancelled() {
             return Vec::new();
         }
-        let actors = self.actors.read().unwrap_or_else(PoisonError::into_inner);
-        let actors: Vec<_> = actors.values().cloned().collect();
+        let actors: Vec<_> = {
+            let actors = self.actors.read().unwrap_or_else(PoisonError::into_inner);
+            actors.values().cloned().collect()
+        };
         let hosted = self.hosted_services().into_iter().chain(actors);
         let children = hosted.filter_map(|it| Some(it.supervised()?.1));
         children

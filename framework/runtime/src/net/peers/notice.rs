@@ -97,33 +97,13 @@ impl Notice {
                 name,
                 lost,
                 is_restarted,
-            } => {
-                let restarted = match is_restarted {
-                    true => {
-                        "; its process has started again, so the actors that were spawned there before are gone"
-                    }
-                    false => "",
-                };
-                tracing::warn!(peer = %name, "a node that was lost is linked again, after {lost:.1?}{restarted}");
-            }
+            } => linked_again(name, *lost, *is_restarted),
             Self::NameTaken {
                 by,
                 name,
                 why,
                 had_links,
-            } => {
-                let (who, what) = (
-                    &why.detail,
-                    match had_links {
-                        true => "took over the links of this one",
-                        false => "is linked there, which refuses this one",
-                    },
-                );
-                let refused_by = name
-                    .as_ref()
-                    .map_or_else(|| by.to_string(), NodeName::to_string);
-                tracing::warn!(refused_by, addr = %by, "{who} {what}; {advice} ({code})");
-            }
+            } => name_taken((*by, name.as_ref()), why, *had_links),
             // As loud as the warning that it ends.
             Self::NameBack { by } => tracing::warn!(
                 "this process is linked with {by} again, where another process named {own_name} was linked in its place"
@@ -140,15 +120,7 @@ impl Notice {
                 "a node and a client are both named {name}: the two are never linked with each other; give the client a \
                  name of its own ({code})"
             ),
-            Self::TookOver { by, from } => {
-                let Namesake { addr, incarnation } = from;
-                tracing::warn!(
-                    refused_by = %by,
-                    "this process took over the links of another process named {own_name} (incarnation {incarnation}, at \
-                     {addr}), which still runs and is refused as long as this one is linked; {advice}, and stop the one \
-                     that is not to run ({code})"
-                );
-            }
+            Self::TookOver { by, from } => took_over(by, *from, own_name),
             Self::NameTwice { peer, refused, why } => {
                 let (Namesake { addr, incarnation }, (_, name), who) = (refused, peer, &why.detail);
                 tracing::warn!(
@@ -170,6 +142,35 @@ impl Notice {
             _ => None,
         }
     }
+}
+
+fn linked_again(name: &NodeName, lost: Duration, is_restarted: bool) {
+    let restarted = match is_restarted {
+        true => "; its process has started again, so the actors that were spawned there before are gone",
+        false => "",
+    };
+    tracing::warn!(peer = %name, "a node that was lost is linked again, after {lost:.1?}{restarted}");
+}
+
+fn name_taken((addr, name): (SocketAddr, Option<&NodeName>), why: &LinkDown, had_links: bool) {
+    let (code, advice) = (Code::DuplicateNode.text(), Code::DuplicateNode.advice());
+    let what = match had_links {
+        true => "took over the links of this one",
+        false => "is linked there, which refuses this one",
+    };
+    let (who, refused_by) = (&why.detail, name.map_or_else(|| addr.to_string(), NodeName::to_string));
+    tracing::warn!(refused_by, %addr, "{who} {what}; {advice} ({code})");
+}
+
+fn took_over(by: &NodeName, from: Namesake, own_name: &NodeName) {
+    let (code, advice) = (Code::DuplicateNode.text(), Code::DuplicateNode.advice());
+    let Namesake { addr, incarnation } = from;
+    tracing::warn!(
+        refused_by = %by,
+        "this process took over the links of another process named {own_name} (incarnation {incarnation}, at {addr}), \
+         which still runs and is refused as long as this one is linked; {advice}, and stop the one that is not to run \
+         ({code})"
+    );
 }
 
 /// Writes that a node was lost: how, and what to do.

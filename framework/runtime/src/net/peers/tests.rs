@@ -874,7 +874,7 @@ fn that_a_lost_node_has_started_again_is_known_from_others_or_when_it_is_linked_
     assert!(!is_known(&peers), "it is the same life");
     tell(&mut peers, vec![member(20, 2)], now);
     assert!(is_known(&peers), "another is linked with its next life");
-    let mut linked = |link, life, is_restarted| {
+    let mut linked = |link: u64, life, is_restarted| {
         peers.handle_ended(&(link - 1), &lost(), now, 0);
         let later = now + SECOND;
         assert_eq!(
