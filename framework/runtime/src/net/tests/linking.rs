@@ -175,6 +175,8 @@ async fn a_killed_node_that_is_back_is_noticed_before_the_timeout() {
     .go();
     let why = a.seen.down().await;
     assert_eq!(why.code, Code::PeerLost, "{why}");
+    // One that stood still and has closed the link answers the same.
+    assert_eq!(why.loss, Loss::Forgotten, "{why}");
     assert_eq!(a.seen.linked("b").await.peer().incarnation, Incarnation(2));
     again.seen.linked("a").await;
 }
