@@ -420,9 +420,9 @@ impl Drop for Running {
         if !self.hub.stop_asked().is_cancelled() {
             tracing::warn!(
                 node = self.hub.me().name,
-                "the node was dropped without `stop`, as it also is where `main` ends by an error, which is told after this: \
-                 calls in flight are lost, and peers may wait for it until their timers end; call `node.stop().await` \
-                 before, and keep the node until then"
+                "the node was dropped without `stop`, as it also is where `main` ends by an error, which is told after \
+                 this: calls in flight are lost, and peers may wait for it until their timers end; call \
+                 `node.stop().await` before, and keep the node until then"
             );
         }
         for group in self.hub.take_groups() {

@@ -16,7 +16,8 @@ pub(super) fn advised(error: CallError, kind: Kind) -> CallError {
     }
 }
 
-const SPAWN_ANEW: &str = "mend the cause, which the detail and the node's log name; then spawn a new one and hand out its ref";
+const SPAWN_ANEW: &str = "mend the cause, which the detail and the node's log name; then spawn a new one and hand out \
+                          its ref";
 
 const RELEASE: &str = "mend the cause, which the detail and the node's log name; then release it on its node, by \
                        `node.stop_actor(&actor, grace).await`, which no client can do";
