@@ -146,7 +146,9 @@ impl Notice {
 
 fn linked_again(name: &NodeName, lost: Duration, is_restarted: bool) {
     let restarted = match is_restarted {
-        true => "; its process has started again, so the actors that were spawned there before are gone",
+        true => {
+            "; its process has started again, so the actors that were spawned there before are gone"
+        }
         false => "",
     };
     tracing::warn!(peer = %name, "a node that was lost is linked again, after {lost:.1?}{restarted}");
@@ -158,7 +160,10 @@ fn name_taken((addr, name): (SocketAddr, Option<&NodeName>), why: &LinkDown, had
         true => "took over the links of this one",
         false => "is linked there, which refuses this one",
     };
-    let (who, refused_by) = (&why.detail, name.map_or_else(|| addr.to_string(), NodeName::to_string));
+    let (who, refused_by) = (
+        &why.detail,
+        name.map_or_else(|| addr.to_string(), NodeName::to_string),
+    );
     tracing::warn!(refused_by, %addr, "{who} {what}; {advice} ({code})");
 }
 
