@@ -32,6 +32,7 @@ mod placed;
 mod pressure;
 mod processes;
 mod recovering;
+mod resting;
 mod rights;
 mod rotation;
 mod secrets;

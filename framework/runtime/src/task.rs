@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -65,6 +66,14 @@ impl Tasks {
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        self.spawn_on(&Handle::current(), name, future);
+    }
+
+    /// As [`spawn`](Self::spawn), on this runtime, and from anywhere.
+    pub(crate) fn spawn_on<F>(&self, runtime: &Handle, name: &'static str, future: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let span = tracing::debug_span!("task", name, group = %self.group.name);
         // The place is made BEFORE the task and filled AFTER it, so that a task that ends at once
         // leaves nothing behind. The lock is not held in between: tokio drops the task in place,
@@ -79,7 +88,7 @@ impl Tasks {
             let _running = running;
             future.await;
         };
-        let handle = tokio::spawn(task.instrument(span)).abort_handle();
+        let handle = runtime.spawn(task.instrument(span)).abort_handle();
         let mut state = self.group.state();
         if state.aborted {
             handle.abort();

@@ -11,12 +11,12 @@ use std::{
 };
 
 use callboard_protocol::{id::ActorAddr, policy::wait_max, time::Time};
-use ractor::ActorCell;
 use tokio::sync::Notify;
 
 use super::{
     Settings,
     backlog::Backlog,
+    incarnation::Incarnation,
     life::Life,
     mailbox::{Mailbox, Refusal},
 };
@@ -69,8 +69,8 @@ pub(crate) struct Cell<T> {
 /// The current incarnation.
 #[derive(Debug, Default)]
 pub(super) struct Residence {
-    /// The ractor actor that runs the turns.
-    pub(super) actor: Option<ActorCell>,
+    /// What runs the turns.
+    pub(super) incarnation: Option<Incarnation>,
     /// Ends what the incarnation started: its streams and timers.
     pub(super) life: Arc<Life>,
 }

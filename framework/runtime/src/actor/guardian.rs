@@ -8,73 +8,33 @@ use std::{
     collections::BTreeMap,
     fmt,
     future::Future,
-    pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
 use callboard_protocol::{
-    id::{self, ActorAddr},
+    id,
     supervision::{Backoff, Decision, Intensity, Strategy, Supervisor},
     time::Time,
 };
-use futures_util::{StreamExt, future::BoxFuture, stream};
-use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
-use tokio::time::{Instant, timeout, timeout_at};
+use futures_util::{StreamExt, stream};
+use ractor::{Actor, ActorCell, ActorId};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, timeout, timeout_at},
+};
 
 use crate::task::Tasks;
 
-use super::{Ended, Settings, life::Cut, notice};
-
-/// A child that is being started: its ractor actor, or why there is none.
-pub(super) type Starting = Pin<Box<dyn Future<Output = Result<ActorCell, String>> + Send>>;
-
-/// What a guardian does with its children. Implemented by `resident`.
-pub(crate) trait Child: Send + Sync + 'static {
-    /// Makes an incarnation that runs no turn yet.
-    fn start(self: Arc<Self>, guardian: ActorCell) -> Starting;
-    /// Lets the turns of an incarnation begin.
-    fn begin(&self, resident: ActorCell);
-    /// Returns the definition's name.
-    fn name(&self) -> &'static str;
-    /// Returns the address.
-    fn addr(&self) -> ActorAddr;
-    /// Returns the key, of a keyed actor.
-    fn key(&self) -> Option<String>;
-    /// Returns whether it has a key.
-    fn is_keyed(&self) -> bool;
-    /// Returns whether it is a service, which other nodes may host too.
-    fn is_service(&self) -> bool;
-    /// Returns how many calls run.
-    fn running(&self) -> usize;
-    /// Returns how many messages wait.
-    fn waiting(&self) -> usize;
-    /// Returns the settings.
-    fn settings(&self) -> &Settings;
-    /// Refuses further messages; what waits still runs.
-    fn close(&self);
-    /// Returns whether it refuses further messages: its next end is its last.
-    fn is_closed(&self) -> bool;
-    /// Drops the running turns at their next await, and has their callers told why; returns the
-    /// incarnation that it told to end.
-    fn kill(&self, why: Cut) -> Option<ActorCell>;
-    /// As [`kill`](Self::kill), for its own children and all below them.
-    fn kill_children(&self);
-    /// Is told that an incarnation ended.
-    fn incarnation_ended(&self);
-    /// Is told why it is given up, BEFORE it is told of its end.
-    fn given_up(&self, why: String);
-    /// Is told once that it will not run again.
-    fn ended(&self, why: Ended);
-    /// Returns whether it will not run again.
-    fn has_ended(&self) -> bool;
-    /// Waits until no turn and no state of it is there any more, though it may have ended before.
-    fn wait_vacated(&self) -> BoxFuture<'_, ()>;
-    /// Stops its own children.
-    fn stop_children(&self, grace: Duration) -> BoxFuture<'_, ()>;
-    /// Waits until it will not run again.
-    fn wait_ended(&self) -> BoxFuture<'_, ()>;
-}
+use super::{
+    Ended, Settings,
+    alarm::Alarm,
+    child::{Child, Post},
+    incarnation::{Incarnation, Number},
+    life::Cut,
+    notice,
+    watcher::Watcher,
+};
 
 /// What a guardian needs from its node.
 pub(crate) trait Surroundings: Send + Sync + fmt::Debug + 'static {
@@ -98,6 +58,9 @@ struct Inner {
     surroundings: Arc<dyn Surroundings>,
     tasks: Tasks,
     actor: tokio::sync::OnceCell<ActorCell>,
+    /// Where the turns of children with keys run, whoever calls them.
+    runtime: OnceLock<Handle>,
+    alarm: Alarm,
     state: Mutex<State>,
 }
 
@@ -107,9 +70,10 @@ struct State {
     children: BTreeMap<u64, Arc<dyn Child>>,
     /// The key of each child, by its number on the node.
     keys: BTreeMap<id::ActorId, u64>,
+    /// The child of each ractor actor.
     residents: BTreeMap<ActorId, u64>,
-    /// The resident of each child that has one.
-    resident_of: BTreeMap<u64, ActorId>,
+    /// The incarnation of each child that has one.
+    incarnations: BTreeMap<u64, Number>,
     /// Children that are being started, with the number of the start that counts. One that is
     /// overtaken by a restart or an end is dropped when it is ready.
     starts: BTreeMap<u64, u64>,
@@ -127,7 +91,7 @@ struct Waiting {
     /// The number of the restart that counts: a failure of an older sibling makes a new one.
     restart: u64,
     /// The incarnation before, which was killed and may not have ended yet.
-    killed: Option<ActorCell>,
+    killed: Option<Incarnation>,
 }
 
 impl Guardian {
@@ -141,13 +105,15 @@ impl Guardian {
             surroundings,
             tasks,
             actor: tokio::sync::OnceCell::new(),
+            runtime: Handle::try_current().map_or_else(|_| OnceLock::new(), OnceLock::from),
+            alarm: Alarm::default(),
             state: Mutex::new(State {
                 supervisor: Supervisor::new(strategy),
                 next_key: 0,
                 children: BTreeMap::new(),
                 keys: BTreeMap::new(),
                 residents: BTreeMap::new(),
-                resident_of: BTreeMap::new(),
+                incarnations: BTreeMap::new(),
                 starts: BTreeMap::new(),
                 next_start: 0,
                 waiting: BTreeMap::new(),
@@ -272,10 +238,17 @@ impl Guardian {
         };
         let guardian = self.clone();
         self.0.tasks.spawn("actor-start", async move {
+            guardian.0.runtime.get_or_init(Handle::current);
+            let post = |watcher| Post {
+                guardian: guardian.clone(),
+                watcher,
+                child: key,
+                start: number,
+            };
             let failure = match guardian.actor().await {
                 Ok(actor) if guardian.is_over() => return actor.stop(None),
-                Ok(actor) => match child.clone().start(actor).await {
-                    Ok(resident) => return guardian.settled(key, number, &child, &resident),
+                Ok(actor) => match child.clone().start(post(actor)).await {
+                    Ok(incarnation) => return guardian.settled(key, number, &child, &incarnation),
                     Err(failure) => failure,
                 },
                 Err(failure) => failure,
@@ -290,28 +263,56 @@ impl Guardian {
     }
 
     /// Lets a child that was started run, unless it was restarted or ended meanwhile.
-    fn settled(&self, key: u64, number: u64, child: &Arc<dyn Child>, resident: &ActorCell) {
+    fn settled(&self, key: u64, number: u64, child: &Arc<dyn Child>, incarnation: &Incarnation) {
         {
             let mut state = self.state();
             if state.starts.get(&key) != Some(&number) {
                 drop(state);
-                resident.kill();
+                incarnation.kill();
                 return;
             }
             state.starts.remove(&key);
-            state.residents.insert(resident.get_id(), key);
-            state.resident_of.insert(key, resident.get_id());
-            // Under the lock, so that a restart finds it either not begun or to be killed.
-            child.begin(resident.clone());
+            state.enter(key, incarnation.number());
+            // Under the lock, so that a restart finds it either not there or to be killed.
+            child.enter(incarnation.clone());
         }
-        // ractor sets the status BEFORE it reports, so an end that was reported before the resident
+        incarnation.begin();
+        // ractor sets the status BEFORE it reports, so an end that was reported before the incarnation
         // was entered is seen here.
-        if resident.get_status() >= ractor::ActorStatus::Stopping {
-            self.reported(
-                resident.get_id(),
-                Some("ended while it started".to_string()),
-            );
+        if incarnation.may_have_ended() {
+            let failure = "ended while it started".to_owned();
+            self.left(key, incarnation.number(), Some(failure));
         }
+    }
+
+    /// Runs what a child with a key has to do.
+    pub(super) fn spawn(&self, name: &'static str, run: impl Future<Output = ()> + Send + 'static) {
+        let runtime = self.0.runtime.get_or_init(Handle::current);
+        self.0.tasks.spawn_on(runtime, name, run);
+    }
+
+    pub(super) fn alarm(&self) -> &Alarm {
+        &self.0.alarm
+    }
+
+    /// Has children looked at when their times come, from now on.
+    pub(super) fn watch_alarm(&self) {
+        let (guardian, token) = (self.clone(), self.0.tasks.token().clone());
+        self.spawn("alarm", async move {
+            loop {
+                let due = tokio::select! {
+                    biased;
+                    () = token.cancelled() => return,
+                    due = guardian.alarm().ring() => due,
+                };
+                for (at, key) in due {
+                    if let Some(child) = guardian.child(key) {
+                        child.rang(at);
+                    }
+                }
+                tokio::task::yield_now().await;
+            }
+        });
     }
 
     async fn actor(&self) -> Result<ActorCell, String> {
@@ -322,16 +323,23 @@ impl Guardian {
         spawned.await.cloned().map_err(|error| error.to_string())
     }
 
-    /// Takes in ractor's report that a resident ended; `failure` is nothing for an orderly end.
-    fn reported(&self, resident: ActorId, failure: Option<String>) {
-        let key = {
+    /// Takes in ractor's report that an actor of its ended.
+    pub(super) fn reported(&self, resident: ActorId, failure: Option<String>) {
+        let key = self.state().residents.get(&resident).copied();
+        if let Some(key) = key {
+            self.left(key, Number::Actor(resident), failure);
+        }
+    }
+
+    /// Takes in that an incarnation ended; `failure` is nothing for an orderly end.
+    pub(super) fn left(&self, key: u64, number: Number, failure: Option<String>) {
+        {
             let mut state = self.state();
-            let Some(key) = state.residents.get(&resident).copied() else {
+            if state.incarnations.get(&key) != Some(&number) {
                 return;
-            };
-            state.forget_resident(key);
-            key
-        };
+            }
+            state.forget_incarnation(key);
+        }
         let Some(child) = self.child(key) else { return };
         child.incarnation_ended();
         match failure {
@@ -384,11 +392,11 @@ impl Guardian {
     /// Drops the running turns of the siblings that restart too, the youngest first; what waits in
     /// their mailboxes stays. Then starts all after the delay, the oldest first.
     fn restart(&self, failed: u64, keys: &[u64], delay: Duration) {
-        // The residents are forgotten BEFORE they are killed, so that the report of the kill does
+        // The incarnations are forgotten BEFORE they are killed, so that the report of the kill does
         // not count as an end.
         let number = {
             let mut state = self.state();
-            keys.iter().for_each(|key| state.forget_resident(*key));
+            keys.iter().for_each(|key| state.forget_incarnation(*key));
             state.starts.retain(|key, _| !keys.contains(key));
             state.next_start += 1;
             let number = state.next_start;
@@ -419,8 +427,8 @@ impl Guardian {
             }
             // An incarnation begins AFTER the one before it has ended, unless that one computes
             // without an await for longer than anybody can wait.
-            let ends = killed.iter().map(|actor| actor.wait(Some(KILL_GRACE)));
-            let _ = futures_util::future::join_all(ends).await;
+            let ends = killed.iter().map(|killed| killed.wait(KILL_GRACE));
+            futures_util::future::join_all(ends).await;
             for key in keys {
                 guardian.start_again(key, number);
             }
@@ -465,7 +473,7 @@ impl Guardian {
         let child = {
             let mut state = self.state();
             state.supervisor.child_ended(&key);
-            state.forget_resident(key);
+            state.forget_incarnation(key);
             state.starts.remove(&key);
             state.waiting.remove(&key);
             let child = state.children.remove(&key);
@@ -511,17 +519,25 @@ impl Guardian {
 
 impl State {
     /// Returns the incarnations that were killed for a restart of these children.
-    fn killed(&self, keys: &[u64]) -> Vec<ActorCell> {
+    fn killed(&self, keys: &[u64]) -> Vec<Incarnation> {
         let waiting = keys.iter().filter_map(|key| self.waiting.get(key));
         waiting
             .filter_map(|waiting| waiting.killed.clone())
             .collect()
     }
 
-    /// Takes no report of the child's resident any more.
-    fn forget_resident(&mut self, key: u64) {
-        if let Some(resident) = self.resident_of.remove(&key) {
-            self.residents.remove(&resident);
+    /// Takes the report of this incarnation of the child.
+    fn enter(&mut self, key: u64, number: Number) {
+        if let Number::Actor(actor) = number {
+            self.residents.insert(actor, key);
+        }
+        self.incarnations.insert(key, number);
+    }
+
+    /// Takes no report of the child's incarnation any more.
+    fn forget_incarnation(&mut self, key: u64) {
+        if let Some(Number::Actor(actor)) = self.incarnations.remove(&key) {
+            self.residents.remove(&actor);
         }
     }
 }
@@ -546,39 +562,6 @@ async fn has_ended_by(child: &dyn Child, deadline: Instant, node: &dyn Surroundi
         notice::waits(child, &node.to_end(), left);
     }
     timeout_at(deadline, child.wait_ended()).await.is_ok()
-}
-
-/// The ractor actor of a guardian: it only passes events on.
-struct Watcher;
-
-impl Actor for Watcher {
-    type Msg = ();
-    type State = Guardian;
-    type Arguments = Guardian;
-
-    async fn pre_start(
-        &self,
-        _: ActorRef<()>,
-        guardian: Guardian,
-    ) -> Result<Guardian, ActorProcessingErr> {
-        Ok(guardian)
-    }
-
-    async fn handle_supervisor_evt(
-        &self,
-        _: ActorRef<()>,
-        event: SupervisionEvent,
-        guardian: &mut Guardian,
-    ) -> Result<(), ActorProcessingErr> {
-        match event {
-            SupervisionEvent::ActorFailed(who, failure) => {
-                guardian.reported(who.get_id(), Some(failure.to_string()));
-            }
-            SupervisionEvent::ActorTerminated(who, _, _) => guardian.reported(who.get_id(), None),
-            _ => {}
-        }
-        Ok(())
-    }
 }
 
 /// How long a killed turn may take to reach its next await before its actor is declared over.

@@ -77,6 +77,7 @@ async fn first<B: Behaviour>(
         match next_if(cell, &mut place, look).await {
             Next::Message => {}
             Next::Idle => return Err(Exit::Idle),
+            Next::AtRest => return Err(Exit::AtRest),
             Next::Closed => return Err(Exit::Drained),
         }
         if life.is_over() {

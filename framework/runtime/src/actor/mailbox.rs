@@ -232,6 +232,27 @@ impl<T> Mailbox<T> {
         }
     }
 
+    /// Has the reader, which has no task from now on, woken by the next message, and gives all memory back; returns
+    /// whether no message waits and further ones are taken. Otherwise nothing is done.
+    pub(crate) fn rest(&self, reader: &Waker) -> bool {
+        let mut outbox = self.outbox();
+        let mut inbox = self.inbox();
+        if outbox.len + inbox.messages.len > 0 || inbox.closed {
+            return false;
+        }
+        inbox.reader = Some(reader.clone());
+        inbox.messages = Messages::new();
+        *outbox = Messages::new();
+        true
+    }
+
+    /// Returns whether no message waits and further ones are taken.
+    pub(crate) fn is_unused(&self) -> bool {
+        let outbox = self.outbox();
+        let inbox = self.inbox();
+        outbox.len + inbox.messages.len == 0 && !inbox.closed
+    }
+
     /// Closes the queue if no message waits; returns whether none does.
     pub(crate) fn close_if_empty(&self) -> bool {
         let outbox = self.outbox();
@@ -243,14 +264,22 @@ impl<T> Mailbox<T> {
 
     /// Closes the queue and takes out all messages that wait.
     pub(crate) fn drain(&self) -> Vec<T> {
-        let mut outbox = self.outbox();
-        let mut inbox = self.inbox();
-        inbox.closed = true;
-        self.moved.store(0, Ordering::Release);
-        self.entered.store(0, Ordering::Relaxed);
-        let moved = mem::replace(&mut *outbox, Messages::new());
-        let waiting = mem::replace(&mut inbox.messages, Messages::new());
-        moved.drain().chain(waiting.drain()).collect()
+        let (reader, messages) = {
+            let mut outbox = self.outbox();
+            let mut inbox = self.inbox();
+            inbox.closed = true;
+            self.moved.store(0, Ordering::Release);
+            self.entered.store(0, Ordering::Relaxed);
+            let moved = mem::replace(&mut *outbox, Messages::new());
+            let waiting = mem::replace(&mut inbox.messages, Messages::new());
+            let messages = moved.drain().chain(waiting.drain()).collect();
+            (inbox.reader.take(), messages)
+        };
+        // One that is at rest holds this queue, which must not hold it for good.
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+        messages
     }
 
     /// Returns how many messages wait.

@@ -10,17 +10,25 @@
 //! | `turns` | readers beside each other, writers alone |
 //! | `workers` | the calls of a service, beside each other |
 //! | `lifecycle` | what a state does before its first turn and after its last one |
-//! | `resident` | one incarnation as a ractor actor |
+//! | `resident` | one incarnation as a ractor actor: services and spawned actors |
+//! | `tenant` | one incarnation that has a task only while it has something to do: actors with keys |
+//! | `incarnation` | either, as a guardian holds it |
 //! | `guardian` | restarts by strategy |
+//! | `watcher` | its ears: the ractor actor that its children are linked to |
+//! | `child` | what a guardian does with a child |
+//! | `alarm` | when those without a task are looked at again |
 //! | `notice` | what a guardian says in the log |
 //! | `behaviour` | what all of it needs to know of the state |
 //!
 //! Knows nothing of calls, wires or nodes. Depends on `protocol` and `task`.
 
+mod alarm;
 mod backlog;
 mod behaviour;
 mod cell;
+mod child;
 mod guardian;
+mod incarnation;
 mod life;
 mod lifecycle;
 mod mailbox;
@@ -28,13 +36,16 @@ mod notice;
 mod resident;
 mod settings;
 mod stint;
+mod tenant;
 mod turns;
+mod watcher;
 mod workers;
 
 pub use behaviour::TurnEnd;
 pub(crate) use behaviour::{Behaviour, Unrun};
 pub(crate) use cell::{Cell, Ended};
-pub(crate) use guardian::{Child, Guardian, Surroundings};
+pub(crate) use child::Child;
+pub(crate) use guardian::{Guardian, Surroundings};
 pub(crate) use life::{Cut, Life};
 pub(crate) use mailbox::{MessageKey, Refusal};
 pub(crate) use resident::Job;

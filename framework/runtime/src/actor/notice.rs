@@ -7,7 +7,7 @@ use std::{fmt::Write as _, sync::Arc, time::Duration};
 use callboard_protocol::code::Code;
 use tracing::field::display;
 
-use super::guardian::Child;
+use super::child::Child;
 
 /// Says that a stop waits for the calls of a child, and for how long at most; `all` is what the node has to wait for
 /// besides, whose stop comes before or after it.

@@ -1,4 +1,4 @@
-//! One incarnation of an actor as a ractor actor.
+//! What incarnations of an actor are started from, and one of a service or a spawned actor as a ractor actor.
 //!
 //! ractor gives the task, the capture of panics, the kill and the event that tells the guardian.
 //! The messages are not ractor's: its mailbox is unbounded. A resident gets one `()` from its
@@ -8,17 +8,19 @@ use std::{marker::PhantomData, sync::Arc, time::Duration};
 
 use callboard_protocol::id::ActorAddr;
 use futures_util::future::BoxFuture;
-use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr};
-use tokio::sync::Semaphore;
+use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr};
+use tokio::{sync::Semaphore, time::Instant};
 
 use crate::task::Tasks;
 
 use super::{
     behaviour::Behaviour,
     cell::{Cell, Housed},
-    guardian::{Child, Starting},
+    child::{Child, Post, Starting},
+    incarnation::Incarnation,
     life::Cut,
     lifecycle::{self, Begun},
+    tenant::Tenant,
     turns::{self, Exit},
     workers,
 };
@@ -73,53 +75,51 @@ impl<B: Behaviour> Actor for Resident<B> {
             let calls = workers::run(Arc::new(state), &job.cell, &job.world, places, &job.tasks);
             Box::pin(calls).await;
         } else {
-            loop {
-                match live(&mut state, &job).await? {
-                    Exit::Drained => {
-                        state.retire(&job.world);
-                        break;
-                    }
-                    // The caller asked for it, so it is no failure: the actor goes on with a new
-                    // state.
-                    Exit::Aborted => {}
-                    Exit::Idle => {
-                        // BEFORE the mailbox is closed: the next activation of the key begins when it
-                        // is, and must not find the state of this one.
-                        drop(state);
-                        job.incarnation_over();
-                        if job.cell.mailbox.close_if_empty() {
-                            break;
-                        }
-                        state = B::create(&job.world);
-                        continue;
-                    }
-                }
+            // The caller asked for the end of an aborted one, so it is no failure: the actor goes on with a
+            // new state.
+            while live(&mut state, &job, &mut false, false).await? == Exit::Aborted {
                 job.incarnation_over();
                 state = B::create(&job.world);
             }
+            state.retire(&job.world);
         }
         myself.stop(None);
         Ok(())
     }
 }
 
-/// Runs the turns of a state, and what comes before and after them.
+/// Runs the turns of a state, and what comes before and after them. One that has begun goes on; one that `ends` runs no
+/// turn, as it has been idle.
 ///
 /// # Errors
 /// Why it could not begin.
-async fn live<B: Behaviour>(state: &mut B, job: &Job<B>) -> Result<Exit, ActorProcessingErr> {
+pub(super) async fn live<B: Behaviour>(
+    state: &mut B,
+    job: &Job<B>,
+    has_begun: &mut bool,
+    ends: bool,
+) -> Result<Exit, String> {
     let (cell, world) = (&job.cell, &job.world);
-    if B::ACTIVATES {
-        // Apart, as what comes at the end is: most actors have no place for either.
-        match Box::pin(lifecycle::begin(state, cell, world)).await {
-            Begun::Active => {}
-            Begun::Unused(exit) => return Ok(exit),
-            Begun::Failed(why) => return Err(why.into()),
+    if !*has_begun {
+        if ends {
+            return Ok(Exit::Idle);
         }
+        if B::ACTIVATES {
+            // Apart, as what comes at the end is: most actors have no place for either.
+            match Box::pin(lifecycle::begin(state, cell, world)).await {
+                Begun::Active => {}
+                Begun::Unused(exit) => return Ok(exit),
+                Begun::Failed(why) => return Err(why),
+            }
+        }
+        B::begins(world);
+        *has_begun = true;
     }
-    B::begins(world);
-    let exit = turns::run(state, cell, world).await;
-    if B::DEACTIVATES {
+    let exit = match ends {
+        true => Exit::Idle,
+        false => turns::run(state, cell, world).await,
+    };
+    if B::DEACTIVATES && exit != Exit::AtRest {
         Box::pin(lifecycle::end(state, exit, cell, world)).await;
     }
     Ok(exit)
@@ -133,7 +133,7 @@ struct Running<B: Behaviour> {
 
 impl<B: Behaviour> Job<B> {
     /// Ends what the incarnation started: its streams, timers and children.
-    fn incarnation_over(&self) {
+    pub(super) fn incarnation_over(&self) {
         let mut residence = self.cell.residence();
         residence.life.end();
         residence.life = Arc::default();
@@ -143,23 +143,25 @@ impl<B: Behaviour> Job<B> {
 }
 
 impl<B: Behaviour> Child for Job<B> {
-    fn start(self: Arc<Self>, guardian: ActorCell) -> Starting {
+    fn start(self: Arc<Self>, post: Post) -> Starting {
         Box::pin(async move {
+            if self.is_keyed() {
+                let tenant = Tenant::new(self, post)?;
+                return Ok(Incarnation::Tenant(Arc::new(tenant)));
+            }
             let resident = Resident::<B>(PhantomData);
-            let started = Actor::spawn_linked(None, resident, self.clone(), guardian).await;
+            let started = Actor::spawn_linked(None, resident, self.clone(), post.watcher).await;
             let (actor, _) = started.map_err(|error| match error {
                 // Its own text calls a service an actor.
                 SpawnErr::StartupFailed(why) => why.to_string(),
                 other => other.to_string(),
             })?;
-            Ok(actor.get_cell())
+            Ok(Incarnation::Actor(actor.get_cell()))
         })
     }
 
-    fn begin(&self, resident: ActorCell) {
-        // A resident that takes no message is over already; the guardian looks for that next.
-        let _ = resident.send_message::<()>(());
-        self.cell.residence().actor = Some(resident);
+    fn enter(&self, incarnation: Incarnation) {
+        self.cell.residence().incarnation = Some(incarnation);
     }
 
     fn name(&self) -> &'static str {
@@ -202,16 +204,23 @@ impl<B: Behaviour> Child for Job<B> {
         self.cell.mailbox.is_closed()
     }
 
-    fn kill(&self, why: Cut) -> Option<ActorCell> {
-        let actor = {
+    fn kill(&self, why: Cut) -> Option<Incarnation> {
+        let incarnation = {
             let mut residence = self.cell.residence();
             residence.life.cut(why);
-            residence.actor.take()
+            residence.incarnation.take()
         };
-        if let Some(actor) = &actor {
-            actor.kill();
+        if let Some(incarnation) = &incarnation {
+            incarnation.kill();
         }
-        actor
+        incarnation
+    }
+
+    fn rang(&self, at: Instant) {
+        let incarnation = self.cell.residence().incarnation.clone();
+        if let Some(incarnation) = incarnation {
+            incarnation.rang(at);
+        }
     }
 
     fn kill_children(&self) {
@@ -219,7 +228,9 @@ impl<B: Behaviour> Child for Job<B> {
     }
 
     fn incarnation_ended(&self) {
-        self.cell.residence().actor = None;
+        // A statement of its own, so that it is dropped AFTER the lock was released.
+        let over = self.cell.residence().incarnation.take();
+        drop(over);
         self.incarnation_over();
     }
 

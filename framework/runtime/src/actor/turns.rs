@@ -29,6 +29,8 @@ pub(super) enum Exit {
     Drained,
     /// No message came for the idle time, or the actor was to make room, and no stream is open. One may have come since.
     Idle,
+    /// No message came for a moment: the state can wait without a task. One may have come since.
+    AtRest,
     /// A turn was dropped in the middle; the state is not to be used.
     Aborted,
 }
@@ -65,6 +67,7 @@ pub(super) async fn run<B: Behaviour>(
         match coming {
             Next::Message => {}
             Next::Idle => return Exit::Idle,
+            Next::AtRest => return Exit::AtRest,
             Next::Closed => return Exit::Drained,
         }
         // The end of one turn is the beginning of the next, if nothing was in between.
@@ -220,6 +223,8 @@ pub(super) enum Next {
     Message,
     /// No message came for the idle time, or the actor was to make room, and no stream was open.
     Idle,
+    /// No message came for a moment, of an actor with an idle time.
+    AtRest,
     /// The mailbox is closed and empty.
     Closed,
 }
@@ -242,11 +247,12 @@ pub(super) async fn next_if<T>(
             Some(idle) => match poll_once(pin!(&mut message)).await {
                 Poll::Ready(popped) => popped,
                 // Apart, so that only an actor that is idle has a place for the sleep.
-                Poll::Pending => match Box::pin(within(idle, cell, message)).await {
+                Poll::Pending => match Box::pin(within(idle.min(LINGER), cell, message)).await {
                     Some(popped) => popped,
                     // Somebody reads from it: the streams end with the activation.
-                    None if cell.is_streaming() => continue,
-                    None => return Next::Idle,
+                    None if cell.is_streaming() && idle <= LINGER => continue,
+                    None if idle <= LINGER || makes_room(cell) => return Next::Idle,
+                    None => return Next::AtRest,
                 },
             },
         };
@@ -267,10 +273,19 @@ async fn within<T, F: Future>(limit: Duration, cell: &Cell<T>, message: F) -> Op
             return Poll::Ready(Some(popped));
         }
         // AFTER the message was asked for, so that whoever has the actor make room wakes this task.
-        if cell.is_evicted() && !cell.is_streaming() {
+        if makes_room(cell) {
             return Poll::Ready(None);
         }
         sleep.as_mut().poll(cx).map(|()| None)
     });
     first.await
 }
+
+/// Returns whether the actor ends as soon as no message waits.
+pub(super) fn makes_room<T>(cell: &Cell<T>) -> bool {
+    cell.is_evicted() && !cell.is_streaming()
+}
+
+/// How long an actor that has nothing to do keeps its task: one that is called again and again needs no new one for
+/// each call, and one that is not gives its memory back soon.
+pub(super) const LINGER: Duration = Duration::from_millis(10);
