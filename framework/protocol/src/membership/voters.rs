@@ -102,8 +102,8 @@ pub fn plan_voters(
     if view.voters.len() > wanted {
         return view.worst_voter(|_| true).map(SeatChange::Unseat);
     }
-    if let Some(change) = view.spread() {
-        return Some(change);
+    if let Some(step) = view.spread() {
+        return step;
     }
     let mut learners = candidates.iter().filter(|it| it.is_learner());
     learners.next().map(|it| SeatChange::DropLearner(it.node))
@@ -183,8 +183,9 @@ impl<'a> View<'a> {
         best.map(|it| SeatChange::AddLearner(it.node))
     }
 
-    /// Moves a seat from the fullest zone to an emptier one, if that makes them more even.
-    fn spread(&self) -> Option<SeatChange> {
+    /// Moves a seat from the fullest zone to an emptier one, if that makes them more even. Returns the next
+    /// step, which may be to wait, or nothing if there is no such seat.
+    fn spread(&self) -> Option<Option<SeatChange>> {
         let fullest = self.seats.values().max()?;
         let open = self.candidates.iter().filter(|it| {
             let free = it.seated != Seated::Voter && it.eligible && it.gone_since.is_none();
@@ -196,9 +197,9 @@ impl<'a> View<'a> {
         let zones: Vec<&str> = open.map(|it| it.zone.as_str()).collect();
         let mut learners = self.candidates.iter().filter(|it| it.is_learner());
         if let Some(other) = learners.find(|it| !zones.contains(&it.zone.as_str())) {
-            return Some(SeatChange::DropLearner(other.node));
+            return Some(Some(SeatChange::DropLearner(other.node)));
         }
-        self.fill(|into| SeatChange::Swap { out, into })
+        Some(self.fill(|into| SeatChange::Swap { out, into }))
     }
 
     fn in_zone(&self, candidate: &VoterCandidate) -> usize {

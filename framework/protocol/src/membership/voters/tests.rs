@@ -159,6 +159,21 @@ fn seats_in_one_zone_move_when_others_come() {
 }
 
 #[test]
+fn a_learner_that_is_to_take_a_seat_is_waited_for_until_it_has_caught_up() {
+    let mut members = members(4, 4);
+    for member in &mut members[..3] {
+        member.zone = "a".into();
+        member.seated = Seated::Voter;
+    }
+    members[3].seated = Seated::Learner { caught_up: false };
+    assert_eq!(plan_voters(&members, GONE_MAX, at(0)), None);
+    members[3].seated = Seated::Learner { caught_up: true };
+    let (out, into) = (NodeId(3), NodeId(4));
+    let swap = Some(SeatChange::Swap { out, into });
+    assert_eq!(plan_voters(&members, GONE_MAX, at(0)), swap);
+}
+
+#[test]
 fn whatever_happens_the_plan_settles_with_the_wanted_number() {
     let mut random = crate::garbage::Random::new(7);
     for round in 0..2000 {
