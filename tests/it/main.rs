@@ -44,3 +44,4 @@ mod support;
 mod telemetry;
 mod texts;
 mod ui;
+mod voters;

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-use crate::{actor::Actor, drain::Leaver, failure::EXIT_CODES};
+use crate::{actor::Actor, choose::Chosen, drain::Leaver, failure::EXIT_CODES};
 
 /// Looks into a running Callboard cluster and runs it.
 #[derive(Debug, Parser)]
@@ -44,9 +44,18 @@ pub(crate) enum Command {
         #[command(flatten)]
         common: Common,
     },
-    /// Shows who votes in the control group
-    #[command(after_help = VOTERS_EXAMPLES)]
-    Voters(Common),
+    /// Shows who votes in the control group, and chooses who does
+    #[command(
+        after_help = VOTERS_EXAMPLES,
+        args_conflicts_with_subcommands = true,
+        subcommand_negates_reqs = true
+    )]
+    Voters {
+        #[command(subcommand)]
+        command: Option<Voters>,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Goes on with what one voter has left, when most of the voters are lost for good; works on a folder
     #[command(after_help = RECOVER_EXAMPLES)]
     Recover(Recover),
@@ -59,6 +68,34 @@ pub(crate) enum Actors {
     Get {
         #[command(flatten)]
         actor: Actor,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Voters {
+    /// Has a node vote: it gets the seat of one that was not chosen
+    #[command(after_help = CHOICE_EXAMPLES)]
+    Add {
+        #[command(flatten)]
+        chosen: Chosen,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Has a node give its seat to another one, and get none any more
+    #[command(after_help = CHOICE_EXAMPLES)]
+    Remove {
+        #[command(flatten)]
+        chosen: Chosen,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Takes back what was chosen for a node: the cluster decides again whether it votes
+    #[command(after_help = CHOICE_EXAMPLES)]
+    Auto {
+        #[command(flatten)]
+        chosen: Chosen,
         #[command(flatten)]
         common: Common,
     },
@@ -161,7 +198,20 @@ Ctrl-C stops watching, not the drain.";
 const VOTERS_EXAMPLES: &str = "\
 Examples:
   callboard voters --join 127.0.0.1:4001
-  callboard voters --join 127.0.0.1:4001 -o json";
+  callboard voters --join 127.0.0.1:4001 -o json
+  callboard voters add n4 --join 127.0.0.1:4001
+  callboard voters remove n2 --join 127.0.0.1:4001
+
+Without a choice the cluster decides: 1 node votes of 1 or 2, 3 of 3 to 6, 5 of 7 and more.";
+
+const CHOICE_EXAMPLES: &str = "\
+Examples:
+  callboard voters add n4 --join 127.0.0.1:4001
+  callboard voters remove n2 --join 127.0.0.1:4001 --within 300 -o json
+  callboard voters auto n2 --join 127.0.0.1:4001
+
+A choice stays until another one is made for the node, or it leaves for good. Ctrl-C stops watching; the
+choice stays.";
 
 const RECOVER_EXAMPLES: &str = "\
 Examples:

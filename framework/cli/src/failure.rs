@@ -27,7 +27,7 @@ pub(crate) enum Kind {
     Forbidden = 4,
     /// There is no such node or type.
     NotFound = 5,
-    /// A drain has not come to its end; it goes on.
+    /// A drain, or a change of the voters, has not come to its end; it goes on.
     NotInTime = 6,
     /// Nobody places keys: there is no control group.
     NotPlaced = 7,
@@ -147,7 +147,7 @@ Exit codes:
   3  the cluster or the node does not answer
   4  the certificate does not give the right: it needs the role admin
   5  there is no such node, or no such actor type
-  6  a drain has not come to its end; the node goes on with it
+  6  a drain, or a change of the voters, has not come to its end; it goes on
   7  there is no control group: no node was started with bootstrap_expect
   8  recover has looked, and changed nothing: --i-accept-data-loss was not given
   9  a cluster can not be recovered from that folder; nothing was changed

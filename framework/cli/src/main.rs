@@ -8,6 +8,7 @@
 //! | `args` | the command line |
 //! | `connect` | the way into the cluster |
 //! | `status`, `nodes`, `why`, `actors`, `drain`, `voters` | the commands, one a file |
+//! | `choose` | `voters add`, `remove` and `auto` |
 //! | `recover` | what one voter has left, and a cluster made of it |
 //! | `actor` | which actor a command is about, and who can say where it is |
 //! | `failure` | what went wrong, what to do, and the exit codes |
@@ -16,6 +17,7 @@
 mod actor;
 mod actors;
 mod args;
+mod choose;
 mod connect;
 mod drain;
 mod failure;
@@ -32,7 +34,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use self::{
-    args::{Actors, Args, Command},
+    args::{Actors, Args, Command, Voters},
+    choose::Choice,
     failure::Failure,
 };
 
@@ -56,7 +59,12 @@ async fn run(args: Args) -> Result<(), Failure> {
             Actors::Get { actor, common } => actors::get(&actor, &common).await,
         },
         Command::Drain { node, common } => drain::run(&node, &common).await,
-        Command::Voters(common) => voters::run(&common).await,
+        Command::Voters { command, common } => match command {
+            None => voters::run(&common).await,
+            Some(Voters::Add { chosen, common }) => chosen.run(Choice::Add, &common).await,
+            Some(Voters::Remove { chosen, common }) => chosen.run(Choice::Remove, &common).await,
+            Some(Voters::Auto { chosen, common }) => chosen.run(Choice::Auto, &common).await,
+        },
         Command::Recover(wanted) => recover::run(&wanted),
     }
 }

@@ -1,10 +1,10 @@
-//! `callboard voters`: who has a part in the control group.
+//! `callboard voters`: who has a part in the control group, and who is chosen for it.
 
 use std::fmt;
 
 use callboard::{
     Member,
-    admin::{ClusterReport, NodeReport, Placement, SeatsReport},
+    admin::{ClusterReport, NodeReport, Placement, SeatsReport, VoterChoice},
 };
 use serde::Serialize;
 
@@ -23,6 +23,14 @@ pub(crate) async fn run(common: &Common) -> Result<(), Failure> {
     print(&voters?, common.output)
 }
 
+/// Asks the leader, or else a node that has a part in the control group, who has one.
+pub(crate) async fn seats(connected: &Connected, common: &Common) -> Result<SeatsReport, Failure> {
+    let report = connected.any().cluster().timeout(common.timeout).await?;
+    find(connected, common, &report)
+        .await
+        .map(|(seats, _)| seats)
+}
+
 /// What is printed. The names are promised.
 #[derive(Debug, Serialize)]
 struct Voters {
@@ -32,6 +40,7 @@ struct Voters {
     version: u64,
     lease_left_ms: Option<u64>,
     seats: Vec<Seat>,
+    choices: Vec<Choice>,
 }
 
 #[derive(Debug, Serialize)]
@@ -43,6 +52,12 @@ struct Seat {
     live: bool,
 }
 
+#[derive(Debug, Serialize)]
+struct Choice {
+    node: String,
+    choice: &'static str,
+}
+
 /// Asks the leader, or else a node that has a part in the control group.
 async fn ask(connected: &Connected, common: &Common) -> Result<Voters, Failure> {
     let report = connected.any().cluster().timeout(common.timeout).await?;
@@ -50,14 +65,21 @@ async fn ask(connected: &Connected, common: &Common) -> Result<Voters, Failure> 
         let text = "there is no control group: no node was started with bootstrap_expect";
         return Err(Failure::new(Kind::NotPlaced, text));
     }
+    let (seats, member) = find(connected, common, &report).await?;
+    let node = connected.of(&member).node().timeout(common.timeout).await?;
+    Ok(Voters::new(seats, &node))
+}
+
+async fn find(
+    connected: &Connected,
+    common: &Common,
+    report: &ClusterReport,
+) -> Result<(SeatsReport, Member), Failure> {
     let mut failure = None;
-    for member in leader_first(connected, common, &report).await {
+    for member in leader_first(connected, common, report).await {
         let said = connected.of(&member).seats().timeout(common.timeout).await;
         match said {
-            Ok(seats) if seats.seated => {
-                let node = connected.of(&member).node().timeout(common.timeout).await?;
-                return Ok(Voters::new(seats, &node));
-            }
+            Ok(seats) if seats.seated => return Ok((seats, member)),
             Ok(_) => {}
             Err(error) => failure = Some(Failure::from(error)),
         }
@@ -89,6 +111,14 @@ impl Voters {
             leads: it.leads,
             live: it.live,
         });
+        let choices = report.choices.into_iter().map(|it| Choice {
+            node: it.node,
+            choice: match it.choice {
+                VoterChoice::Add => "added",
+                VoterChoice::Remove => "removed",
+                _ => "auto",
+            },
+        });
         Self {
             asked: report.by,
             term: report.term,
@@ -96,7 +126,14 @@ impl Voters {
             version: node.version,
             lease_left_ms: node.lease_left_ms,
             seats: seats.collect(),
+            choices: choices.collect(),
         }
+    }
+
+    /// Returns what is chosen for a node, as a word.
+    fn chosen(&self, node: Option<&str>) -> String {
+        let choice = self.choices.iter().find(|it| Some(&*it.node) == node);
+        or_dash(choice.map(|it| it.choice.to_owned()))
     }
 }
 
@@ -116,6 +153,7 @@ impl fmt::Display for Voters {
             Column::Left("NODE"),
             Column::Left("PART"),
             Column::Left("LIVE"),
+            Column::Left("CHOSEN"),
             Column::Left("DISK"),
         ]);
         for it in &self.seats {
@@ -124,8 +162,14 @@ impl fmt::Display for Voters {
                 or_dash(it.node.clone()),
                 it.part().to_owned(),
                 live.to_owned(),
+                self.chosen(it.node.as_deref()),
                 it.disk.clone(),
             ]);
+        }
+        let has_seat = |node: &str| self.seats.iter().any(|it| it.node.as_deref() == Some(node));
+        for it in self.choices.iter().filter(|it| !has_seat(&it.node)) {
+            let (part, choice) = ("none".to_owned(), it.choice.to_owned());
+            table.row([it.node.clone(), part, "-".into(), choice, "-".into()]);
         }
         let votes = self.seats.iter().filter(|it| it.votes);
         let live = votes.clone().filter(|it| it.live).count();

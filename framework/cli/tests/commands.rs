@@ -368,6 +368,7 @@ async fn without_a_control_group_it_says_so_and_looks_on_each_node() {
     assert_eq!(ran.code, Some(7), "{ran:?}");
     assert!(ran.err.contains("bootstrap_expect"), "{ran:?}");
     assert_eq!(cluster.run(&["voters"]).code, Some(7));
+    cluster.refused(&["voters", "add", "n1"], 7, "bootstrap_expect");
     assert_eq!(cluster.run(&["drain", "n1"]).code, Some(7));
     let ran = cluster.run(&["actors", "get", "Cort/alice"]);
     assert_eq!(ran.code, Some(5), "{ran:?}");
@@ -412,17 +413,135 @@ async fn voters_shows_the_seats_of_the_control_group() {
     );
 }
 
+impl Cluster {
+    /// Returns who votes, as the leader says.
+    fn voters(&self) -> Vec<String> {
+        let voters = self.json(&["voters"]);
+        let seats = voters["seats"].as_array().expect("a list").iter();
+        let votes = seats.filter(|it| it["votes"] == true);
+        votes
+            .map(|it| it["node"].as_str().expect("a member").to_owned())
+            .collect()
+    }
+
+    async fn all_vote(&self) {
+        let vote = async {
+            while !self.nodes.iter().all(Node::votes) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let voted = tokio::time::timeout(PATIENCE, vote).await;
+        voted.expect("all vote");
+    }
+
+    fn refused(&self, arguments: &[&str], code: i32, why: &str) {
+        let ran = self.run(arguments);
+        assert_eq!(ran.code, Some(code), "{ran:?}");
+        assert!(ran.err.contains(why), "{ran:?}");
+        assert_eq!(ran.out, "");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_quorum_each_command_says_that_what_it_tells_is_old() {
+async fn voters_that_are_chosen_vote_and_the_cluster_does_not_undo_it() {
     let mut cluster = Cluster::of(3).await;
-    let vote = async {
-        while !cluster.nodes.iter().all(Node::votes) {
+    cluster.all_vote().await;
+    let nobody = "no other node could take the seat of n1 now";
+    cluster.refused(&["voters", "remove", "n1"], 1, nobody);
+    let n4 = cluster.start("n4", None).await;
+    n4.joined(PATIENCE).await.expect("let in");
+    cluster.nodes.push(n4);
+    cluster.refused(
+        &["voters", "add", "n1"],
+        1,
+        "n1 votes already; nothing was changed",
+    );
+    cluster.refused(&["voters", "remove", "n4"], 1, "n4 does not vote");
+    cluster.refused(&["voters", "auto", "n4"], 1, "nothing is chosen for n4");
+    let unknown = "there is no node `n9`; there are: n1, n2, n3, n4";
+    cluster.refused(&["voters", "add", "n9"], 5, unknown);
+    let ran = cluster.run_as(&["clerk"], &["voters", "add", "n4"]);
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    assert_eq!(cluster.voters(), ["n1", "n2", "n3"], "nothing was changed");
+
+    let ran = cluster.run(&["voters", "add", "n4"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.out.contains("\nn4 votes, after "), "{ran:?}");
+    let added = cluster.voters();
+    assert_eq!(added.len(), 3);
+    assert!(added.contains(&"n4".to_owned()), "{added:?}");
+    let text = cluster.run(&["voters"]).out;
+    assert!(text.contains("added"), "{text}");
+
+    // The leader itself goes: another one takes the wish over, and keeps to it.
+    let leader = cluster.json(&["status"])["leader"].clone();
+    let leader = leader.as_str().expect("one leads");
+    let removed = cluster.json(&["voters", "remove", leader]);
+    assert_eq!(
+        (&removed["done"], &removed["votes"]),
+        (&true.into(), &false.into())
+    );
+    let left = cluster.voters();
+    assert_eq!(left.len(), 3);
+    assert!(!left.iter().any(|it| it == leader), "{left:?}");
+    // The plan of the voters is made every second.
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < Duration::from_millis(2500) {
+        assert_eq!(cluster.voters(), left);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let text = cluster.run(&["voters"]).out;
+    let row = text.lines().find(|it| it.starts_with(leader));
+    let row = row.expect("it is shown").split_whitespace();
+    assert_eq!(
+        row.collect::<Vec<_>>(),
+        [leader, "none", "-", "removed", "-"]
+    );
+    let choices = cluster.json(&["voters"])["choices"].clone();
+    let removed = serde_json::json!({"node": leader, "choice": "removed"});
+    assert!(
+        choices.as_array().expect("a list").contains(&removed),
+        "{choices}"
+    );
+
+    let ran = cluster.run(&["voters", "auto", leader]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let again = format!("the cluster decides again whether {leader} votes\n");
+    assert!(ran.out.starts_with(&again), "{ran:?}");
+    assert_eq!(cluster.voters(), left, "it moves no seat without need");
+    let cart = cluster.nodes[3].actor::<Cart>("alice");
+    cart.add().timeout(PATIENCE).await.expect("answers");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_choice_that_is_not_carried_out_in_time_goes_on() {
+    let mut cluster = Cluster::of(1).await;
+    let only = "n1 is the only voter, and no other node could take its seat";
+    cluster.refused(&["voters", "remove", "n1"], 1, only);
+    let n2 = cluster.start("n2", None).await;
+    n2.joined(PATIENCE).await.expect("let in");
+    cluster.nodes.push(n2);
+    let ran = cluster.run(&["voters", "add", "n2", "--within", "0.001"]);
+    assert_eq!(ran.code, Some(6), "{ran:?}");
+    assert!(ran.err.contains("the cluster goes on with it"), "{ran:?}");
+    let n2 = &cluster.nodes[1];
+    let votes = async {
+        while !n2.votes() || cluster.nodes[0].votes() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, vote)
+    tokio::time::timeout(PATIENCE, votes)
         .await
-        .expect("all vote");
+        .expect("it went on");
+    // Two nodes have one voter, so both cannot be chosen.
+    let most = "can vote in a cluster of this size, 1: n2; remove";
+    cluster.refused(&["voters", "add", "n1"], 1, most);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_quorum_each_command_says_that_what_it_tells_is_old() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.all_vote().await;
     cluster.nodes.truncate(1);
     let lapses = async {
         while !cluster.json(&["status"])["lease_left_ms"].is_null() {
@@ -437,6 +556,8 @@ async fn without_a_quorum_each_command_says_that_what_it_tells_is_old() {
     assert!(voters.contains("HOLDS NO LEASE"), "{voters}");
     let status = cluster.run(&["status"]).out;
     assert!(!status.contains(" leads\n"), "{status}");
+    let add = &["voters", "add", "n1", "--timeout", "0.5"];
+    cluster.refused(add, 3, "nothing was changed; see `callboard voters`");
 
     // One that is started again without the others knows of no members.
     cluster.nodes.pop().expect("n1").stop().await;
@@ -491,6 +612,11 @@ async fn every_command_has_examples_in_its_help() {
     let names = lines.filter_map(|line| line.split_whitespace().next());
     let names: Vec<&str> = names.filter(|name| *name != "help").collect();
     assert!(names.contains(&"status"), "{names:?}");
+    for name in ["add", "remove", "auto"] {
+        let ran = run(callboard().args(["voters", name, "--help"]));
+        let example = format!("\n  callboard voters {name} ");
+        assert!(ran.out.contains(&example), "{ran:?}");
+    }
     for name in names {
         let ran = run(callboard().args([name, "--help"]));
         assert!(

@@ -179,6 +179,18 @@ impl Node {
         admin::of_node(&self.0.hub, of.id, of.incarnation)
     }
 
+    /// Chooses whether a node votes, if this one leads; the future holds no part of the node's life. For the
+    /// simulator: whoever runs a cluster asks the [admin service](Self::admin) of the leader.
+    #[doc(hidden)]
+    pub fn choose_voter(
+        &self,
+        node: String,
+        choice: admin::VoterChoice,
+    ) -> impl Future<Output = Result<(), admin::VoterError>> + Send + use<> {
+        let desk = self.0.desk.clone();
+        async move { desk.choose_voter(node, choice).await }
+    }
+
     /// Attaches a ref that was decoded outside a call to this node.
     #[must_use]
     pub fn attach<R: Reference>(&self, target: R) -> R {

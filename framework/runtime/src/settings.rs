@@ -16,7 +16,8 @@ use callboard_protocol::{
     membership::Profile,
     rights::Policy,
     wire::hello::{
-        FEATURE_CLUSTER, FEATURE_FORWARDS, FEATURE_NAMESAKES, FEATURE_WITHDRAWS, PeerKind,
+        FEATURE_CHOICES, FEATURE_CLUSTER, FEATURE_FORWARDS, FEATURE_NAMESAKES, FEATURE_WITHDRAWS,
+        PeerKind,
     },
 };
 
@@ -44,6 +45,8 @@ pub(crate) struct Settings {
     pub(crate) trace_share: f64,
     pub(crate) policy: Policy,
     pub(crate) denied: DenyList,
+    /// What a version before this one did not understand, which it is to be like.
+    pub(crate) features_lacking: u64,
 }
 
 impl Default for Settings {
@@ -61,6 +64,7 @@ impl Default for Settings {
             trace_share: 0.0,
             policy: Policy::default(),
             denied: DenyList::default(),
+            features_lacking: 0,
         }
     }
 }
@@ -170,7 +174,7 @@ pub(crate) fn open(
         seeds,
         names,
         incarnation: hub.me().incarnation,
-        features: FEATURE_CLUSTER | FEATURE_WITHDRAWS | FEATURE_FORWARDS | FEATURE_NAMESAKES,
+        features: FEATURES & !settings.features_lacking,
         hosts: hub.hosted(),
         denied: settings.denied,
     };
@@ -186,6 +190,10 @@ pub(crate) fn open(
     hub.set_net(&net);
     Ok(net)
 }
+
+/// What every node and client of this version understands.
+const FEATURES: u64 =
+    FEATURE_CLUSTER | FEATURE_WITHDRAWS | FEATURE_FORWARDS | FEATURE_NAMESAKES | FEATURE_CHOICES;
 
 /// Returns the address that a setting says, if it says one.
 pub(crate) fn address(

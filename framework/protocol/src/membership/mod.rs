@@ -21,12 +21,14 @@
 //! because the new one takes all of them for just renewed, is Chubby's (Burrows, "The Chubby lock
 //! service for loosely-coupled distributed systems", 2006, section 2.8).
 
+mod choosing;
 mod forming;
 mod holder;
 mod leases;
 mod profile;
 mod voters;
 
+pub use choosing::{ChoiceRefusal, check_choice};
 pub use forming::{
     Decision, EXPECT_MAX, Former, FormingAction, FormingError, FormingMemory, FormingMessage,
     FormingRefusal, Promise, Round, Sighting,
@@ -34,7 +36,10 @@ pub use forming::{
 pub use holder::{Holder, HolderAction, ProbeNumber};
 pub use leases::{LeaseAction, LeaseRefusal, Leases, ReadNumber};
 pub use profile::Profile;
-pub use voters::{GONE_MAX, SeatChange, Seated, VoterCandidate, plan_voters, voters_wanted};
+pub use voters::{
+    GONE_MAX, SeatChange, Seated, VOTERS_MAX, VoterCandidate, VoterChoice, plan_voters,
+    voters_wanted,
+};
 
 /// Numbers the renewals of one incarnation of a node. Numbers are not used again.
 #[derive(

@@ -1,6 +1,7 @@
 //! Who should vote: how many, which of the members, and what to change next.
 //!
-//! The plan makes one change at a time and is asked again after each. A new voter is a learner
+//! The plan makes one change at a time and is asked again after each. How many vote follows from the
+//! size of the cluster; who does can be chosen by name, see `choosing`. A new voter is a learner
 //! first, until it has caught up, so that a seat is never given to a member that cannot do its part
 //! (Ongaro, "Consensus: bridging theory and practice", 2014, section 4.2.1). Only members with a
 //! disk may vote. Does not change anything itself. Depends on `id` and `time`.
@@ -24,6 +25,17 @@ pub struct VoterCandidate {
     pub gone_since: Option<Time>,
     /// Whether it may get a seat: it has a disk and is not being drained.
     pub eligible: bool,
+    /// What somebody has chosen for it; nothing where the plan decides.
+    pub choice: Option<VoterChoice>,
+}
+
+/// What somebody has chosen for a node.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum VoterChoice {
+    /// It is to vote, before those for whom nothing is chosen.
+    Wanted,
+    /// It is not to vote.
+    Barred,
 }
 
 /// What seat a member has in the control group.
@@ -77,6 +89,11 @@ pub fn voters_wanted(eligible: usize, zones: usize) -> usize {
 
 /// Returns the next change of the seats, or nothing when they are as they should be.
 ///
+/// A member that is wanted gets the seat of one for which nothing is chosen; when there are more of
+/// them than the size asks for, there are more voters, up to [`VOTERS_MAX`] and never an even number.
+/// One that is barred gives its seat up as soon as another one can take it. While it is gone for long,
+/// a wanted one is replaced like any other.
+///
 /// A voter that has been gone for `gone_max` ([`GONE_MAX`] by default) gives its seat to a learner; one
 /// that is drained, or may not vote any more, does so at once. A member that is gone for less still
 /// counts: a restart moves no seats.
@@ -89,20 +106,21 @@ pub fn plan_voters(
     let view = View::of(candidates, gone_max, now);
     let wanted = view.wanted();
     // The first that applies: seats that are needed, seats of those who should have none, seats
-    // too many, and last the spread over the zones.
+    // too many, seats of those who are wanted, and last the spread over the zones.
     if view.voters.len() < wanted {
-        return view.fill(SeatChange::Seat);
+        return view.fill(|it| view.is_preferred(it), SeatChange::Seat);
     }
     if let Some(out) = view.worst_voter(|it| !view.may_stay(it)) {
         if view.voters.len() > wanted {
-            return Some(SeatChange::Unseat(out));
+            return view.unseat(out);
         }
-        return view.fill(|into| SeatChange::Swap { out, into });
+        let swap = |into| SeatChange::Swap { out, into };
+        return view.fill(|it| view.is_preferred(it), swap);
     }
     if view.voters.len() > wanted {
-        return view.worst_voter(|_| true).map(SeatChange::Unseat);
+        return view.worst_voter(|_| true).and_then(|out| view.unseat(out));
     }
-    if let Some(step) = view.spread() {
+    if let Some(step) = view.prefer().or_else(|| view.spread()) {
         return step;
     }
     let mut learners = candidates.iter().filter(|it| it.is_learner());
@@ -110,14 +128,27 @@ pub fn plan_voters(
 }
 
 impl VoterCandidate {
-    fn is_learner(&self) -> bool {
+    pub(super) fn is_learner(&self) -> bool {
         matches!(self.seated, Seated::Learner { .. })
+    }
+
+    pub(super) fn is_voter(&self) -> bool {
+        self.seated == Seated::Voter
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.choice == Some(VoterChoice::Wanted)
+    }
+
+    /// Whether it may get a seat now.
+    pub(super) fn may_take(&self) -> bool {
+        self.eligible && self.gone_since.is_none() && self.choice != Some(VoterChoice::Barred)
     }
 }
 
-struct View<'a> {
+pub(super) struct View<'a> {
     candidates: &'a [VoterCandidate],
-    voters: Vec<&'a VoterCandidate>,
+    pub(super) voters: Vec<&'a VoterCandidate>,
     /// Voters that may stay, by zone.
     seats: BTreeMap<&'a str, usize>,
     gone_max: Duration,
@@ -125,8 +156,8 @@ struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    fn of(candidates: &'a [VoterCandidate], gone_max: Duration, now: Time) -> Self {
-        let voters = candidates.iter().filter(|it| it.seated == Seated::Voter);
+    pub(super) fn of(candidates: &'a [VoterCandidate], gone_max: Duration, now: Time) -> Self {
+        let voters = candidates.iter().filter(|it| it.is_voter());
         let mut view = Self {
             candidates,
             voters: voters.collect(),
@@ -145,61 +176,115 @@ impl<'a> View<'a> {
         view
     }
 
-    fn wanted(&self) -> usize {
-        let eligible = || self.candidates.iter().filter(|it| self.may_stay(it));
+    /// Returns how many voters there are to be, with what is chosen.
+    pub(super) fn wanted(&self) -> usize {
+        let may_stay = self.candidates.iter().filter(|it| self.may_stay(it));
+        let wanted = self.by_size().max(odd_from(self.chosen()));
+        let possible = odd_up_to(may_stay.count()).min(VOTERS_MAX);
+        wanted.min(possible).max(1)
+    }
+
+    /// Returns how many are wanted, and may have a seat.
+    pub(super) fn chosen(&self) -> usize {
+        let candidates = self.candidates.iter();
+        let chosen = candidates.filter(|it| it.is_wanted() && self.may_stay(it));
+        chosen.count()
+    }
+
+    /// Returns whether somebody could get a seat now.
+    pub(super) fn has_free(&self) -> bool {
+        let mut candidates = self.candidates.iter();
+        candidates.any(|it| it.may_take() && !it.is_voter())
+    }
+
+    /// Returns how many voters the cluster should have by its size. One that is barred belongs to it.
+    pub(super) fn by_size(&self) -> usize {
+        let eligible = || {
+            let candidates = self.candidates.iter();
+            candidates.filter(|it| it.eligible && !self.is_long_gone(it))
+        };
         let zones: std::collections::BTreeSet<_> = eligible().map(|it| &it.zone).collect();
         voters_wanted(eligible().count(), zones.len())
     }
 
-    fn may_stay(&self, candidate: &VoterCandidate) -> bool {
-        let gone = candidate.gone_since;
-        let long_gone = gone.is_some_and(|at| self.now.saturating_since(at) >= self.gone_max);
-        candidate.eligible && !long_gone
+    pub(super) fn may_stay(&self, candidate: &VoterCandidate) -> bool {
+        let is_barred = candidate.choice == Some(VoterChoice::Barred);
+        candidate.eligible && !is_barred && !self.is_long_gone(candidate)
     }
 
-    /// Returns the voter to lose first: one that is gone before one that is there, of the fullest
-    /// zone, the highest id.
+    pub(super) fn is_long_gone(&self, candidate: &VoterCandidate) -> bool {
+        let gone = candidate.gone_since;
+        gone.is_some_and(|at| self.now.saturating_since(at) >= self.gone_max)
+    }
+
+    /// Whether it is one of those that get the next seat: of the wanted ones, if there are any.
+    fn is_preferred(&self, candidate: &VoterCandidate) -> bool {
+        let waits = |it: &VoterCandidate| it.is_wanted() && it.may_take() && !it.is_voter();
+        candidate.is_wanted() || !self.candidates.iter().any(waits)
+    }
+
+    /// Returns the voter to lose first: one that is gone before one that is there, one that is wanted
+    /// last, of the fullest zone, the highest id.
     fn worst_voter(&self, which: impl Fn(&VoterCandidate) -> bool) -> Option<NodeId> {
         let voters = self.voters.iter().filter(|it| which(it));
-        let worst = voters.max_by_key(|it| (it.gone_since.is_some(), self.in_zone(it), it.node));
+        let worst = voters.max_by_key(|it| {
+            let is_gone = it.gone_since.is_some();
+            (is_gone, !it.is_wanted(), self.in_zone(it), it.node)
+        });
         worst.map(|it| it.node)
     }
 
-    /// Makes the next step towards one more voter: a learner in the emptiest zone, then its seat.
-    fn fill(&self, seat: impl FnOnce(NodeId) -> SeatChange) -> Option<SeatChange> {
-        let there = |it: &&VoterCandidate| it.eligible && it.gone_since.is_none();
+    /// Takes a seat, unless those that are left and there would be no quorum any more.
+    fn unseat(&self, out: NodeId) -> Option<SeatChange> {
+        let left = || self.voters.iter().filter(|it| it.node != out);
+        let there = left().filter(|it| it.gone_since.is_none()).count();
+        (there >= quorum(left().count())).then_some(SeatChange::Unseat(out))
+    }
+
+    /// Makes the next step towards one more voter among these: a learner in the emptiest zone, then its
+    /// seat.
+    fn fill(
+        &self,
+        among: impl Fn(&VoterCandidate) -> bool,
+        seat: impl FnOnce(NodeId) -> SeatChange,
+    ) -> Option<SeatChange> {
+        let open = |it: &&VoterCandidate| it.may_take() && among(it);
         let learners = self.candidates.iter().filter(|it| it.is_learner());
-        // A learner that is gone, or may not vote any more, makes room for another one.
-        if let Some(lost) = learners.clone().find(|it| !there(it)) {
+        // A learner that is gone, or should not vote any more, makes room for another one.
+        if let Some(lost) = learners.clone().find(|it| !open(it)) {
             return Some(SeatChange::DropLearner(lost.node));
         }
         if let Some(learner) = learners.min_by_key(|it| (self.in_zone(it), it.node)) {
             let ready = learner.seated == Seated::Learner { caught_up: true };
             return ready.then(|| seat(learner.node));
         }
-        let free = self.candidates.iter().filter(there);
+        let free = self.candidates.iter().filter(open);
         let free = free.filter(|it| it.seated == Seated::No);
         let best = free.min_by_key(|it| (self.in_zone(it), it.node));
         best.map(|it| SeatChange::AddLearner(it.node))
     }
 
-    /// Moves a seat from the fullest zone to an emptier one, if that makes them more even. Returns the next
+    /// Gives a seat to one that is wanted and has none, of one for which nothing is chosen. Returns the next
     /// step, which may be to wait, or nothing if there is no such seat.
+    fn prefer(&self) -> Option<Option<SeatChange>> {
+        let mut wanted = self.candidates.iter().filter(|it| it.is_wanted());
+        wanted.find(|it| it.may_take() && !it.is_voter())?;
+        let out = self.worst_voter(|it| !it.is_wanted())?;
+        let swap = |into| SeatChange::Swap { out, into };
+        Some(self.fill(VoterCandidate::is_wanted, swap))
+    }
+
+    /// Moves a seat from the fullest zone to an emptier one, if that makes them more even. Those that are
+    /// wanted keep theirs. Returns the same as [`prefer`](Self::prefer).
     fn spread(&self) -> Option<Option<SeatChange>> {
         let fullest = self.seats.values().max()?;
-        let open = self.candidates.iter().filter(|it| {
-            let free = it.seated != Seated::Voter && it.eligible && it.gone_since.is_none();
-            free && self.in_zone(it) + 2 <= *fullest
-        });
-        open.clone().next()?;
-        let out = self.worst_voter(|it| self.in_zone(it) == *fullest)?;
-        // Learners elsewhere would be taken by `fill` first and even nothing out.
-        let zones: Vec<&str> = open.map(|it| it.zone.as_str()).collect();
-        let mut learners = self.candidates.iter().filter(|it| it.is_learner());
-        if let Some(other) = learners.find(|it| !zones.contains(&it.zone.as_str())) {
-            return Some(Some(SeatChange::DropLearner(other.node)));
-        }
-        Some(self.fill(|into| SeatChange::Swap { out, into }))
+        let is_open = |it: &VoterCandidate| {
+            !it.is_voter() && it.may_take() && self.in_zone(it) + 2 <= *fullest
+        };
+        self.candidates.iter().find(|it| is_open(it))?;
+        let out = self.worst_voter(|it| !it.is_wanted() && self.in_zone(it) == *fullest)?;
+        // Learners elsewhere would even nothing out.
+        Some(self.fill(is_open, |into| SeatChange::Swap { out, into }))
     }
 
     fn in_zone(&self, candidate: &VoterCandidate) -> usize {
@@ -210,8 +295,26 @@ impl<'a> View<'a> {
     }
 }
 
+/// Returns how many of so many voters are needed.
+pub(super) const fn quorum(voters: usize) -> usize {
+    voters / 2 + 1
+}
+
+/// Returns the least odd number that is not less.
+const fn odd_from(count: usize) -> usize {
+    count + (count + 1) % 2
+}
+
+/// Returns the greatest odd number that is not more; 0 for 0.
+const fn odd_up_to(count: usize) -> usize {
+    count.saturating_sub((count + 1) % 2)
+}
+
+/// The most voters that a cluster has.
+pub const VOTERS_MAX: usize = 5;
+
 /// How long a voter may be gone before its seat goes to another member.
 pub const GONE_MAX: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::SlotId;
+use super::choices::{choice_number, read_choice};
 use super::group::{Group, GroupId};
 use super::key::{Slot, SlotCount};
 use super::member::{Member, Owner, read_owner, write_owner};
@@ -15,6 +16,7 @@ use super::record::{Fields, RecordError, Writer, push_varint};
 use super::state::BATCH_MAX;
 use super::table::Epoch;
 use crate::id::{ClusterId, DiskId, Incarnation, NodeId};
+use crate::membership::VoterChoice;
 use crate::wire::reader::Reader;
 
 /// A change of the control group's state.
@@ -89,6 +91,13 @@ pub enum Command {
     Seats(BTreeMap<NodeId, DiskId>),
     /// Changes the settings.
     Set(Settings),
+    /// Chooses for a member that it votes, that it does not, or nothing any more.
+    Choose {
+        /// The member, in the life that it was chosen for. The choice is for all its lives.
+        of: Owner,
+        /// What.
+        choice: Option<VoterChoice>,
+    },
 }
 
 /// What is set for the whole cluster.
@@ -153,6 +162,8 @@ pub enum Event {
     Seated,
     /// The settings have changed.
     Set,
+    /// What is chosen for a member has changed.
+    Chosen(Owner),
 }
 
 impl Command {
@@ -233,6 +244,7 @@ impl Command {
                 out.record(1, |record| settings.write(record));
                 KIND_SET
             }
+            Self::Choose { of, choice } => write_choose(out, *of, *choice),
         }
     }
 
@@ -265,6 +277,7 @@ impl Command {
             KIND_MOVE | KIND_STOPPED | KIND_ABORT => read_slot_command(kind, fields),
             KIND_SEATS => read_seats_only(fields).map(Self::Seats),
             KIND_SET => read_set(fields),
+            KIND_CHOOSE => read_choose(fields),
             kind => {
                 let record = "command";
                 Err(RecordError::UnknownKind { record, kind })
@@ -312,6 +325,14 @@ impl Settings {
 fn owner_only(out: &mut Writer, owner: Owner, kind: u64) -> u64 {
     write_owner(out, 1, owner);
     kind
+}
+
+fn write_choose(out: &mut Writer, of: Owner, choice: Option<VoterChoice>) -> u64 {
+    write_owner(out, 1, of);
+    if let Some(choice) = choice {
+        out.number(2, choice_number(choice));
+    }
+    KIND_CHOOSE
 }
 
 fn write_slot(out: &mut Writer, id: SlotId, epoch: Epoch) {
@@ -485,6 +506,19 @@ fn read_set(mut fields: Fields<'_>) -> Result<Command, RecordError> {
     fields.require(settings, "settings").map(Command::Set)
 }
 
+fn read_choose(mut fields: Fields<'_>) -> Result<Command, RecordError> {
+    let (mut of, mut choice) = (None, None);
+    while let Some(field) = fields.next()? {
+        match field.tag {
+            1 => of = Some(read_owner(fields.within("owner", field))?),
+            2 => choice = Some(read_choice(field)?),
+            _ => fields.unknown(field)?,
+        }
+    }
+    let of = fields.require(of, "owner")?;
+    Ok(Command::Choose { of, choice })
+}
+
 /// The version in which commands are written. Older ones are read.
 pub(super) const COMMAND_VERSION: u64 = 1;
 
@@ -500,6 +534,7 @@ const KIND_STOPPED: u64 = 9;
 const KIND_ABORT: u64 = 10;
 const KIND_SEATS: u64 = 11;
 const KIND_SET: u64 = 12;
+const KIND_CHOOSE: u64 = 13;
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@
 //! clients hold a [`View`] of it, which follows by [`Delta`]s. A slot moves in steps, each of which
 //! is safe by itself: see [`Mover`] for the leader, [`Handoff`] for the old owner, [`Arrivals`] for
 //! the new one. Which slot should go where is the business of `placement`. This module knows no
-//! Raft, no messages on the wire and no actors. It may depend on `id`, `time`, `plant`, and the
+//! Raft, no messages on the wire and no actors. It may depend on `id`, `time`, `plant`, `membership`, and the
 //! reader of `wire`.
 //!
 //! ```text
@@ -23,6 +23,7 @@
 //! epoch, and that nothing is handed on without the stop's acknowledgement or the end of a lease.
 
 mod arrivals;
+mod choices;
 mod command;
 mod delta;
 mod group;
@@ -40,6 +41,7 @@ mod stored;
 mod table;
 
 pub use arrivals::{Arrivals, ArrivalsAction, Parked};
+pub use choices::Choices;
 pub use command::{Command, Event, Settings};
 pub use delta::{Delta, DeltaError, View};
 pub use group::{Group, GroupId, Ineligible, TYPES_MAX};

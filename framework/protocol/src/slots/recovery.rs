@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use super::choices::Choices;
 use super::refusal::Refusal;
 use super::state::State;
 use super::table::{Epoch, Version};
@@ -44,6 +45,8 @@ impl State {
         self.version = Version(self.version.0 + 1);
         self.cluster = Some(cluster);
         self.seats = BTreeMap::from([(node, disk)]);
+        // Of a cluster that has lost most of its voters nobody wishes that it chooses by them.
+        self.choices = self.choices.map(|_| Choices::default());
         for (id, entry) in &mut self.members {
             entry.member.disk = (*id == node).then_some(disk);
             entry.changed = self.version;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::id::{ClusterId, DiskId, Incarnation, InterfaceId, NodeName, RoleName};
+use crate::membership::VoterChoice;
 
 pub(crate) const CLUSTER: ClusterId = ClusterId(0x0102_0304);
 pub(crate) const GROUP: GroupId = GroupId(1);
@@ -124,5 +125,13 @@ pub(crate) fn commands() -> Vec<Command> {
         Command::Abort { id, epoch },
         Command::Seats(BTreeMap::from([(owner(1).node, DiskId(1))])),
         Command::Set(Settings::default()),
+        Command::Choose {
+            of: owner(1),
+            choice: Some(VoterChoice::Barred),
+        },
+        Command::Choose {
+            of: owner(1),
+            choice: None,
+        },
     ]
 }

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 use super::SlotId;
+use super::choices::Choices;
 use super::command::{Command, Event, Settings};
 use super::group::{Group, GroupId, Ineligible};
 use super::key::{Slot, SlotCount};
@@ -44,6 +45,8 @@ pub struct State {
     pub(super) seats: BTreeMap<NodeId, DiskId>,
     /// No epoch up to this one is given any more: a cluster before this one may have given it.
     pub(super) floor: Epoch,
+    /// Who is chosen to vote or not to. There is nothing until somebody has chosen for the first time.
+    pub(super) choices: Option<Choices>,
     plant: Plant,
 }
 
@@ -83,6 +86,7 @@ impl State {
             groups: BTreeMap::new(),
             seats: BTreeMap::new(),
             floor: Epoch::default(),
+            choices: None,
             plant: Plant::NONE,
         }
     }
@@ -138,6 +142,7 @@ impl State {
                     Ok(vec![Event::Set])
                 }
             },
+            Command::Choose { of, choice } => self.choose(*of, *choice),
         }?;
         assert!(next > self.version, "versions only grow");
         self.version = next;
@@ -263,6 +268,7 @@ impl State {
             return Err(Refusal::StillOwns { owner, slots });
         }
         self.members.remove(&owner.node);
+        self.forget_choice(owner.node);
         let departed = Departed {
             incarnation: owner.incarnation,
             changed: next,

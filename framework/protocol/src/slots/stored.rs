@@ -5,6 +5,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::choices::Choices;
 use super::command::{Settings, read_seat, write_seats};
 use super::group::Group;
 use super::key::{Slot, SlotCount};
@@ -51,6 +52,9 @@ impl State {
         // Only a cluster that was recovered has one, and only from a version on that knows of it.
         if self.floor > Epoch::default() {
             out.number(10, self.floor.0);
+        }
+        if let Some(choices) = &self.choices {
+            out.record(11, |record| choices.write(record));
         }
         let mut bytes = Vec::new();
         push_varint(&mut bytes, STATE_VERSION);
@@ -114,6 +118,7 @@ impl State {
                 self.seats.insert(node, disk);
             }
             10 => self.floor = Epoch(field.number()?),
+            11 => self.choices = Some(Choices::read(fields.within("choices", field))?),
             _ => fields.unknown(field)?,
         }
         Ok(())
@@ -133,6 +138,7 @@ impl State {
             (self.members.len() <= MEMBERS_MAX, "members"),
             (self.departed.len() <= DEPARTED_MAX, "departed"),
             (self.groups.len() <= GROUPS_MAX, "groups"),
+            (self.are_choices_of_members(), "choices"),
         ];
         match rules.iter().find(|(holds, _)| !holds) {
             Some((_, field)) => Err(RecordError::OutOfRange {

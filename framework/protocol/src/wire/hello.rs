@@ -336,6 +336,10 @@ pub const FEATURE_FORWARDS: u64 = 16;
 /// The feature of a side that understands that another process has its name.
 pub const FEATURE_NAMESAKES: u64 = 32;
 
+/// The feature of a side that understands what is [chosen of the voters](crate::slots::Choices): the log of
+/// the control group may have such choices. One that does not could not read it.
+pub const FEATURE_CHOICES: u64 = 64;
+
 /// The most lanes of a link in each direction.
 pub const LANES_MAX: u8 = 16;
 

@@ -12,6 +12,7 @@ use std::{
 use callboard_protocol::{
     code::Code,
     id::{ClusterName, InterfaceId, NodeId},
+    membership,
     slots::{Member, Standing},
     time::Time,
 };
@@ -20,7 +21,7 @@ use super::{
     cluster_report::{ClusterReport, MemberReport, MemberState, Placement, TypeReport},
     drain::Asked,
     node_report::NodeReport,
-    seats_report::{SeatReport, SeatsReport},
+    seats_report::{ChoiceReport, SeatReport, SeatsReport, VoterChoice},
 };
 use crate::{
     call::Hub,
@@ -119,12 +120,22 @@ impl Desk {
         });
         let mut seats: Vec<_> = seats.collect();
         seats.sort_by(|a, b| a.node.cmp(&b.node));
+        let choices = status.choices.iter().map(|(node, choice)| ChoiceReport {
+            node: self.name_of(*node),
+            choice: match choice {
+                membership::VoterChoice::Wanted => VoterChoice::Add,
+                membership::VoterChoice::Barred => VoterChoice::Remove,
+            },
+        });
+        let mut choices: Vec<_> = choices.collect();
+        choices.sort_by(|a, b| a.node.cmp(&b.node));
         SeatsReport {
             by: self.hub.me().name.clone(),
             seated: !status.voters.is_empty(),
             term: status.term,
             applied: status.applied,
             seats,
+            choices,
         }
     }
 

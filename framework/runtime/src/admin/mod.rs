@@ -11,6 +11,7 @@
 //! | `desk` | what they are answered from: the parts of one node |
 //! | `places` | answers about one key |
 //! | `drain` | draining this node |
+//! | `voters` | choosing who votes |
 //! | the reports | what is told |
 //!
 //! It reads, and hands on what it is asked to do; it decides nothing. It may depend on `call`,
@@ -25,6 +26,7 @@ mod place_report;
 mod places;
 mod seats_report;
 mod service;
+mod voters;
 
 pub use cluster_report::{ClusterReport, MemberReport, MemberState, Placement, TypeReport};
 pub use drain_report::{DrainOutcome, DrainReport, DrainStep};
@@ -32,8 +34,10 @@ pub use node_report::NodeReport;
 pub use place_report::{
     ActorName, ActorReport, ActorState, CandidateReport, KeyName, PlaceReason, PlaceReport,
 };
-pub use seats_report::{SeatReport, SeatsReport};
+pub use seats_report::{ChoiceReport, SeatReport, SeatsReport, VoterChoice};
 pub use service::{Admin, AdminError, AdminRef, ROLE};
+
+pub use voters::VoterError;
 
 pub(crate) use desk::Desk;
 pub(crate) use service::{host, of_node, policy};

@@ -18,6 +18,30 @@ pub struct SeatsReport {
     pub applied: u64,
     /// The seats, in the order of the names.
     pub seats: Vec<SeatReport>,
+    /// What is chosen of the voters, in the order of the names.
+    pub choices: Vec<ChoiceReport>,
+}
+
+/// What is chosen for a node.
+#[derive(Clone, Debug, PartialEq, Eq, Wire)]
+#[non_exhaustive]
+pub struct ChoiceReport {
+    /// The name of the node.
+    pub node: String,
+    /// What.
+    pub choice: VoterChoice,
+}
+
+/// Whether a node is to vote, by the choice of whoever runs the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Wire)]
+#[non_exhaustive]
+pub enum VoterChoice {
+    /// The cluster decides.
+    Auto,
+    /// It is to vote, before those for which nothing is chosen.
+    Add,
+    /// It is not to vote.
+    Remove,
 }
 
 /// A seat in the control group. It belongs to a node and its disk.

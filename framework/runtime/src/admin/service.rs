@@ -22,7 +22,8 @@ use super::{
     drain_report::DrainReport,
     node_report::NodeReport,
     place_report::{ActorName, ActorReport, PlaceReport},
-    seats_report::SeatsReport,
+    seats_report::{SeatsReport, VoterChoice},
+    voters::VoterError,
 };
 use crate::{
     actor::Guardian,
@@ -101,6 +102,16 @@ impl Admin {
     pub async fn drain(&self, within_ms: u64) -> Result<DrainReport, AdminError> {
         let desk = self.reception.desk().await?;
         Ok(desk.begin_drain(Duration::from_millis(within_ms)))
+    }
+
+    /// Chooses that a node is to vote, that it is not, or that the cluster decides. Only the leader takes it,
+    /// and answers as soon as it is agreed on; [`seats`](AdminRef::seats) says when it is carried out. To
+    /// choose the same again while it is not changes nothing.
+    #[handler(allow = "admin", idempotent)]
+    pub async fn choose_voter(&self, node: String, choice: VoterChoice) -> Result<(), VoterError> {
+        let desk = self.reception.desk().await;
+        let desk = desk.map_err(|_| VoterError::Stopping)?;
+        desk.choose_voter(node, choice).await
     }
 
     /// Tells how far this node is drained.

@@ -24,6 +24,7 @@ use callboard_protocol::{
 use tokio::sync::{mpsc, watch};
 
 use super::{
+    choosing::Ask,
     forming::{Forming, Stored},
     handle::{Seats, Status, Trouble},
     holding::Holding,
@@ -144,7 +145,12 @@ impl Driver {
     }
 
     /// Runs until the node stops.
-    pub(super) async fn run(mut self, mut queue: Queue, mut events: mpsc::Receiver<Event>) {
+    pub(super) async fn run(
+        mut self,
+        mut queue: Queue,
+        mut events: mpsc::Receiver<Event>,
+        mut asks: mpsc::Receiver<Ask>,
+    ) {
         let token = self.tasks.token().clone();
         let inbox = Arc::clone(queue.inbox());
         let ownership = Arc::clone(&self.ownership);
@@ -166,6 +172,7 @@ impl Driver {
                 returned = returned => self.handle_returned(returned),
                 () = Queue::links_changed(&inbox) => self.handle_links(&queue),
                 Some(event) = events.recv() => self.handle_event(event),
+                Some(ask) = asks.recv() => self.handle_wish(ask),
                 Some(heard) = queue.next() => self.handle_heard(heard, &queue),
                 () = ownership.said() => self.words_at = Time::ZERO,
                 Ok(()) = wishes.changed() => self.parting.hasten(),
@@ -324,7 +331,9 @@ impl Driver {
                 Ok(()) => {
                     self.handle_actions(&mut group, now);
                     let (term, voters) = (group.term(), group.voters());
+                    let choices = group.state().choices();
                     let seats = Seats {
+                        choices: choices.map(|it| it.iter().collect()).unwrap_or_default(),
                         votes: voters.contains(&group.id()),
                         voters,
                         learners: group.learners(),

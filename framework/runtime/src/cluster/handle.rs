@@ -7,13 +7,14 @@ use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 use callboard_protocol::{
     code::Code,
     id::{ClusterId, DiskId, NodeId},
-    membership::{Former, FormingMemory},
+    membership::{Former, FormingMemory, VoterChoice},
     slots::{Entry, Owner, SlotId, Standing, Version},
     time::Time,
 };
 use tokio::sync::{mpsc, watch};
 
 use super::{
+    choosing::{ASKS_MAX, Ask},
     driver::{Driver, Ends},
     followers::Followers,
     forming::Forming,
@@ -31,6 +32,7 @@ pub(crate) struct Cluster {
     ownership: Arc<Ownership>,
     status: watch::Receiver<Status>,
     wish: watch::Sender<Wish>,
+    pub(super) asks: mpsc::Sender<Ask>,
 }
 
 /// How a node stands, for the simulator, which compares it with how the others do.
@@ -75,6 +77,8 @@ pub(crate) struct Status {
     pub(crate) voters: BTreeSet<DiskId>,
     pub(crate) learners: BTreeSet<DiskId>,
     pub(crate) votes: bool,
+    /// What is chosen of the voters.
+    pub(crate) choices: Vec<(NodeId, VoterChoice)>,
     /// Whether it has a seat in the control group, as the leader says of a node that is to go.
     pub(crate) is_seated: Option<bool>,
     /// The leader has taken it in that this node acts no more.
@@ -90,6 +94,8 @@ pub(super) struct Seats {
     pub(super) learners: BTreeSet<DiskId>,
     /// Whether this node votes.
     pub(super) votes: bool,
+    /// What is chosen of the voters.
+    pub(super) choices: Vec<(NodeId, VoterChoice)>,
 }
 
 /// Why a node is no member, or one that does not vote.
@@ -146,11 +152,10 @@ impl Cluster {
         let (events, coming) = mpsc::channel(EVENTS_MAX);
         let (status, seen) = watch::channel(Status::default());
         let (wish, wishes) = watch::channel(Wish::default());
+        let (asks, asked) = mpsc::channel(ASKS_MAX);
         let tasks = tasks.child("cluster");
-        if let Some(asks) = queue.take_asks() {
-            let followers = Followers::new(served, Arc::clone(&parts.clock));
-            tasks.spawn("followers", followers.run(tasks.clone(), asks));
-        }
+        let followers = Followers::new(served, Arc::clone(&parts.clock));
+        run_followers(&tasks, &mut queue, followers);
         let mut driver = Driver::new(
             env.clone(),
             tasks.clone(),
@@ -169,11 +174,12 @@ impl Cluster {
         if goes_alone {
             driver.go_alone_unless_linked(now);
         }
-        tasks.spawn("cluster", driver.run(queue, coming));
+        tasks.spawn("cluster", driver.run(queue, coming, asked));
         Ok(Self {
             ownership,
             status: seen,
             wish,
+            asks,
         })
     }
 
@@ -265,6 +271,7 @@ impl Status {
         (self.term, self.applied) = (term, applied);
         (self.voters, self.learners, self.votes) = (seats.voters, seats.learners, seats.votes);
         (self.is_leader, self.sync) = (is_leader, sync);
+        self.choices = seats.choices;
         differs
     }
 
@@ -281,6 +288,13 @@ impl Status {
             || self.lease_until.is_some() != lease_until.is_some();
         (self.cluster, self.leader, self.lease_until) = (cluster, leader, lease_until);
         differs
+    }
+}
+
+/// Tells clients, from now on, what they ask for.
+fn run_followers(tasks: &Tasks, queue: &mut Queue, followers: Followers) {
+    if let Some(asks) = queue.take_asks() {
+        tasks.spawn("followers", followers.run(tasks.clone(), asks));
     }
 }
 

@@ -19,6 +19,7 @@ use callboard_protocol::{
 };
 
 use super::{
+    choosing::Choosing,
     driver::Driver,
     parting::{Asked, Goers},
     placing::Placing,
@@ -32,9 +33,10 @@ use crate::control::{Action, Group, Proposal};
 pub(super) struct Leading {
     pub(super) leases: Leases,
     pub(super) voting: Voting,
+    pub(super) choosing: Choosing,
     placing: Placing,
     /// The term in which it leads.
-    term: Option<u64>,
+    pub(super) term: Option<u64>,
     /// Who asks to be let in.
     asks: VecDeque<Ask>,
     /// Whose question is in the log.
@@ -59,6 +61,7 @@ impl Leading {
         Self {
             leases: Leases::new(profile),
             voting: Voting::new(gone_max),
+            choosing: Choosing::default(),
             placing: Placing::new(profile.lease),
             term: None,
             asks: VecDeque::new(),
@@ -76,6 +79,7 @@ impl Leading {
         self.term = None;
         self.asks.clear();
         self.asked.clear();
+        self.choosing.clear();
         self.goers.clear();
         self.telling.clear();
         self.told.clear();
@@ -139,7 +143,7 @@ impl Leading {
                 self.telling.handle_gone(owner.node);
             }
             // Its seat goes before its slots.
-            Event::Draining(_) => self.voting.handle_changed(now),
+            Event::Draining(_) | Event::Chosen(_) => self.voting.handle_changed(now),
             _ => {}
         }
         self.placing.handle_event(event, state, now);
@@ -167,6 +171,7 @@ impl Driver {
         while let Some(command) = self.leading.placing.poll_command(group.state(), now) {
             was_told |= group.propose(&command).is_ok();
         }
+        was_told |= self.choose(group, now);
         was_told |= self.seat_voters(group, now);
         self.tell_members(group.state(), now);
         was_told
@@ -190,6 +195,7 @@ impl Driver {
                             }
                         }
                     }
+                    self.leading.choosing.handle_applied(proposal, &outcome);
                     self.answer(proposal, &outcome, group.state());
                 }
                 Action::Read(read) => self.leading.leases.handle_read_done(read),
@@ -404,7 +410,7 @@ impl Driver {
 }
 
 /// Returns the name of a member, or the id of one that is none any more.
-fn name(state: &State, node: NodeId) -> String {
+pub(super) fn name(state: &State, node: NodeId) -> String {
     let mut members = state.members();
     match members.find(|(member, _)| member.id() == node) {
         Some((member, _)) => member.name.to_string(),

@@ -3,6 +3,7 @@
 //!
 //! It may depend on `control`, `data_dir`, `net`, `telemetry`, `env` and `task`. Calls and actors are above it.
 
+mod choosing;
 mod draining;
 mod driver;
 mod fence;
@@ -35,6 +36,7 @@ pub use fence::Fence;
 pub use ownership::{Ownership, PlacedBy};
 pub use placing::{Placing, group_of};
 
+pub(crate) use choosing::ChooseError;
 pub(crate) use following::follow;
 pub(crate) use handle::Cluster;
 #[doc(hidden)]

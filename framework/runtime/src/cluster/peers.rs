@@ -136,6 +136,11 @@ impl Peers {
             .is_some_and(|it| it.disk.is_none())
     }
 
+    /// Returns whether a node is linked and does not know that voters can be chosen.
+    pub(super) fn is_outdated(&self, node: NodeId) -> bool {
+        self.link(node).is_some_and(|link| !link.knows_choices())
+    }
+
     /// Returns the node with this disk, as it says.
     pub(super) fn node_with(&self, disk: DiskId) -> Option<NodeId> {
         let mut nodes = self.nodes.iter();

@@ -11,7 +11,7 @@ use std::{
 use callboard_protocol::{
     id::{DiskId, NodeId},
     membership::{SeatChange, Seated, VoterCandidate, plan_voters},
-    slots::{Command, Standing, State},
+    slots::{Command, Member, Standing, State},
     time::Time,
 };
 
@@ -22,7 +22,7 @@ use crate::control::{Change, Group};
 #[derive(Debug)]
 pub(super) struct Voting {
     /// After what time a voter that is gone loses its seat.
-    gone_max: Duration,
+    pub(super) gone_max: Duration,
     plan_at: Time,
     /// Since when members have been gone.
     gone: BTreeMap<NodeId, Time>,
@@ -85,7 +85,7 @@ impl Driver {
     }
 
     /// Notes who is gone: without a lease, or of those who keep a log without that.
-    fn note_gone(&mut self, state: &State, now: Time) {
+    pub(super) fn note_gone(&mut self, state: &State, now: Time) {
         let leading = &mut self.leading;
         for (member, _) in state.members() {
             let node = member.id();
@@ -98,7 +98,11 @@ impl Driver {
         }
     }
 
-    fn candidates(&self, group: &Group, disks: &BTreeMap<NodeId, DiskId>) -> Vec<VoterCandidate> {
+    pub(super) fn candidates(
+        &self,
+        group: &Group,
+        disks: &BTreeMap<NodeId, DiskId>,
+    ) -> Vec<VoterCandidate> {
         let (voters, learners) = (group.voters(), group.learners());
         let members = group.state().members();
         let candidates = members.map(|(member, standing)| {
@@ -116,12 +120,30 @@ impl Driver {
                 zone: member.zone.clone(),
                 seated,
                 gone_since: self.leading.voting.gone.get(&node).copied(),
-                eligible: disk.is_some()
-                    && standing != Standing::Draining
-                    && !self.peers.has_no_log(node),
+                eligible: self.why_no_voter(member, standing).is_none()
+                    && (seated == Seated::Voter || !self.cannot_read(group.state(), node)),
+                choice: group.state().choices().and_then(|it| it.of(node)),
             }
         });
         candidates.collect()
+    }
+
+    /// Returns why a member may not vote, or nothing when it may.
+    pub(super) fn why_no_voter(&self, member: &Member, standing: Standing) -> Option<&'static str> {
+        if member.disk.is_none() {
+            Some("it has no data folder")
+        } else if standing == Standing::Draining {
+            Some("it is being drained")
+        } else if self.peers.has_no_log(member.id()) {
+            Some("its disk fails, see its log")
+        } else {
+            None
+        }
+    }
+
+    /// Returns whether a node is known to be of a version that does not understand this state.
+    fn cannot_read(&self, state: &State, node: NodeId) -> bool {
+        state.choices().is_some() && self.peers.is_outdated(node)
     }
 
     fn change_for(
@@ -185,7 +207,7 @@ impl Driver {
 }
 
 /// Returns the disks of the members that have one.
-fn disks(state: &State) -> BTreeMap<NodeId, DiskId> {
+pub(super) fn disks(state: &State) -> BTreeMap<NodeId, DiskId> {
     let members = state.members();
     let with_disk = members.filter_map(|(member, _)| Some((member.id(), member.disk?)));
     with_disk.collect()
@@ -219,6 +241,7 @@ mod tests {
             seated: Seated::Voter,
             gone_since: None,
             eligible: true,
+            choice: None,
         };
         assert_eq!(next_plan(&[candidate.clone()], false), PLAN_EVERY);
         assert_eq!(next_plan(&[candidate.clone()], true), PLAN_SOON);

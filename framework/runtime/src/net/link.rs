@@ -19,8 +19,8 @@ use callboard_protocol::time::Time;
 use callboard_protocol::wire::Limits;
 use callboard_protocol::wire::control::{Control, encode_cluster};
 use callboard_protocol::wire::hello::{
-    About, Accepted, FEATURE_CLUSTER, FEATURE_FORWARDS, FEATURE_WITHDRAWS, HostedInterface,
-    PeerKind,
+    About, Accepted, FEATURE_CHOICES, FEATURE_CLUSTER, FEATURE_FORWARDS, FEATURE_WITHDRAWS,
+    HostedInterface, PeerKind,
 };
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
@@ -269,6 +269,11 @@ impl Link {
     /// Returns whether both sides take sends along with a slot that moves.
     pub(crate) fn forwards(&self) -> bool {
         self.accepted.features & FEATURE_FORWARDS != 0
+    }
+
+    /// Returns whether both sides understand what is chosen of the voters.
+    pub(crate) fn knows_choices(&self) -> bool {
+        self.accepted.features & FEATURE_CHOICES != 0
     }
 
     /// Waits until a lane's buffer is below its bound, or the link is down. The lane is taken

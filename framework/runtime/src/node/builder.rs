@@ -233,6 +233,14 @@ impl Builder {
         self
     }
 
+    /// Has the node say in its hello that it lacks these features, as a version before this one does. For
+    /// tests.
+    #[doc(hidden)]
+    pub fn features_lacking(mut self, features: u64) -> Self {
+        self.settings.features_lacking = features;
+        self
+    }
+
     /// Sets how many slots each group of keyed actors has, if this node forms the cluster. Default 4096.
     /// For tests and the simulator.
     #[doc(hidden)]

@@ -129,6 +129,7 @@ pub(crate) const CLUSTER: &[&str] = &[
 pub(crate) const OWNERS: &[&str] = &[
     "a-call-found-no-owner",
     "a-call-outlived-its-lease",
+    "a-choice-was-refused",
     "a-disk-stood-still",
     "a-disk-was-full",
     "a-disk-was-slow",
@@ -145,6 +146,7 @@ pub(crate) const OWNERS: &[&str] = &[
     "a-sync-failed",
     "a-turn-ended-without-a-lease",
     "a-turn-outlived-its-lease",
+    "a-voter-was-chosen",
     "a-voter-had-its-log-again",
     "a-voter-lost-its-log",
     "a-write-failed",

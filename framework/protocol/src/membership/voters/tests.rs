@@ -1,17 +1,18 @@
 use super::*;
 
-fn at(secs: u64) -> Time {
+pub(in crate::membership) fn at(secs: u64) -> Time {
     Time::from_millis(secs * 1000)
 }
 
 /// Members 1 to `count`, over this many zones in turn.
-fn members(count: u64, zones: u64) -> Vec<VoterCandidate> {
+pub(in crate::membership) fn members(count: u64, zones: u64) -> Vec<VoterCandidate> {
     let member = |node| VoterCandidate {
         node: NodeId(node),
         zone: format!("z{}", node % zones),
         seated: Seated::No,
         gone_since: None,
         eligible: true,
+        choice: None,
     };
     (1..=count).map(member).collect()
 }
@@ -38,7 +39,7 @@ fn carry_out(members: &mut [VoterCandidate], change: SeatChange) {
 }
 
 /// Carries out changes until there are none; returns them.
-fn settle(members: &mut [VoterCandidate], now: Time) -> Vec<SeatChange> {
+pub(in crate::membership) fn settle(members: &mut [VoterCandidate], now: Time) -> Vec<SeatChange> {
     let mut changes = Vec::new();
     while let Some(change) = plan_voters(members, GONE_MAX, now) {
         carry_out(members, change);
@@ -48,7 +49,7 @@ fn settle(members: &mut [VoterCandidate], now: Time) -> Vec<SeatChange> {
     changes
 }
 
-fn voters(members: &[VoterCandidate]) -> Vec<u64> {
+pub(in crate::membership) fn voters(members: &[VoterCandidate]) -> Vec<u64> {
     let voters = members.iter().filter(|it| it.seated == Seated::Voter);
     voters.map(|it| it.node.0).collect()
 }
@@ -160,23 +161,134 @@ fn seats_in_one_zone_move_when_others_come() {
 
 #[test]
 fn a_learner_that_is_to_take_a_seat_is_waited_for_until_it_has_caught_up() {
+    let late = Seated::Learner { caught_up: false };
+    // For the zones, and because it is wanted.
+    let mut spread = members(4, 4);
+    let mut chosen = members(4, 1);
+    for member in &mut spread[..3] {
+        member.zone = "a".into();
+    }
+    chosen[3].choice = Some(VoterChoice::Wanted);
+    for members in [&mut spread, &mut chosen] {
+        for member in &mut members[..3] {
+            member.seated = Seated::Voter;
+        }
+        members[3].seated = late;
+        assert_eq!(plan_voters(members, GONE_MAX, at(0)), None);
+        members[3].seated = Seated::Learner { caught_up: true };
+        let (out, into) = (NodeId(3), NodeId(4));
+        let swap = Some(SeatChange::Swap { out, into });
+        assert_eq!(plan_voters(members, GONE_MAX, at(0)), swap);
+    }
+}
+
+#[test]
+fn one_that_is_wanted_gets_the_seat_of_one_for_which_nothing_is_chosen() {
+    let mut members = members(5, 1);
+    settle(&mut members, at(0));
+    members[4].choice = Some(VoterChoice::Wanted);
+    let (out, into) = (NodeId(3), NodeId(5));
+    let expected = [SeatChange::AddLearner(into), SeatChange::Swap { out, into }];
+    assert_eq!(settle(&mut members, at(0)), expected);
+    members[3].choice = Some(VoterChoice::Wanted);
+    settle(&mut members, at(0));
+    assert_eq!(voters(&members), [1, 4, 5]);
+    // Four that are wanted are more than three seats, and four seats are no better than three.
+    members[1].choice = Some(VoterChoice::Wanted);
+    members[2].choice = Some(VoterChoice::Wanted);
+    settle(&mut members, at(0));
+    assert_eq!(voters(&members), [1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn a_learner_for_which_nothing_is_chosen_makes_room_for_one_that_is_wanted() {
+    let mut members = members(4, 1);
+    settle(&mut members[..2], at(0));
+    members[1].seated = Seated::Learner { caught_up: true };
+    members[3].choice = Some(VoterChoice::Wanted);
+    let steps = settle(&mut members, at(0));
+    let (two, four) = (NodeId(2), NodeId(4));
+    let expected = [SeatChange::DropLearner(two), SeatChange::AddLearner(four)];
+    assert_eq!(steps[..2], expected);
+}
+
+#[test]
+fn one_that_is_barred_gives_its_seat_up_to_another_one_and_gets_none_again() {
+    let mut members = members(4, 1);
+    settle(&mut members, at(0));
+    members[1].choice = Some(VoterChoice::Barred);
+    let (out, into) = (NodeId(2), NodeId(4));
+    let expected = [SeatChange::AddLearner(into), SeatChange::Swap { out, into }];
+    assert_eq!(settle(&mut members, at(0)), expected);
+    // Not even when one of the others is lost: rather fewer, as in a cluster of that size.
+    members[0].gone_since = Some(at(0));
+    settle(&mut members, at(60));
+    assert_eq!(voters(&members).len(), 1);
+    assert!(!voters(&members).contains(&2));
+    members[1].choice = None;
+    settle(&mut members, at(60));
+    assert_eq!(voters(&members), [2, 3, 4]);
+}
+
+#[test]
+fn one_that_is_barred_counts_for_the_size_and_keeps_a_seat_that_nobody_can_take() {
+    let mut members = members(7, 1);
+    settle(&mut members, at(0));
+    members[6].choice = Some(VoterChoice::Barred);
+    assert_eq!(settle(&mut members, at(0)), [], "five of seven vote");
+    let mut members = self::members(1, 1);
+    members[0].seated = Seated::Voter;
+    members[0].choice = Some(VoterChoice::Barred);
+    assert_eq!(settle(&mut members, at(0)), []);
+}
+
+#[test]
+fn one_that_is_wanted_is_replaced_while_it_is_gone_and_gets_its_seat_back() {
+    let mut members = members(4, 1);
+    members[0].choice = Some(VoterChoice::Wanted);
+    settle(&mut members, at(0));
+    members[0].gone_since = Some(at(0));
+    settle(&mut members, at(60));
+    assert_eq!(voters(&members), [2, 3, 4]);
+    members[0].gone_since = None;
+    settle(&mut members, at(61));
+    assert_eq!(voters(&members), [1, 2, 3]);
+}
+
+#[test]
+fn seats_that_are_chosen_are_not_spread_over_the_zones() {
     let mut members = members(4, 4);
     for member in &mut members[..3] {
         member.zone = "a".into();
         member.seated = Seated::Voter;
+        member.choice = Some(VoterChoice::Wanted);
     }
-    members[3].seated = Seated::Learner { caught_up: false };
-    assert_eq!(plan_voters(&members, GONE_MAX, at(0)), None);
-    members[3].seated = Seated::Learner { caught_up: true };
-    let (out, into) = (NodeId(3), NodeId(4));
-    let swap = Some(SeatChange::Swap { out, into });
-    assert_eq!(plan_voters(&members, GONE_MAX, at(0)), swap);
+    assert_eq!(settle(&mut members, at(0)), []);
+    members[0].choice = None;
+    settle(&mut members, at(0));
+    assert_eq!(voters(&members), [2, 3, 4]);
+}
+
+#[test]
+fn no_seat_is_taken_that_a_quorum_needs() {
+    let mut members = members(5, 1);
+    for member in &mut members {
+        member.seated = Seated::Voter;
+    }
+    members[3].gone_since = Some(at(0));
+    members[4].gone_since = Some(at(0));
+    members[2].eligible = false;
+    assert_eq!(plan_voters(&members, GONE_MAX, at(1)), None, "two of four");
+    members[4].gone_since = None;
+    let change = plan_voters(&members, GONE_MAX, at(1));
+    assert_eq!(change, Some(SeatChange::Unseat(NodeId(3))));
 }
 
 #[test]
 fn whatever_happens_the_plan_settles_with_the_wanted_number() {
     let mut random = crate::garbage::Random::new(7);
-    for round in 0..2000 {
+    let mut chosen = 0;
+    for round in 0..4000 {
         let count = 1 + random.below(12) as u64;
         let mut members = members(count, 1 + random.below(4) as u64);
         for member in &mut members {
@@ -187,13 +299,45 @@ fn whatever_happens_the_plan_settles_with_the_wanted_number() {
                 1 => Seated::Learner { caught_up: true },
                 _ => Seated::Voter,
             };
+            member.choice = match random.below(6) {
+                0 => Some(VoterChoice::Wanted),
+                1 => Some(VoterChoice::Barred),
+                _ => None,
+            };
         }
+        let there = |it: &&VoterCandidate| it.gone_since.is_none();
+        let is_there = |voters: &[&VoterCandidate]| {
+            voters.iter().copied().filter(there).count() >= quorum(voters.len())
+        };
+        let began_with_a_quorum = is_there(&View::of(&members, GONE_MAX, at(120)).voters);
         settle(&mut members, at(120));
         let view = View::of(&members, GONE_MAX, at(120));
-        let there = members.iter();
-        let there = there.filter(|it| view.may_stay(it) && it.gone_since.is_none());
+        assert!(!began_with_a_quorum || is_there(&view.voters), "{round}");
+        let seatable = members.iter();
+        let seatable = seatable.filter(|it| view.may_stay(it) && it.gone_since.is_none());
         let (voters, wanted) = (view.voters.len(), view.wanted());
-        let seatable = there.clone().count() + 1 > wanted;
-        assert!(!seatable || voters == wanted, "{round}: {members:?}");
+        let seatable = seatable.count() + 1 > wanted;
+        // One that is there is not taken out while too few others are.
+        let is_blocked = voters > wanted && view.worst_voter(|_| true).is_some();
+        let is_blocked = is_blocked && view.voters.iter().any(|it| it.gone_since.is_some());
+        assert!(
+            !seatable || voters == wanted || is_blocked,
+            "{round}: {members:?}"
+        );
+        let is_settled = began_with_a_quorum && seatable && voters == wanted;
+        if is_settled && members.iter().any(|it| it.choice.is_some()) {
+            chosen += 1;
+            let barred = |it: &&VoterCandidate| it.choice == Some(VoterChoice::Barred);
+            assert!(
+                !view.voters.iter().copied().any(|it| barred(&it)),
+                "{round}"
+            );
+            let waits = members
+                .iter()
+                .any(|it| it.is_wanted() && it.may_take() && !it.is_voter());
+            let all_wanted = view.voters.iter().all(|it| it.is_wanted());
+            assert!(!waits || all_wanted, "{round}: {members:?}");
+        }
     }
+    assert!(chosen > 500, "{chosen}");
 }

@@ -21,6 +21,9 @@ fn the_bytes_of_commands_are_stable() {
     assert_eq!(hex(&abort), "010a0101010201030302ac02");
     let set = samples::commands().swap_remove(11);
     assert_eq!(hex(&set), "010c01070101000202c801");
+    let choose = samples::commands().swap_remove(12);
+    let expected = "010d010f010a94b7d2a5ddcde899d701020101020102";
+    assert_eq!(hex(&choose), expected);
     let assign = samples::assign([1, 2], 4, 1);
     let expected = concat!(
         "0107",

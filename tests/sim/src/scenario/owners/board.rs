@@ -129,6 +129,11 @@ impl Board {
         self.ask(machine);
     }
 
+    /// Returns a machine's node, while it runs.
+    pub(super) fn node(&self, machine: MachineNumber) -> Option<Arc<Node>> {
+        self.state().nodes.get(&machine).and_then(Weak::upgrade)
+    }
+
     /// Asks a machine's node how it stands at this moment; returns the life that it is in. Only on that
     /// machine, for its clocks.
     pub(super) fn ask(&self, machine: MachineNumber) -> Option<Owner> {

@@ -36,7 +36,10 @@ use std::time::Duration;
 pub(super) fn run(run: Run) -> Verdict {
     let mut rng = run.seed.stream("owners");
     let setup = match Setup::draw(&mut rng, run.is_long) {
-        Ok(setup) => setup.with_gone_max(&mut run.seed.stream("gone")),
+        Ok(setup) => {
+            let setup = setup.with_gone_max(&mut run.seed.stream("gone"));
+            setup.with_choices(&mut run.seed.stream("choices"))
+        }
         Err(error) => {
             let failure = Failure::now("setup", error.to_string());
             return Verdict {

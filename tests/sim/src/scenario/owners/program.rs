@@ -1,14 +1,17 @@
 //! What runs on a machine: a node that hosts and calls, or a client that calls.
 
-use super::super::cluster::{EXPECT, start};
-use super::board::Board;
+use super::super::cluster::{EXPECT, pick, start};
+use super::board::{Board, Phase};
 use super::callers::Caller;
 use super::cart::{Cart, Till};
 use crate::harness::sometimes::sometimes;
 use crate::harness::trace::event;
 use crate::ledger::MachineNumber;
 use crate::world::Boot;
+use callboard::admin::{VoterChoice, VoterError};
 use callboard::{Client, Code, Node};
+use rand::Rng;
+use rand::rngs::SmallRng;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +59,10 @@ async fn run_node(board: Arc<Board>, machine: MachineNumber, boot: Boot) {
     };
     board.set_node(machine, &node);
     start_calling(&caller, &boot);
+    if setup.chooses {
+        let name = format!("choices of {}, boot {}", boot.name, boot.restarts);
+        tokio::spawn(choose(board.clone(), machine, board.seed.stream(&name)));
+    }
     while !board.is_leaving(machine) {
         board.ask(machine);
         tokio::time::sleep(TELL_EVERY).await;
@@ -95,6 +102,32 @@ async fn run_node(board: Arc<Board>, machine: MachineNumber, boot: Boot) {
     state.said.remove(&machine);
     state.left.insert(machine);
     event!("{} has left", boot.name);
+}
+
+/// While there are faults: has nodes vote, or not, whenever this one leads.
+async fn choose(board: Arc<Board>, machine: MachineNumber, mut rng: SmallRng) {
+    loop {
+        tokio::time::sleep(Duration::from_millis(rng.random_range(300..3000))).await;
+        if board.state().phase != Phase::Storm {
+            return;
+        }
+        let name = board.setup.name(rng.random_range(0..board.setup.nodes));
+        let choices = [VoterChoice::Add, VoterChoice::Remove, VoterChoice::Auto];
+        let choice = *pick(&mut rng, &choices);
+        let leads = |node: &Arc<Node>| node.position().leads.is_some();
+        let Some(node) = board.node(machine).filter(leads) else {
+            continue;
+        };
+        let chosen = node.choose_voter(name.clone(), choice);
+        drop(node);
+        let chosen = tokio::time::timeout(CHOOSE_MAX, chosen).await;
+        event!("{choice:?} is chosen for {name}: {chosen:?}");
+        match chosen {
+            Ok(Ok(())) => sometimes!("a-voter-was-chosen"),
+            Ok(Err(VoterError::Refused { .. })) => sometimes!("a-choice-was-refused"),
+            _ => {}
+        }
+    }
 }
 
 /// Returns whether a node has forwarded sends, by its metrics.
@@ -154,6 +187,9 @@ const TELL_EVERY: Duration = Duration::from_millis(1);
 
 /// How long a node that leaves may take for that.
 const DRAIN_MAX: Duration = Duration::from_secs(8);
+
+/// How long an answer to a choice is waited for.
+const CHOOSE_MAX: Duration = Duration::from_secs(2);
 
 /// How long turns that run may take when their node stops.
 const GRACE: Duration = Duration::from_secs(2);

@@ -21,6 +21,8 @@ pub(super) struct Setup {
     pub(super) keys: usize,
     /// After what time a voter that is gone, or has no log, loses its seat.
     pub(super) gone_max: Duration,
+    /// Whether somebody chooses who votes.
+    pub(super) chooses: bool,
     /// The longest pause of a caller between two calls.
     pub(super) gap: Duration,
     /// How fast the clocks of each machine run, in thousandths.
@@ -51,6 +53,7 @@ impl Setup {
             slots: SlotCount::new(*pick(rng, &[8, 16, 64])).unwrap_or_default(),
             keys: rng.random_range(3..=12),
             gone_max: GONE_MAX,
+            chooses: false,
             gap: Duration::from_millis(*pick(rng, &[60, 150, 300])),
             rates: (0..machines).map(|_| rate(rng)).collect(),
             first_boot: (0..machines)
@@ -66,6 +69,12 @@ impl Setup {
     /// Lets voters that are gone lose their seats soon, in some worlds.
     pub(super) fn with_gone_max(mut self, rng: &mut SmallRng) -> Self {
         self.gone_max = *pick(rng, &[GONE_MAX, Duration::from_secs(3)]);
+        self
+    }
+
+    /// Lets somebody choose who votes, in some worlds.
+    pub(super) fn with_choices(mut self, rng: &mut SmallRng) -> Self {
+        self.chooses = rng.random_bool(0.4);
         self
     }
 
