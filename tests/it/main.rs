@@ -38,6 +38,7 @@ mod rotation;
 mod secrets;
 mod shapes;
 mod sites;
+mod stalled_disk;
 mod streams;
 mod supervision;
 mod support;
