@@ -186,8 +186,11 @@ impl<M: Method> Parts<M> {
         let mut tried = Vec::new();
         let mut earlier: Option<CallError> = None;
         let mut search = Search::of(target, plan);
-        if failed.is_some() {
+        if let Some((node, _)) = &failed {
             plan.left.store(true, Ordering::Relaxed);
+            if let Some(search) = &mut search {
+                search.began_at(*node);
+            }
         } else if *target.address() == Address::Service {
             // Nothing else is tried again.
             plan.hub.count_call(plan.meta.queued_at);

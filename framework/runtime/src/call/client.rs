@@ -53,7 +53,7 @@ enum State<M: Method> {
     Over,
 }
 
-/// What another attempt of a call of a service is made from; an actor is asked once.
+/// What another attempt of a call of a service or a key is made from; a spawned actor is asked once.
 type Spare<M> = Option<Box<(Request<M>, Meta)>>;
 
 /// A call that has a way to find, or to go.
@@ -256,7 +256,7 @@ impl<M: Method> State<M> {
             false => direct::begin(request, &meta, cx),
             true => None,
         };
-        let is_tried_once = *request.target.address() != Address::Service;
+        let is_tried_once = matches!(request.target.address(), Address::Spawned(_));
         let direct = match direct {
             Some(direct) if is_tried_once => {
                 *self = Self::There(direct, None);
@@ -278,7 +278,7 @@ impl<M: Method> State<M> {
         Ok(())
     }
 
-    /// Goes on with a call of a service whose first attempt has failed.
+    /// Goes on with a call of a service or a key whose first attempt has failed.
     fn go_on(&mut self, failed: Failed) -> Result<(), CallError> {
         match mem::replace(self, Self::Over) {
             Self::There(_, Some(spare)) => {

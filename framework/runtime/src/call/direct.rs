@@ -1,9 +1,9 @@
-//! A call straight to an actor or a service on a peer: no search for a route, no stream of its own.
+//! A call straight to an actor or a service on a peer: one look for its route, no stream of its own.
 //!
 //! It is what most remote calls are, so it has no future of its own to be boxed: the frame is appended
 //! when the call is first polled, and the table of calls looks at the deadline. Whatever does not go
 //! this way at once goes the way of `client`'s attempts, which finds out what is wrong and says so; an
-//! attempt at a service that failed goes on there.
+//! attempt at a service or a key that failed goes on there.
 
 use std::{
     future::Future,
@@ -16,7 +16,7 @@ use std::{
 
 use callboard_protocol::{
     code::CallError,
-    id::{CallId, NodeId},
+    id::{CallId, Incarnation, NodeId},
     time::Time,
     wire::header::{Call as CallFrame, Target},
 };
@@ -31,12 +31,14 @@ use super::{
     deadline::Alarm,
     face::Face,
     hub::Hub,
-    interface::{Answer, Method, MethodSpec, Shape, WireAnswer},
+    interface::{Answer, Definition, Method, MethodSpec, Shape, WireAnswer},
+    kind::Kind,
     meta::Meta,
     outgoing,
     pending::{NO_CALL, Returned},
+    placed::owner,
     reference::Address,
-    route::{CellIn, drawn},
+    route::{CellIn, drawn, session_of_owner},
     session::Session,
     settle::settle,
 };
@@ -47,11 +49,13 @@ struct Way<'a> {
     session: Arc<Session>,
     face: Arc<Face>,
     target: Target<'a>,
+    /// The only life of the peer whose answer counts, if not anyone's does.
+    life: Option<Incarnation>,
     lane: usize,
 }
 
 /// Finds the way of a call to an actor or a service of a linked peer, which needs no span and no stream.
-fn way<'a, M: Method>(request: &'a Request<M>, meta: &Meta) -> Option<Way<'a>> {
+fn way<'a, M: Method>(request: &'a Request<M>, meta: &Meta, wants_reply: bool) -> Option<Way<'a>> {
     let (spec, target) = (M::spec(), &request.target);
     let options = &spec.options;
     let streams = options.streams_args || options.streams_reply || request.inbound.is_some();
@@ -63,7 +67,7 @@ fn way<'a, M: Method>(request: &'a Request<M>, meta: &Meta) -> Option<Way<'a>> {
         return None;
     }
     let face = target.face(spec).ok()?;
-    let (session, target) = match target.address() {
+    let (session, target, life) = match target.address() {
         Address::Spawned(addr) => {
             if meta.chain.contains(*addr) || addr.node == hub.me().id {
                 return None;
@@ -73,16 +77,26 @@ fn way<'a, M: Method>(request: &'a Request<M>, meta: &Meta) -> Option<Way<'a>> {
                 actor: addr.actor,
                 shape: face.methods.get(M::INDEX)?.shape(),
             };
-            (target.session(addr.node)?, spawned)
+            (target.session(addr.node)?, spawned, None)
         }
         // The node's own, if it has one, comes first.
         Address::Service if face.local::<CellIn<M::Interface>>().is_some() => return None,
         Address::Service => {
             let sessions = hub.sessions();
             let session = drawn(hub, &face, M::INDEX, &sessions, meta.queued_at)?;
-            (session.clone(), Target::Service)
+            (session.clone(), Target::Service, None)
         }
-        Address::Keyed(_) => return None,
+        Address::Keyed(key) => {
+            let bytes = target.key_bytes(key, spec).ok()?;
+            let (ownership, asks) = (hub.ownership()?, (spec, wants_reply));
+            let (slot, owner) = owner(ownership, face.id, bytes, asks).ok()?;
+            if owner.node == hub.me().id {
+                return None;
+            }
+            let session = session_of_owner(target, hub, (spec, face.name), (slot, owner)).ok()?;
+            session.agrees(&face, M::INDEX).ok()?;
+            (session, Target::Keyed(bytes), Some(owner.incarnation))
+        }
     };
     let lane = outgoing::lane(hub, &session, meta, &target, face.id);
     session.turnstile(lane).is_free().then_some(Way {
@@ -90,8 +104,18 @@ fn way<'a, M: Method>(request: &'a Request<M>, meta: &Meta) -> Option<Way<'a>> {
         session,
         face,
         target,
+        life,
         lane,
     })
+}
+
+/// Says whether a call that failed at the node that it went to may be made again, at another one.
+fn may_go_on<M: Method>() -> bool {
+    <M::Interface as Definition>::KIND != Kind::Spawned
+}
+
+fn is_of_service<M: Method>() -> bool {
+    <M::Interface as Definition>::KIND == Kind::Service
 }
 
 impl Way<'_> {
@@ -117,12 +141,12 @@ pub(super) fn begin<M: Method>(
     meta: &Meta,
     cx: &Context<'_>,
 ) -> Option<Direct<M>> {
-    let way = way::<M>(request, meta)?;
+    let way = way::<M>(request, meta, true)?;
     let due = outgoing::due(way.hub, M::spec(), meta);
     let opened = way
         .session
         .pending
-        .open((meta.queued_at, due), None, cx.waker());
+        .open((meta.queued_at, due), way.life, cx.waker());
     let mut place = Place {
         session: &way.session,
         id: opened.ok()?,
@@ -132,8 +156,7 @@ pub(super) fn begin<M: Method>(
     place.kept = true;
     let id = place.id;
     drop(place);
-    let of_service = way.target == Target::Service;
-    if of_service {
+    if is_of_service::<M>() {
         way.hub.count_call(meta.queued_at);
     }
     if let Some(method) = way.face.methods.get(M::INDEX) {
@@ -147,7 +170,6 @@ pub(super) fn begin<M: Method>(
         ticket,
         queued_at: meta.queued_at,
         deadline: due,
-        of_service,
         looks: false,
         rest: None,
         over: false,
@@ -173,13 +195,13 @@ impl Drop for Place<'_> {
 
 /// Sends a message, if it goes straight to its target; returns whether it did.
 pub(super) fn send<M: Method>(request: &Request<M>, meta: &Meta) -> bool {
-    let Some(way) = way::<M>(request, meta) else {
+    let Some(way) = way::<M>(request, meta, false) else {
         return false;
     };
     if way.append::<M>(NO_CALL, meta, &request.args).is_none() {
         return false;
     }
-    if way.target == Target::Service {
+    if is_of_service::<M>() {
         way.hub.count_call(meta.queued_at);
     }
     if let Some(method) = way.face.methods.get(M::INDEX) {
@@ -197,7 +219,6 @@ pub(super) struct Direct<M: Method> {
     ticket: Ticket,
     queued_at: Time,
     deadline: Time,
-    of_service: bool,
     /// Whether the table is to be looked at: not in the poll that entered the call.
     looks: bool,
     /// What is left to do for what came back; few calls need it.
@@ -210,7 +231,7 @@ pub(super) struct Direct<M: Method> {
 pub(super) enum Came<M: Method> {
     /// It is over, and has been counted.
     Back(Result<Answer<M>, CallError>),
-    /// It is one of a service and failed at this node: another attempt may be made.
+    /// It is one of a service or a key and failed at this node: another attempt may be made.
     Failed(NodeId, CallError),
 }
 
@@ -235,7 +256,7 @@ impl<M: Method> Direct<M> {
                         M::spec(),
                         self.ticket,
                         other,
-                        self.of_service,
+                        is_of_service::<M>(),
                         (self.queued_at, self.deadline),
                     );
                     none.insert(Box::pin(settled))
@@ -245,7 +266,7 @@ impl<M: Method> Direct<M> {
         let settled = ready!(rest.as_mut().poll(cx));
         match &settled {
             None => self.cancel(),
-            Some(Err(error)) if self.of_service => {
+            Some(Err(error)) if may_go_on::<M>() => {
                 self.over = true;
                 return Poll::Ready(Came::Failed(self.session.node(), error.clone()));
             }

@@ -13,7 +13,7 @@ use std::{
 
 use callboard_protocol::{
     code::{CallError, Code, Ran, Retry},
-    id::{InterfaceId, NodeName},
+    id::{InterfaceId, NodeId, NodeName},
     slots::{Epoch, Lack, Owner, SlotId},
 };
 
@@ -179,6 +179,11 @@ impl<'a> Search<'a> {
         };
         search.before = search.place();
         Some(search)
+    }
+
+    /// The call has been at this node: if that is not where the slot is seen, it is made again at once.
+    pub(super) fn began_at(&mut self, node: NodeId) {
+        self.before.take_if(|(_, owner, _)| owner.node != node);
     }
 
     /// Waits until it makes sense to make the call again; returns false if it does not for this error.

@@ -117,11 +117,14 @@ impl<I: Definition> Ref<I> {
         self.at.as_ref()?.cell.clone()
     }
 
-    /// Returns the session with the node that a call through the ref goes to, always the same node.
+    /// Returns the session with the node that a call through the ref goes to. It is found at once if it was this node
+    /// the first time too: always, for a spawned actor.
     pub(super) fn session(&self, node: NodeId) -> Option<Arc<Session>> {
         let at = self.at.as_deref()?;
         let known = at.session.get().and_then(Weak::upgrade);
-        if let Some(session) = known.filter(|session| session.is_current()) {
+        if let Some(session) =
+            known.filter(|session| session.node() == node && session.is_current())
+        {
             return Some(session);
         }
         let session = at.hub.session(node)?;

@@ -8,6 +8,7 @@ use callboard_protocol::{
     code::{CallError, Code},
     id::{ActorAddr, Incarnation, NodeId},
     policy::{Load, candidates, choose},
+    slots::{Owner, SlotId},
     time::Time,
     wire::hello::PeerKind,
 };
@@ -190,7 +191,21 @@ fn placed<I: Interface>(
     if owner == ownership.me() {
         return fence(hub, ownership, &plan.face, bytes).map(Placed::Here);
     }
-    match hub.session(owner.node) {
+    let session = session_of_owner(raw, hub, (spec, plan.face.name), (id, owner))?;
+    Ok(Placed::At(session, owner.incarnation))
+}
+
+/// Returns the session with the owner of a slot, if a call may go there.
+///
+/// # Errors
+/// As [`placed`].
+pub(super) fn session_of_owner<I: Interface>(
+    raw: &Ref<I>,
+    hub: &Hub,
+    (spec, kind): (&'static MethodSpec, &str),
+    (id, owner): (SlotId, Owner),
+) -> Result<Arc<Session>, CallError> {
+    match raw.session(owner.node) {
         // It has given its slots away, or gives them up, and this node has not heard who has them. What is
         // sent there now may come when the port is closed: nobody could say then whether it ran.
         Some(session) if session.link.is_leaving() => {
@@ -204,9 +219,9 @@ fn placed<I: Interface>(
                 "{node} has started anew, and nobody is known here yet to have what it owned before"
             )))
         }
-        Some(session) => Ok(Placed::At(session, owner.incarnation)),
+        Some(session) => Ok(session),
         None => {
-            let what = format!("no link to it is up; slot {id} of {}", plan.face.name);
+            let what = format!("no link to it is up; slot {id} of {kind}");
             Err(not_linked(hub, spec, owner.node, &what))
         }
     }
