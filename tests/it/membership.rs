@@ -139,6 +139,35 @@ async fn a_node_whose_seed_has_its_own_name_is_told_on_its_side_too() {
 }
 
 #[tokio::test]
+async fn a_client_that_is_connected_calls_the_actors_of_all_nodes() {
+    let town = Town::new();
+    let n1 = town.node("n1").start().await.expect("starts");
+    let seed = n1.local_addr();
+    let mut others = Vec::new();
+    for name in ["n2", "n3", "n4"] {
+        others.push(town.node(name).seed(seed).start().await.expect("starts"));
+    }
+    eventually("linked", || n1.members().len() == 3).await;
+    let client = town.client(seed).await;
+    for node in &others {
+        assert_eq!(client.attach(node.spawn::<Bell>()).ring().await, Ok(1));
+    }
+    // One that it has not heard of.
+    let apart = town.node("n5").start().await.expect("starts");
+    let error = client.attach(apart.spawn::<Bell>()).ring().await;
+    let error = error.expect_err("no link").to_string();
+    assert!(
+        error.starts_with("CB1004") && error.contains("no link to it was up so far"),
+        "{error}"
+    );
+    assert!(error.contains("; call again in a moment"), "{error}");
+    client.close().await;
+    for node in others.into_iter().chain([apart, n1]) {
+        node.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_has_the_name_of_a_node_does_not_take_its_place() {
     let town = Town::new();
     let n1 = town.node("n1").start().await.expect("starts");

@@ -222,7 +222,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets how long [`connect`](Self::connect) waits for the first link. Default 10 s.
+    /// Sets how long [`connect`](Self::connect) waits for the first link. Default 10 s. The others are waited for
+    /// for a second, whatever this is.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
         self
@@ -240,8 +241,9 @@ impl ClientBuilder {
         self
     }
 
-    /// Connects: returns when the first link is up. The others follow in the background; a call of a service that
-    /// none of the linked nodes can take waits for them, for a second at most.
+    /// Connects: returns when a first link is up, and those with the nodes that this one names, which are waited for
+    /// for a second at most. What comes later comes up in the background; a call of a service that none of the linked
+    /// nodes can take waits for them, for a second at most.
     ///
     /// # Errors
     /// [`StartError`] by code: `ConfigInvalid` without a seed; `SeedUnreachable` when no seed answered in time, which says for each
@@ -287,7 +289,11 @@ impl ClientBuilder {
         let ending = Ending::new(&format!("{}/end", hub.me().name));
         let client = Client(Arc::new(Connected { hub, net, ending }));
         match client.0.net.first_link(wait).await {
-            Ok(()) => Ok(client),
+            Ok(()) => {
+                // A call of an actor goes to its node alone, and does not wait for a link.
+                client.0.net.named_links(OTHERS_WAIT).await;
+                Ok(client)
+            }
             Err(error) => {
                 client.close().await;
                 Err(error)
@@ -320,6 +326,9 @@ impl fmt::Debug for ClientBuilder {
 
 /// How long a first link may take: several tries of a lost packet.
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
+
+/// How long the nodes that the first one names are waited for: a handshake takes far less where they answer.
+const OTHERS_WAIT: Duration = Duration::from_secs(1);
 
 /// A client has nothing to drain.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);

@@ -226,6 +226,25 @@ impl Net {
             .unwrap_or_else(|_| Err(self.unreachable(within)))
     }
 
+    /// Waits until the nodes that the linked ones have named are linked too, or were dialled in vain; `within` that time.
+    ///
+    /// # Cancel safety
+    /// Dropping it loses nothing.
+    pub(crate) async fn named_links(&self, within: Duration) {
+        let all = async {
+            let mut changes = self.link_changes();
+            loop {
+                // BEFORE looking, so that a change after the look is not missed.
+                changes.mark_unchanged();
+                if !self.mesh.peers().awaits_named() || changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        // What is not there by then may come later.
+        let _ = timeout(within, all).await;
+    }
+
     fn unreachable(&self, within: Duration) -> StartError {
         let tried = self.mesh.seeds_tried().into_iter();
         let tried = tried.map(|(addr, why)| match why {

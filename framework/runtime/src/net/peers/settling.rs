@@ -9,9 +9,16 @@ impl<L: Clone + PartialEq> Peers<L> {
         let mut seeds = self.seeds.iter();
         let seed = seeds
             .any(|(addr, seed)| !seed.dial.is_tried && !seed.is_own && !self.is_linked_seed(*addr));
-        // A seed's address is dialled as a seed, once.
-        seed || self
-            .unlinked()
-            .any(|member| !member.dial.is_tried && !self.seeds.contains_key(&member.info.addr))
+        seed || self.awaits_named()
+    }
+
+    /// Returns whether a node that a linked one has named is not linked, was not linked before, and has not been
+    /// dialled in vain.
+    pub(in super::super) fn awaits_named(&self) -> bool {
+        self.unlinked().any(|member| {
+            // A seed's address is dialled as a seed, once.
+            let seed = self.seeds.get(&member.info.addr);
+            !seed.map_or(&member.dial, |seed| &seed.dial).is_tried
+        })
     }
 }
