@@ -8,6 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use callboard_protocol::code::Code;
+use callboard_protocol::id::Incarnation;
 
 /// Why a node or a client did not start.
 ///
@@ -117,8 +118,10 @@ pub(crate) enum Loss {
     Plain,
     /// The peer does not know the connection any more: it has started again, or has closed it unheard.
     Forgotten,
-    /// The same, and a later life of the peer is known.
+    /// Its process has started again: a later life of it is known.
     Restarted,
+    /// A later process of its name is linked, at another address: it has started again there, or both run.
+    Replaced,
     /// This process itself stood still for so long.
     OwnStandstill(Duration),
 }
@@ -146,22 +149,50 @@ impl LinkDown {
         }
     }
 
+    /// Makes the reason for closing a link in whose place another one with the peer is to be. `later` is whether that is
+    /// with a later life of it, and `is_moved` whether that is to be found elsewhere.
+    pub(super) fn superseded(by: Incarnation, later: bool, is_moved: bool) -> Self {
+        let loss = match (later, is_moved) {
+            (false, _) => Loss::Plain,
+            (true, false) => Loss::Restarted,
+            (true, true) => Loss::Replaced,
+        };
+        Self {
+            loss,
+            ..Self::new(
+                Code::LinkSuperseded,
+                format!("by a link to incarnation {by}"),
+            )
+        }
+    }
+
     /// Adds what this side knows of a loss: for how long this process itself stood still, if that has led to it,
     /// and whether a later life of the peer is known.
     pub(super) fn explained(mut self, still: Option<Duration>, is_restarted: bool) -> Self {
-        if self.loss == Loss::Forgotten && is_restarted {
-            self.loss = Loss::Restarted;
-            self.detail = FORGOTTEN.to_owned();
-        } else if let Some(still) = still.filter(|_| self.is_loss()) {
-            self.loss = Loss::OwnStandstill(still);
-            self.detail = format!("this process itself stood still for {still:.1?}");
+        match (self.loss, still) {
+            (Loss::Forgotten, _) if is_restarted => {
+                self.loss = Loss::Restarted;
+                self.detail = FORGOTTEN.to_owned();
+            }
+            (Loss::Restarted, _) => self.detail += ": its process has started again",
+            (Loss::Replaced, _) => {
+                self.detail +=
+                    ": its process has started again, or another one of its name was started";
+            }
+            (_, Some(still)) if self.is_loss() => {
+                self.loss = Loss::OwnStandstill(still);
+                self.detail = format!("this process itself stood still for {still:.1?}");
+            }
+            _ => {}
         }
         self
     }
 
-    /// Returns whether the link was lost, and neither closed nor refused.
+    /// Returns whether the link was lost, and neither closed nor refused: also if a later life of the peer is what
+    /// shows it.
     pub(super) fn is_loss(&self) -> bool {
-        matches!(self.code, Code::PeerTimeout | Code::PeerLost)
+        let shown = matches!(self.loss, Loss::Restarted | Loss::Replaced);
+        shown || matches!(self.code, Code::PeerTimeout | Code::PeerLost)
     }
 }
 
@@ -225,6 +256,22 @@ mod tests {
             own.to_string(),
             "CB1003 peer-lost: this process itself stood still for 6.0s"
         );
+    }
+
+    #[test]
+    fn a_link_that_a_later_life_has_replaced_was_lost_and_says_how() {
+        let still = Some(Duration::from_secs(6));
+        let told = |later, is_moved| {
+            let why = LinkDown::superseded(Incarnation(7), later, is_moved);
+            let why = why.explained(still, true);
+            (why.is_loss(), why.to_string())
+        };
+        let by = "CB2012 link-superseded: by a link to incarnation 7";
+        assert_eq!(told(false, true), (false, by.to_owned()));
+        let restarted = format!("{by}: its process has started again");
+        assert_eq!(told(true, false), (true, restarted.clone()));
+        let either = format!("{restarted}, or another one of its name was started");
+        assert_eq!(told(true, true), (true, either));
     }
 
     #[test]

@@ -205,8 +205,8 @@ impl<L: Clone + PartialEq> Peers<L> {
             if !is_newer && self.decides(&candidate) && is_up(&up.link) {
                 return Admission::Refuse(LinkDown::new(Code::LinkSuperseded, ""));
             }
-            let detail = format!("by a link to incarnation {}", candidate.incarnation);
-            let why = LinkDown::new(Code::LinkSuperseded, detail);
+            let (is_later, is_moved) = (is_newer, candidate.addr != up.candidate.addr);
+            let why = LinkDown::superseded(candidate.incarnation, is_later, is_moved);
             return Admission::After(up.link.clone(), why);
         }
         self.note_shared_name(&candidate, now);
@@ -243,7 +243,8 @@ impl<L: Clone + PartialEq> Peers<L> {
             _ => 0,
         };
         let wait = self.settings.backoff.wait(attempt, random) + self.wait_for_the_other(id);
-        for seed in self.seeds.values_mut().filter(|seed| seed.node == Some(id)) {
+        let was_there = |seed: &&mut Seed| seed.node.is_some_and(|(node, _)| node == id);
+        for seed in self.seeds.values_mut().filter(was_there) {
             seed.dial.wait_until(now + wait, attempt);
         }
         if why.code == Code::NodeLeaving {
@@ -272,10 +273,12 @@ impl<L: Clone + PartialEq> Peers<L> {
         let (answered, failed) = match result {
             Dialled::Linked(node) => {
                 self.note_seed_linked(target.addr);
+                self.note_met_at(target, self.life_of(node));
                 (Some(node), None)
             }
             Dialled::Failed(refused) => {
                 let met = refused.peer.as_ref().map(|met| (met.id, met.incarnation));
+                self.note_met_at(target, met);
                 if met == Some((self.me.id, self.me.incarnation)) {
                     self.note_own(target, now);
                     return;
@@ -287,10 +290,7 @@ impl<L: Clone + PartialEq> Peers<L> {
         };
         let backoff = &self.settings.backoff;
         let dial = match target.member {
-            None => self.seeds.get_mut(&target.addr).map(|seed| {
-                seed.node = answered.or(seed.node);
-                &mut seed.dial
-            }),
+            None => self.seeds.get_mut(&target.addr).map(|seed| &mut seed.dial),
             Some(id) => self.members.get_mut(&id).map(|member| &mut member.dial),
         };
         let Some(dial) = dial else {
@@ -493,6 +493,12 @@ impl<L: Clone + PartialEq> Peers<L> {
         self.members
             .values()
             .filter(|member| !self.is_linked(member.info.id))
+    }
+
+    /// Returns the node in the life that is linked, if it is.
+    fn life_of(&self, node: NodeId) -> Option<(NodeId, Incarnation)> {
+        let up = self.up.get(&(node, None))?;
+        Some((node, up.candidate.incarnation))
     }
 
     fn is_linked(&self, node: NodeId) -> bool {

@@ -200,6 +200,11 @@ fn loss(why: &LinkDown, timeout: Duration) -> (String, &'static str) {
             ", as its process has started again".to_owned(),
             "the actors that were spawned there before are gone: get fresh refs",
         ),
+        Loss::Replaced => (
+            ", as a later process of its name is linked from another address".to_owned(),
+            "if it was started again there, the actors that were spawned before are gone; if both run, give every node a \
+             name of its own",
+        ),
         Loss::Forgotten => (
             ", which has started again, or stood still for longer than the peer timeout and closed the link".to_owned(),
             "look at that node only if it is not linked again",
@@ -362,7 +367,7 @@ impl<L: Clone + PartialEq> Peers<L> {
     /// Returns whether an address is known to be that of another node than this one.
     fn is_of_another(&self, target: Target) -> bool {
         let seed = self.seeds.get(&target.addr).and_then(|seed| seed.node);
-        let known = target.member.or(seed);
+        let known = target.member.or(seed.map(|(node, _)| node));
         // This node itself would have said its hello by the next time.
         let said = self.seeds.get(&target.addr).map(|seed| &seed.dial.said);
         let refused_before = said.is_some_and(|said| {

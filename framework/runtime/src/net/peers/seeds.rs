@@ -1,25 +1,26 @@
 //! The addresses that this side was given to find others through, and how their dials went.
 //!
-//! A seed is dialled for as long as the node at it is not linked. What is worth a line in the log of it
+//! A seed is dialled for as long as the node at it is not linked. Where one was linked and a later process of its name
+//! is, elsewhere, it is dialled too: both may run. What is worth a line in the log of it
 //! is found out in `notice`.
 
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use callboard_protocol::code::{Code, Retry};
-use callboard_protocol::id::{NodeId, NodeName};
+use callboard_protocol::id::{Incarnation, NodeId, NodeName};
 use callboard_protocol::wire::hello::PeerKind;
 
 use super::super::error::LinkDown;
 use super::dial::{Dial, Reminder};
-use super::{Candidate, Peers};
+use super::{Candidate, Peers, Target};
 
 /// What is known of one address.
 #[derive(Debug)]
 pub(super) struct Seed {
     pub(super) dial: Dial,
-    /// Who answered there last.
-    pub(super) node: Option<NodeId>,
+    /// Who answered there last, and in which life.
+    pub(super) node: Option<(NodeId, Incarnation)>,
     /// It is this node's own address.
     pub(super) is_own: bool,
     /// The node there has left in order, and none was linked there since.
@@ -79,17 +80,29 @@ impl<L: Clone + PartialEq> Peers<L> {
     /// Returns whether the node at a seed is linked.
     pub(in super::super) fn is_linked_seed(&self, addr: SocketAddr) -> bool {
         let answered = self.seeds.get(&addr).and_then(|seed| seed.node);
-        answered.is_some_and(|node| self.is_linked(node))
+        answered.is_some_and(|who| self.life_of(who.0) == Some(who))
             || self.up.values().any(|up| {
                 let Candidate { kind, addr: at, .. } = &up.candidate;
                 *kind == PeerKind::Node && *at == Some(addr)
             })
     }
 
+    /// Takes in who was met at a seed. Where nobody is, who was there is the one that is linked elsewhere.
+    pub(super) fn note_met_at(&mut self, target: Target, met: Option<(NodeId, Incarnation)>) {
+        if target.member.is_some() {
+            return;
+        }
+        let known = self.seeds.get(&target.addr).and_then(|seed| seed.node);
+        let linked = known.and_then(|(node, _)| self.life_of(node));
+        if let Some(seed) = self.seeds.get_mut(&target.addr) {
+            seed.node = met.or(linked).or(seed.node);
+        }
+    }
+
     /// Takes in that a node has left in order: its address does not answer from now on, and that is no mistake.
     pub(super) fn note_left(&mut self, left: &Candidate) {
         for (addr, seed) in &mut self.seeds {
-            if seed.node == Some(left.id) || left.addr == Some(*addr) {
+            if seed.node.is_some_and(|(node, _)| node == left.id) || left.addr == Some(*addr) {
                 seed.left = Some(left.name.clone());
             }
         }

@@ -107,6 +107,7 @@ fn links_settle_when_every_known_node_is_linked_or_was_dialled_in_vain() {
     assert!(!node(&[], now).is_settling(), "it knows nobody");
     let mut peers = node(&[addr(30)], now);
     assert!(peers.is_settling(), "its seed");
+    assert!(!peers.awaits_named(), "nobody has named it");
     assert_eq!(dial_in_vain(&mut peers, now), Some(addr(30)));
     assert!(!peers.is_settling(), "its seed does not answer");
     admit(&mut peers, candidate(40, 1), 40, now);
@@ -114,8 +115,10 @@ fn links_settle_when_every_known_node_is_linked_or_was_dialled_in_vain() {
     assert!(!peers.is_settling(), "the address was dialled, as a seed");
     tell(&mut peers, vec![member(40, 1), member(50, 1)], now);
     assert!(peers.is_settling(), "one was heard of");
+    assert!(peers.awaits_named(), "by name");
     admit(&mut peers, candidate(50, 1), 50, now);
     assert!(!peers.is_settling(), "it is linked");
+    assert!(!peers.awaits_named());
     peers.handle_ended(&50, &lost(), now, 0);
     assert!(!peers.is_settling(), "it was linked, and is lost");
 }
@@ -590,6 +593,46 @@ fn both_sides_of_a_refused_name_have_it_told_once() {
     let back = Notice::NameBack { by: name(50) };
     assert_eq!(peers.poll_notice(), Some(back));
     assert_eq!(peers.poll_notice(), None);
+}
+
+#[test]
+fn a_seed_is_dialled_where_a_later_process_of_its_nodes_name_is_linked_from_elsewhere() {
+    for still_runs in [true, false] {
+        let now = start();
+        let mut peers = node(&[addr(40)], now);
+        let target = peers.poll_dial(now).expect("due");
+        assert_eq!(admit(&mut peers, candidate(40, 1), 40, now), Admission::Up);
+        peers.handle_dialled(target, Dialled::Linked(NodeId(40)), now, 0);
+        peers.handle_ended(&40, &lost(), now, 0);
+        let elsewhere = Candidate {
+            addr: Some(addr(41)),
+            ..candidate(40, 2)
+        };
+        assert_eq!(admit(&mut peers, elsewhere, 41, now), Admission::Up);
+        while peers.poll_notice().is_some() {}
+        let now = now + SECOND * 10;
+        let target = peers.poll_dial(now).expect("it may run there too");
+        assert_eq!(target.addr, addr(40));
+        let why = match still_runs {
+            true => peers.refusal(&candidate(40, 1)).expect("an older life"),
+            false => lost(),
+        };
+        let refused = Refused {
+            peer: still_runs.then(|| met(40, 1)),
+            by_peer: false,
+            why,
+        };
+        peers.handle_dialled(target, Dialled::Failed(refused), now, 0);
+        let told = peers.poll_notice();
+        assert_eq!(
+            matches!(told, Some(Notice::NameTwice { .. })),
+            still_runs,
+            "{told:?}"
+        );
+        assert_eq!(peers.poll_notice(), None);
+        let later = peers.poll_dial(now + SECOND * 3600);
+        assert_eq!(later.is_some(), still_runs, "nobody is there any more");
+    }
 }
 
 #[test]
