@@ -457,7 +457,7 @@ fn read_error(error: quinn::ReadError) -> StreamError {
 fn of_reset(code: Code) -> String {
     match code {
         Code::StreamBroken => {
-            " before its end: its call was dropped, or its actor was stopped".into()
+            " before its end: its actor has ended or was stopped, or its call was dropped".into()
         }
         Code::NodeStopping => " before its end: its node is stopping".into(),
         code => format!(": {code}"),
