@@ -11,21 +11,21 @@ use callboard::{
     net::{Authority, PeerKind},
     prelude::*,
 };
-use tracing::{Level, subscriber::DefaultGuard};
+use tracing::{Dispatch, Level, subscriber::DefaultGuard};
 use tracing_subscriber::{Layer, layer::SubscriberExt};
 
-use crate::support::{DEADLINE, Town, connect, eventually, quick};
+use crate::support::{DEADLINE, Town, connect, eventually, hears, quick};
 
 /// Collects the messages of the log, without their fields.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<(Level, String)>>>);
 
 impl Log {
-    /// Begins to collect what this thread logs: all of a test on a current-thread runtime.
-    fn begin() -> (Self, DefaultGuard) {
+    /// Begins to collect what this thread logs.
+    fn begin() -> (Self, (DefaultGuard, Dispatch)) {
         let log = Self::default();
         let subscriber = tracing_subscriber::registry().with(log.clone());
-        (log, tracing::subscriber::set_default(subscriber))
+        (log, hears(subscriber))
     }
 
     /// Returns the messages of a level that contain a text.

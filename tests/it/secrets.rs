@@ -17,7 +17,7 @@ use callboard::{
 };
 use tracing::Level;
 
-use crate::support::{eventually, quick};
+use crate::support::{eventually, hears, quick};
 
 #[derive(Default, Service)]
 pub struct Desk;
@@ -42,19 +42,14 @@ struct Heard(Arc<Mutex<Vec<u8>>>);
 
 impl Heard {
     /// Listens on this thread for as long as the guards live.
-    ///
-    /// The second subscriber hears nothing. While there is one alone, a place in the code that another
-    /// thread reaches first is taken for one that nobody listens to.
     fn listen(&self) -> (tracing::subscriber::DefaultGuard, tracing::Dispatch) {
         let heard = self.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(Level::TRACE)
             .with_ansi(false)
             .with_span_events(tracing_subscriber::fmt::format::FmtSpan::FULL)
-            .with_writer(move || heard.clone())
-            .finish();
-        let second = tracing::Dispatch::new(tracing_subscriber::registry());
-        (tracing::subscriber::set_default(subscriber), second)
+            .with_writer(move || heard.clone());
+        hears(subscriber.finish())
     }
 
     fn text(&self) -> String {

@@ -14,7 +14,7 @@ use futures_util::{StreamExt, future::join_all, stream};
 use tokio::sync::Semaphore;
 use tracing_subscriber::{Layer, layer::SubscriberExt};
 
-use crate::support::{Logged, Town, code, eventually};
+use crate::support::{Logged, Town, code, eventually, hears};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -259,7 +259,7 @@ impl<S: tracing::Subscriber> Layer<S> for Errors {
 async fn giving_up_is_told_to_callers_watchers_metrics_and_the_log() {
     let errors = Errors::default();
     let subscriber = tracing_subscriber::registry().with(errors.clone());
-    let _default = tracing::subscriber::set_default(subscriber);
+    let _guards = hears(subscriber);
     let town = Town::new();
     let node = town.node("n1").start().await.expect("starts");
     let client = town.client(node.local_addr()).await;
@@ -431,7 +431,7 @@ fn without_a_larder(builder: Builder) -> Builder {
 async fn a_service_that_cannot_be_made_is_withdrawn_and_its_calls_go_elsewhere() {
     let errors = Errors::default();
     let subscriber = tracing_subscriber::registry().with(errors.clone());
-    let _default = tracing::subscriber::set_default(subscriber);
+    let _guards = hears(subscriber);
     let town = Town::new();
     let counted = Arc::new(AtomicU32::new(0));
     let made = counted.clone();

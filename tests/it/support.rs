@@ -16,7 +16,7 @@ use callboard::{
     net::{Authority, Config, Identity, PeerKind},
 };
 use tokio::{net::UdpSocket, sync::watch, task::JoinSet};
-use tracing::{Dispatch, subscriber::DefaultGuard};
+use tracing::{Dispatch, Subscriber, subscriber::DefaultGuard};
 
 /// Issues identities of one cluster.
 #[derive(Debug)]
@@ -69,15 +69,22 @@ pub async fn connect(identity: Identity, seed: SocketAddr) -> Client {
     connecting.await.expect("connects")
 }
 
+/// Has a subscriber hear what this thread logs, for as long as the guards live: all of a test on a
+/// current-thread runtime.
+///
+/// The second subscriber hears nothing. While there is one alone, a place in the code that another
+/// thread reaches first is taken for one that nobody listens to.
+pub fn hears(by: impl Subscriber + Send + Sync) -> (DefaultGuard, Dispatch) {
+    let second = Dispatch::new(tracing_subscriber::registry());
+    (tracing::subscriber::set_default(by), second)
+}
+
 /// The lines that were logged on this thread, at a level or above it.
 #[derive(Clone, Default)]
 pub struct Logged(Arc<Mutex<Vec<u8>>>);
 
 impl Logged {
     /// Listens for as long as the guards live.
-    ///
-    /// The second subscriber hears nothing. While there is one alone, a place in the code that another
-    /// thread reaches first is taken for one that nobody listens to.
     pub fn listen(level: tracing::Level) -> (Self, (DefaultGuard, Dispatch)) {
         let logged = Self::default();
         let writer = logged.clone();
@@ -86,11 +93,7 @@ impl Logged {
             .with_ansi(false)
             .with_writer(move || writer.clone())
             .finish();
-        let second = Dispatch::new(tracing_subscriber::registry());
-        (
-            logged,
-            (tracing::subscriber::set_default(subscriber), second),
-        )
+        (logged, hears(subscriber))
     }
 
     /// Returns how many lines have this text.

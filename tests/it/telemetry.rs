@@ -16,7 +16,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use crate::support::{Town, eventually};
+use crate::support::{Town, eventually, hears};
 
 #[derive(Default, Service)]
 pub struct Front;
@@ -358,7 +358,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Traced {
 async fn traced_call(share: f64) -> Vec<Fields> {
     let traced = Traced::default();
     let subscriber = tracing_subscriber::registry().with(traced.clone());
-    let _default = tracing::subscriber::set_default(subscriber);
+    let _guards = hears(subscriber);
     let town = Town::new();
     let front = town
         .node("front")
