@@ -31,7 +31,7 @@ use super::{
     deadline::Alarm,
     face::Face,
     hub::Hub,
-    interface::{Answer, Definition, Method, MethodSpec, Shape, WireAnswer},
+    interface::{Answer, Method, MethodSpec, Shape, WireAnswer},
     kind::Kind,
     meta::Meta,
     outgoing,
@@ -109,16 +109,16 @@ fn way<'a, M: Method>(request: &'a Request<M>, meta: &Meta, wants_reply: bool) -
     })
 }
 
-/// Says whether a call that failed at the node that it went to may be made again, at another one.
-fn may_go_on<M: Method>() -> bool {
-    <M::Interface as Definition>::KIND != Kind::Spawned
-}
-
-fn is_of_service<M: Method>() -> bool {
-    <M::Interface as Definition>::KIND == Kind::Service
-}
-
 impl Way<'_> {
+    /// Returns what the call is addressed as: the service of one node alone is, as a spawned actor.
+    fn kind(&self) -> Kind {
+        match self.target {
+            Target::Service => Kind::Service,
+            Target::Spawned { .. } => Kind::Spawned,
+            Target::Keyed(_) => Kind::Keyed,
+        }
+    }
+
     /// Appends the frame of a call, unless there is no room for it or something is wrong with it.
     fn append<M: Method>(&self, id: CallId, meta: &Meta, args: &M::Args) -> Option<Ticket> {
         let send = id == NO_CALL;
@@ -156,7 +156,8 @@ pub(super) fn begin<M: Method>(
     place.kept = true;
     let id = place.id;
     drop(place);
-    if is_of_service::<M>() {
+    let kind = way.kind();
+    if kind == Kind::Service {
         way.hub.count_call(meta.queued_at);
     }
     if let Some(method) = way.face.methods.get(M::INDEX) {
@@ -170,6 +171,7 @@ pub(super) fn begin<M: Method>(
         ticket,
         queued_at: meta.queued_at,
         deadline: due,
+        kind,
         looks: false,
         rest: None,
         over: false,
@@ -201,7 +203,7 @@ pub(super) fn send<M: Method>(request: &Request<M>, meta: &Meta) -> bool {
     if way.append::<M>(NO_CALL, meta, &request.args).is_none() {
         return false;
     }
-    if is_of_service::<M>() {
+    if way.kind() == Kind::Service {
         way.hub.count_call(meta.queued_at);
     }
     if let Some(method) = way.face.methods.get(M::INDEX) {
@@ -219,6 +221,7 @@ pub(super) struct Direct<M: Method> {
     ticket: Ticket,
     queued_at: Time,
     deadline: Time,
+    kind: Kind,
     /// Whether the table is to be looked at: not in the poll that entered the call.
     looks: bool,
     /// What is left to do for what came back; few calls need it.
@@ -256,7 +259,7 @@ impl<M: Method> Direct<M> {
                         M::spec(),
                         self.ticket,
                         other,
-                        is_of_service::<M>(),
+                        self.kind == Kind::Service,
                         (self.queued_at, self.deadline),
                     );
                     none.insert(Box::pin(settled))
@@ -266,7 +269,7 @@ impl<M: Method> Direct<M> {
         let settled = ready!(rest.as_mut().poll(cx));
         match &settled {
             None => self.cancel(),
-            Some(Err(error)) if may_go_on::<M>() => {
+            Some(Err(error)) if self.kind != Kind::Spawned => {
                 self.over = true;
                 return Poll::Ready(Came::Failed(self.session.node(), error.clone()));
             }
