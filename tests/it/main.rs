@@ -25,6 +25,7 @@ mod hooks;
 mod leaks;
 mod macros;
 mod membership;
+mod named;
 mod overload;
 mod own_end;
 mod paused;

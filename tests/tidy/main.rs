@@ -80,6 +80,7 @@ const PROTOCOL_LAYERS: &[(&str, &[&str])] = &[
     ("rights", &["id"]),
     ("wire", &["id", "code"]),
     ("membership", &["id", "time", "plant"]),
+    ("naming", &["id", "time"]),
     ("slots", &["id", "time", "plant", "membership", "wire"]),
     ("placement", &["id", "slots"]),
     ("cluster", &["id", "membership", "slots", "wire"]),

@@ -11,6 +11,7 @@
 //! | [`id`], [`time`] | what things are called, and when |
 //! | [`membership`] | who is a member, until when it may act, who votes |
 //! | [`slots`], [`placement`] | who owns which keys, how they move, and who should own them |
+//! | [`naming`] | which spawned actor has a name |
 //! | [`code`] | what went wrong, who is at fault, whether a retry is safe |
 //! | [`schedule`] | what is due when |
 //! | [`policy`] | when to try again, how long to wait, which node to ask |
@@ -22,6 +23,7 @@ pub mod cluster;
 pub mod code;
 pub mod id;
 pub mod membership;
+pub mod naming;
 pub mod placement;
 pub mod policy;
 pub mod rights;

@@ -2,13 +2,17 @@
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
-use callboard_protocol::{code::Code, slots::Owner, wire::hello::PeerKind};
+use callboard_protocol::{
+    code::{CallError, Code},
+    slots::Owner,
+    wire::hello::PeerKind,
+};
 
 use crate::{
     admin::{self, AdminRef},
     call::{
         CallLimits, Definition, Hub, Reference, end_lives,
-        kind::{KeyOf, ReachedByKey, ReachedByType},
+        kind::{CanBeSpawned, KeyOf, ReachedByKey, ReachedByType},
         tell_seen,
     },
     cluster::{Inbox, Ownership, follow},
@@ -16,7 +20,7 @@ use crate::{
     env::Env,
     net::{self, Address, Addresses, DenyList, Identity, Net, StartError},
     node::{Member, members, pulse},
-    service::hosting,
+    service::{hosting, naming},
     settings::{Settings, new_hub, open},
 };
 
@@ -78,6 +82,23 @@ impl Client {
         key: impl KeyOf<T, <T::Addressing as ReachedByKey<T>>::Key>,
     ) -> T::Ref {
         hosting::keyed_ref::<T>(&self.0.hub, key.into().into())
+    }
+
+    /// Finds the spawned actor that has a name, on whatever node it runs. It costs a small call to each linked node;
+    /// so keep the ref, which is good until the actor ends, and look the name up again when a call of it says
+    /// that it is gone.
+    ///
+    /// # Errors
+    /// By code: `NameUnknown`, with the nodes that were asked; `NameOfOtherType` if the actor is not a `T`;
+    /// `NameInvalid`; `NoHost` without a link to any node; `NodeStopping` on a client that is closed.
+    ///
+    /// # Cancel safety
+    /// Dropping it loses nothing.
+    pub async fn named<T: Definition<Addressing: CanBeSpawned<T>>>(
+        &self,
+        name: impl AsRef<str> + Send,
+    ) -> Result<T::Ref, CallError> {
+        naming::find::<T>(&self.0.hub, name.as_ref()).await
     }
 
     /// Returns the ref of the [admin service](crate::admin) of one node alone. A ref of any node's is
@@ -332,3 +353,30 @@ const OTHERS_WAIT: Duration = Duration::from_secs(1);
 
 /// A client has nothing to drain.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use callboard_protocol::id::{ClusterName, NodeName};
+
+    use super::*;
+    use crate::{Node, net::Authority};
+
+    #[tokio::test]
+    async fn a_client_cannot_say_that_an_actor_of_its_own_has_a_name() {
+        let cluster = ClusterName::new("test").expect("a name");
+        let authority = Authority::throw_away(cluster).expect("an authority");
+        let issue = |name: &str, kind| {
+            let name = NodeName::new(name).expect("a name");
+            authority.issue(name, kind).expect("issued")
+        };
+        let node = Node::builder().identity(issue("n2", PeerKind::Node));
+        let node = node.start().await.expect("starts");
+        // It has the name of a node, so that only its certificate tells it from that.
+        let client = Client::builder().identity(issue("n1", PeerKind::Client));
+        let client = client.seed(node.local_addr()).connect().await;
+        let client = client.expect("connects");
+        naming::tests::a_stranger_is_refused(&client.0.hub).await;
+        client.close().await;
+        node.stop().await;
+    }
+}

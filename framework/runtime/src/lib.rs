@@ -35,8 +35,8 @@ mod usage;
 pub use actor::Settings;
 pub use call::kind;
 pub use call::{
-    Call, CallLimits, Caller, Definition, Down, Eviction, Inbound, Key, NoKey, Reference, StreamOf,
-    Streaming, watch,
+    Call, CallLimits, Caller, Definition, Down, Eviction, Inbound, Key, NameHolder, NameLost,
+    NoKey, Reference, StreamOf, Streaming, watch,
 };
 pub use callboard_macros::{Actor, Service, Wire, contract, handler, handlers};
 pub use callboard_protocol::{
@@ -50,7 +50,7 @@ pub use callboard_protocol::{
 pub use client::{Client, ClientBuilder};
 pub use cluster::{DrainError, DrainStage, Draining};
 pub use node::{Builder, Member, Node};
-pub use service::{Ctx, Deactivation, Handlers, Supervisor};
+pub use service::{ClaimError, Ctx, Deactivation, Handlers, HeldName, Supervisor};
 #[doc(hidden)]
 pub use usage::Held;
 

@@ -17,6 +17,7 @@ use std::{
 };
 
 use callboard_protocol::{
+    code::CallError,
     id::{ClusterId, Incarnation, NodeId},
     slots::{Entry, SlotId},
     supervision::Strategy,
@@ -34,7 +35,7 @@ use crate::{
     data_dir::DataDir,
     ending::Ending,
     net::{DenyList, Identity, Net, StartError},
-    service::{Ctx, Handlers, Supervisor, hosting},
+    service::{ClaimError, Ctx, Handlers, HeldName, Supervisor, hosting, naming},
     telemetry::ControlSample,
 };
 
@@ -146,6 +147,83 @@ impl Node {
         make: impl Fn(&Ctx<T>) -> T + Send + Sync + 'static,
     ) -> T::Ref {
         hosting::spawn::<T>(&self.0.hub, &self.0.guardian, Arc::new(make))
+    }
+
+    /// Spawns an actor that starts from `Default` and has a name, by which every node and client of the cluster
+    /// finds it. The name is asked for first: if another actor has it, none is spawned.
+    ///
+    /// # Errors
+    /// As [`claim_name`](Self::claim_name).
+    ///
+    /// # Cancel safety
+    /// Dropped before it is done, the name is asked for no more, and no actor was spawned.
+    pub async fn spawn_named<T: Handlers<Addressing: CanBeSpawned<T>> + Default>(
+        &self,
+        name: impl AsRef<str> + Send,
+    ) -> Result<(T::Ref, HeldName), ClaimError> {
+        self.spawn_named_with(name, |_: &Ctx<T>| T::default()).await
+    }
+
+    /// Spawns an actor that starts from what `make` returns and has a name, as [`spawn_named`](Self::spawn_named)
+    /// does; `make` runs again for each restart.
+    ///
+    /// # Errors
+    /// As [`claim_name`](Self::claim_name).
+    ///
+    /// # Cancel safety
+    /// Dropped before it is done, the name is asked for no more, and no actor was spawned.
+    pub async fn spawn_named_with<T: Handlers<Addressing: CanBeSpawned<T>>>(
+        &self,
+        name: impl AsRef<str> + Send,
+        make: impl Fn(&Ctx<T>) -> T + Send + Sync + 'static,
+    ) -> Result<(T::Ref, HeldName), ClaimError> {
+        let (hub, guardian) = (&self.0.hub, &self.0.guardian);
+        naming::spawn::<T>(hub, guardian, name.as_ref(), Arc::new(make)).await
+    }
+
+    /// Gives a spawned actor of this node a name, by which every node and client of the cluster finds it with
+    /// [`named`](Self::named). It may have several, of 1 to 255 bytes each. It keeps them over restarts, until it ends or
+    /// [releases](HeldName::release) them; what it is given already, it is given again at once.
+    ///
+    /// Every node that is linked is asked. **The first holder keeps the name**: others get [`ClaimError::Taken`], which
+    /// says where that one runs. Of two that ask at the same moment one gets it. Nodes that are not linked with each
+    /// other, as in a network that is split, cannot ask each other; so both sides may give the name away. When they are linked
+    /// again, **the actor that has held it for longer keeps it**. The other one goes on without: its node's log has a
+    /// warning with the code `NameLost`, and [`HeldName::lost`] returns.
+    ///
+    /// It waits for a node that does not answer until that one is lost (`peer_timeout`, 3 s).
+    ///
+    /// # Errors
+    /// [`ClaimError`].
+    ///
+    /// # Cancel safety
+    /// Dropped before it is done, the name is asked for no more.
+    pub async fn claim_name<R>(
+        &self,
+        name: impl AsRef<str> + Send,
+        actor: &R,
+    ) -> Result<HeldName, ClaimError>
+    where
+        R: Reference<Interface: Definition<Addressing: CanBeSpawned<R::Interface>>>,
+    {
+        naming::claim(&self.0.hub, name.as_ref(), actor).await
+    }
+
+    /// Finds the spawned actor that has a name, on whatever node it runs. It costs a small call to each linked node;
+    /// so keep the ref, which is good until the actor ends, and look the name up again when a call of it says
+    /// that it is gone.
+    ///
+    /// # Errors
+    /// By code: `NameUnknown`, with the nodes that were asked; `NameOfOtherType` if the actor is not a `T`;
+    /// `NameInvalid`; `NodeStopping`.
+    ///
+    /// # Cancel safety
+    /// Dropping it loses nothing.
+    pub async fn named<T: Definition<Addressing: CanBeSpawned<T>>>(
+        &self,
+        name: impl AsRef<str> + Send,
+    ) -> Result<T::Ref, CallError> {
+        naming::find::<T>(&self.0.hub, name.as_ref()).await
     }
 
     /// Makes a group of actors with a restart strategy of its own. It ends with the node.

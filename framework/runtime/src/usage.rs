@@ -98,6 +98,11 @@ pub(crate) fn usage(hub: &Hub, net: &Net) -> Vec<Held> {
             in_sessions(|s| s.watches.len()),
             u64::MAX,
         ),
+        held(
+            "names of actors",
+            hub.names_len() as u64,
+            limits.names_max as u64,
+        ),
         held("bytes in a lane", lane_bytes, lane_bytes_max),
         held("deadlines", hub.deadlines().len() as u64, u64::MAX),
     ]

@@ -217,6 +217,26 @@ codes! {
         "the actor could not begin: what it does at `activate` failed",
         "mend what the detail tells of; the next call activates an actor with a key anew, and one without begins again by \
          itself";
+    NameUnknown = 1038 "name-unknown", Caller, NotSent, Elsewhere,
+        "no actor of the nodes that were asked has the name",
+        "give an actor the name, with `node.spawn_named` or `node.claim_name`, and look at whether its node is among those \
+         in the detail; it may have ended, or not have begun yet";
+    NameTaken = 1039 "name-taken", Caller, NotSent, Never,
+        "another actor has the name, or gets it now",
+        "use that actor, by `named`, or take another name; this one is free again when that actor has ended, has \
+         released it or is lost with its node";
+    NameLost = 1040 "name-lost", Network, NotSent, Never,
+        "the actor has lost its name to another one, which has held it for longer",
+        "stop the actor that has lost it, or give it another name; look at why the two nodes were not linked";
+    NameOfOtherType = 1041 "name-of-other-type", Caller, NotSent, Never,
+        "the actor that has the name is of another type",
+        "ask for the type that the detail says, or give the actors of each type names of their own";
+    NameInvalid = 1042 "name-invalid", Caller, NotSent, Never,
+        "the actor cannot be given the name from here",
+        "give a name of 1 to 255 bytes without control characters, on the node that the actor lives on";
+    TooManyNames = 1043 "too-many-names", Us, NotSent, Never,
+        "the node's actors have as many names as it allows",
+        "release names that nobody looks up any more, use a keyed actor where there is one for each name, or raise `names_max`";
     Unrecognised = 1099 "unrecognised", Peer, MayHaveRun, Never,
         "the peer reported an error that this version does not know",
         "look the code in the detail up in the newer version, and upgrade this node";

@@ -42,6 +42,7 @@ use super::{
     interface::{Interface, interface_id},
     limits::CallLimits,
     meta::Caller,
+    named::Named,
     names::Names,
     seen::tell_view,
     server::Hosted,
@@ -92,6 +93,7 @@ pub(crate) struct Hub {
     removals: AtomicU64,
     sessions: Sessions,
     names: Names,
+    pub(super) named: Named,
     pub(super) withdrawals: Withdrawals,
     /// Groups of actors that the node stops with itself.
     pub(super) groups: Mutex<Vec<Guardian>>,
@@ -115,6 +117,7 @@ impl Hub {
         let deadlines = Deadlines::new(env.clock.clone());
         let booted = env.clock.since_boot();
         let random = AtomicU64::new(env.entropy.next_u64());
+        let named = Named::new(me.id, call_limits.names_max);
         let hub = Arc::new(Self {
             me,
             env,
@@ -139,6 +142,7 @@ impl Hub {
             removals: AtomicU64::new(0),
             sessions: Sessions::default(),
             names: Names::default(),
+            named,
             withdrawals: Withdrawals::default(),
             groups: Mutex::default(),
             net: OnceLock::new(),
@@ -540,6 +544,7 @@ impl Hub {
 
     fn clear(&self) {
         let sessions = self.sessions.take();
+        self.named.clear();
         // BEFORE the actors are taken: what is cancelled leaves their queues.
         for session in &*sessions {
             session.set_replaced();

@@ -50,6 +50,9 @@ pub struct CallLimits {
     ///
     /// [`Node::stop_actor`]: crate::Node::stop_actor
     pub quarantine: Duration,
+    /// Names that the actors of this node have or ask for. Default 10,000; each costs about 300 bytes, and is told to
+    /// each node with a higher id that a link comes up with. One more is refused with `TooManyNames`.
+    pub names_max: usize,
     /// How long a turn of a keyed actor may go on after the actor's slot has begun to move to another
     /// node; then it is dropped at its next await. Default 2 s. Until then nobody answers for the keys
     /// of the slot.
@@ -87,6 +90,7 @@ impl Default for CallLimits {
             activations_max: 100_000,
             eviction: Eviction::Idle,
             quarantine: Duration::from_secs(600),
+            names_max: 10_000,
             turn_limit: Duration::from_secs(2),
             attempts_max: 4,
             retry_backoff: Duration::from_millis(10),

@@ -6,7 +6,7 @@ use callboard_protocol::{
     id::{ActorAddr, NodeId},
     rights::Roles,
     time::Time,
-    wire::header::TraceContext,
+    wire::{header::TraceContext, hello::PeerKind},
 };
 
 use crate::net::PeerInfo;
@@ -21,8 +21,19 @@ pub struct Caller {
     pub node: NodeId,
     /// The actor whose turn made the call, if an actor's did.
     pub actor: Option<ActorAddr>,
-    local: bool,
+    way: Way,
     roles: Roles,
+}
+
+/// How a call has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// From this node.
+    Local,
+    /// Over the link with this kind of peer.
+    Linked(PeerKind),
+    /// From another node than its caller's, which does not say what that is.
+    Forwarded,
 }
 
 impl Caller {
@@ -31,7 +42,7 @@ impl Caller {
         Self {
             node,
             actor,
-            local: true,
+            way: Way::Local,
             roles: Roles::default(),
         }
     }
@@ -41,7 +52,7 @@ impl Caller {
         Self {
             node: peer.id,
             actor,
-            local: false,
+            way: Way::Linked(peer.kind),
             roles: peer.roles.clone(),
         }
     }
@@ -51,7 +62,7 @@ impl Caller {
         Self {
             node,
             actor,
-            local: false,
+            way: Way::Forwarded,
             roles,
         }
     }
@@ -59,7 +70,12 @@ impl Caller {
     /// Returns whether the call was made on the node that runs it.
     #[must_use]
     pub fn is_local(&self) -> bool {
-        self.local
+        self.way == Way::Local
+    }
+
+    /// Returns whether a linked node made the call, by its certificate; a client may have a node's name.
+    pub(crate) fn is_node(&self) -> bool {
+        self.way == Way::Linked(PeerKind::Node)
     }
 
     /// Returns the roles in the certificate of the node or client; none for a local call.
@@ -72,7 +88,7 @@ impl Caller {
     /// It is the rule of `#[handler(allow = "…")]`.
     #[must_use]
     pub fn has_role(&self, role: &str) -> bool {
-        self.local || self.roles.contains(role)
+        self.is_local() || self.roles.contains(role)
     }
 }
 

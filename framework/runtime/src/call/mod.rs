@@ -24,6 +24,7 @@
 //! | `groups` | what a node looks after when it drains and stops |
 //! | `withdrawal` | what a node hosts no more |
 //! | `key_text`, `in_memory` | keys from text; what is in memory for a key |
+//! | `named` | the names of this node's spawned actors |
 //! | `names` | nodes that were met, as errors tell of them |
 //! | `pending`, `served`, `streams`, `hold`, `turnstile` | tables and queues of a session |
 //! | `handover`, `forward`, `seen` | what goes along with a slot that moves, and when nothing comes after it |
@@ -61,6 +62,7 @@ mod limits;
 mod local;
 mod meta;
 mod mistake;
+mod named;
 mod names;
 mod outgoing;
 mod panics;
@@ -109,6 +111,8 @@ pub(crate) use local::{quarantined, refused};
 pub use meta::Caller;
 pub(crate) use meta::{Meta, Queued};
 pub use mistake::{NamedByItself, Offers, Refused};
+pub(crate) use named::Begun;
+pub use named::{NameHolder, NameLost};
 pub(crate) use placed::{end_lives, fence, lacks, movable};
 pub(crate) use port::panic_text;
 pub use port::{finish, finish_stream, race, race_abort, race_abort_stream, race_stream};

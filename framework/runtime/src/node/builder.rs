@@ -30,7 +30,7 @@ use crate::{
     cluster::{About, Cluster, Data, Inbox, Ownership, Parts, Passage, Site},
     env::Env,
     net::{self, Address, Addresses, DenyList, HostPort, Identity, StartError},
-    service::{Ctx, Handlers, hosting, keyed, slots},
+    service::{Ctx, Handlers, hosting, keyed, naming, slots},
     settings::{Settings, address, check_profile, new_hub, open},
 };
 
@@ -282,7 +282,7 @@ impl Builder {
         } = self;
         check_profile(&profile)?;
         site.check()?;
-        settings.policy = admin::policy(settings.policy);
+        settings.policy = naming::policy(admin::policy(settings.policy));
         let advertise = advertised(settings.advertise.as_ref())?;
         let made = new_hub(&settings, PeerKind::Node)?;
         let (hub, identity) = (made.hub, made.identity);
@@ -307,6 +307,7 @@ impl Builder {
         let mut hosting = hosting.into_iter();
         let hosted = hosting.try_for_each(|host| host(&hub, &guardian));
         let hosted = hosted.and_then(|()| hub.check_policy());
+        let hosted = hosted.and_then(|()| naming::host(&hub, &guardian));
         let hosted = hosted.and_then(|()| admin::host(&hub, &guardian));
         let opened = hosted.map_err(start_error).and_then(|reception| {
             let desk = membership.open(&hub, &identity, settings)?;
@@ -318,6 +319,7 @@ impl Builder {
                 guardian.release();
                 hub.end_with_runtime(Some(guardian.clone()));
                 pulse::watch(&hub);
+                hub.tasks().spawn("names", naming::meet_peers(hub.clone()));
                 Ok(Node::running(guardian, desk, data_dir))
             }
             Err(error) => {

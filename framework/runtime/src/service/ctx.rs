@@ -2,7 +2,7 @@
 
 use std::{any::Any, fmt, future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use callboard_protocol::supervision::Strategy;
+use callboard_protocol::{code::CallError, supervision::Strategy};
 use futures_util::FutureExt;
 
 use crate::{
@@ -14,7 +14,9 @@ use crate::{
     cluster::Fence,
 };
 
-use super::{Handlers, hosting, instance::World, supervisor::Supervisor};
+use super::{
+    ClaimError, Handlers, HeldName, hosting, instance::World, naming, supervisor::Supervisor,
+};
 
 /// The context of a turn: who calls, until when, and the way to others.
 ///
@@ -171,6 +173,43 @@ impl<A: Definition> Ctx<A> {
         Supervisor::new(world.hub().clone(), world.new_group(strategy))
     }
 
+    /// Finds the actor that has a name, on whatever node it runs, as [`Node::named`](crate::Node::named) does.
+    ///
+    /// # Errors
+    /// As [`Node::named`](crate::Node::named).
+    ///
+    /// # Panics
+    /// In a context made by [`Ctx::test`].
+    ///
+    /// # Cancel safety
+    /// Dropping it loses nothing.
+    pub async fn named<T: Definition<Addressing: CanBeSpawned<T>>>(
+        &self,
+        name: impl AsRef<str> + Send,
+    ) -> Result<T::Ref, CallError> {
+        naming::find::<T>(self.world("named").hub(), name.as_ref()).await
+    }
+
+    /// Gives the actor that this is the context of a name, by which every node and client finds it, as
+    /// [`Node::claim_name`](crate::Node::claim_name) does. In the method that is run at `activate` it is claimed
+    /// before the first turn; one that has it keeps it over a restart.
+    ///
+    /// # Errors
+    /// As [`Node::claim_name`](crate::Node::claim_name).
+    ///
+    /// # Panics
+    /// In a context made by [`Ctx::test`].
+    ///
+    /// # Cancel safety
+    /// As [`Node::claim_name`](crate::Node::claim_name).
+    pub async fn claim_name(&self, name: impl AsRef<str> + Send) -> Result<HeldName, ClaimError>
+    where
+        A::Addressing: EndsItself<A>,
+    {
+        let world = self.world("claim_name");
+        naming::claim::<A::Ref>(world.hub(), name.as_ref(), world.this()).await
+    }
+
     /// Ends the actor that this is the context of, and returns at once: the turn goes on to its end, what waits in the
     /// mailbox runs, and what is left after `grace` is dropped. From when this returns, later calls of it get
     /// `ActorStopped`; those of an actor with children once these have ended, which is first.
@@ -276,6 +315,11 @@ impl<A: Definition> Ctx<A> {
             Inner::Resident { world, .. } => world.key(),
             Inner::Test { key } => key,
         }
+    }
+
+    /// Returns the node that runs the turn.
+    pub(super) fn hub(&self) -> &Arc<crate::call::Hub> {
+        self.world("hub").hub()
     }
 
     fn meta(&self) -> Option<&Meta> {

@@ -24,7 +24,7 @@ use super::{
 };
 
 /// The interface that a definition's refs point at.
-pub(super) type FaceOf<T> = <<T as Definition>::Ref as Reference>::Interface;
+pub(in crate::service) type FaceOf<T> = <<T as Definition>::Ref as Reference>::Interface;
 
 /// Returns the ref of a service as used from this node.
 pub(crate) fn service_ref<T: Definition>(hub: &Arc<Hub>) -> T::Ref {
@@ -58,7 +58,17 @@ pub(crate) fn spawn<T: Handlers>(
     guardian: &Guardian,
     factory: Factory<T>,
 ) -> T::Ref {
-    let (addr, cell) = new_cell::<T>(hub, None);
+    spawn_at(hub, guardian, factory, hub.new_address())
+}
+
+/// Spawns an actor without a key under a guardian, at an address that no other one has.
+pub(crate) fn spawn_at<T: Handlers>(
+    hub: &Arc<Hub>,
+    guardian: &Guardian,
+    factory: Factory<T>,
+    addr: ActorAddr,
+) -> T::Ref {
+    let cell = new_cell::<T>(addr, None);
     let any: Arc<dyn Any + Send + Sync> = cell.clone();
     let raw = Ref::<FaceOf<T>>::new(Address::Spawned(addr), hub.clone(), Some(any));
     let this = T::Ref::from_raw(raw);
@@ -132,7 +142,7 @@ fn host_cell<T: Handlers>(
     factory: Factory<T>,
 ) -> Result<Arc<dyn Hosted>, CallError> {
     let face = hub.face::<T::Interface>()?;
-    let (_, cell) = new_cell::<T>(hub, None);
+    let cell = new_cell::<T>(hub.new_address(), None);
     let raw = Ref::<FaceOf<T>>::new(Address::Service, hub.clone(), None);
     let this = T::Ref::from_raw(raw);
     let world = World::new(
@@ -190,13 +200,12 @@ pub(super) fn make_known<T: Handlers>(
 
 /// Makes the lasting part of an actor.
 pub(super) fn new_cell<T: Handlers>(
-    hub: &Hub,
+    addr: ActorAddr,
     idle: Option<Duration>,
-) -> (ActorAddr, Arc<Cell<ItemOf<T>>>) {
-    let addr = hub.new_address();
+) -> Arc<Cell<ItemOf<T>>> {
     let settings: Settings = T::SETTINGS;
     let cell = Cell::new(addr, T::NAME, settings, idle);
-    (addr, Arc::new(cell.of_service(T::KIND == Kind::Service)))
+    Arc::new(cell.of_service(T::KIND == Kind::Service))
 }
 
 /// Withdraws a service that was given up, so that calls go to other hosts.

@@ -154,7 +154,8 @@ impl<T: Handlers> Inner<T> {
         departure: Arc<Departure>,
     ) -> Arc<World<T>> {
         let slot = fence.as_ref().map(|fence| fence.id().slot);
-        let (addr, cell) = new_cell::<T>(&self.hub, Some(T::SETTINGS.idle));
+        let addr = self.hub.new_address();
+        let cell = new_cell::<T>(addr, Some(T::SETTINGS.idle));
         let raw = Ref::<FaceOf<T>>::new(Address::Keyed(key.clone()), self.hub.clone(), None);
         let (owner, key) = (Arc::downgrade(self), key.clone());
         let on_end = Box::new(move |why: Ended| {

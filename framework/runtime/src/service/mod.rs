@@ -13,6 +13,7 @@
 //! | `slots`, `leaving` | what becomes of keyed actors whose slot goes, and how it is handed over |
 //! | `early` | what comes along with a slot before it is known to come |
 //! | `passing` | what goes along with slots, until the keys are called or woken |
+//! | `naming` | names of spawned actors, that the whole cluster finds them by |
 //! | `supervisor` | groups with a strategy |
 //! | `state` | what the fields of a definition have to be |
 //!
@@ -27,6 +28,7 @@ pub(crate) mod hosting;
 mod instance;
 pub(crate) mod keyed;
 mod leaving;
+pub(crate) mod naming;
 mod passing;
 mod roster;
 pub(crate) mod slots;
@@ -37,4 +39,5 @@ mod surroundings;
 pub use ctx::Ctx;
 pub use handlers::Handlers;
 pub use hooks::Deactivation;
+pub use naming::{ClaimError, HeldName};
 pub use supervisor::Supervisor;
