@@ -15,6 +15,7 @@ const BODIES: &str = "tests/it/bodies.rs";
 const BUILDS: &str = "tests/it/builds.rs";
 const ENCODINGS: &str = "tests/it/encodings.rs";
 const HOOKS: &str = "tests/it/hooks.rs";
+const NAMED: &str = "tests/it/named.rs";
 const PLACED: &str = "tests/it/placed.rs";
 const PRESSURE: &str = "tests/it/pressure.rs";
 const PROCESSES: &str = "tests/it/processes.rs";
@@ -63,6 +64,12 @@ const GOT: &[Row] = &[
     (Code::LeaseLost, PLACED, "what_a_turn_made_does_not_leave_when_its_lease_has_ended"),
     (Code::ServiceGivenUp, SUPERVISION, "a_service_that_cannot_be_made_is_withdrawn_and_its_calls_go_elsewhere"),
     (Code::ActivationFailed, HOOKS, "calls_that_wait_for_an_actor_that_cannot_begin_are_told_why_and_the_next_one_tries_again"),
+    (Code::NameUnknown, NAMED, "an_unknown_name_says_who_was_asked"),
+    (Code::NameTaken, NAMED, "of_those_who_ask_at_the_same_moment_exactly_one_gets_the_name"),
+    (Code::NameLost, NAMED, "after_a_split_the_one_that_has_held_a_name_for_longer_keeps_it_and_the_other_is_told"),
+    (Code::NameOfOtherType, NAMED, "a_name_of_an_actor_of_another_type_is_told_as_that"),
+    (Code::NameInvalid, NAMED, "an_unknown_name_says_who_was_asked"),
+    (Code::TooManyNames, NAMED, "a_node_has_as_many_names_as_it_allows"),
     (Code::Unrecognised, RAW, "an_error_of_a_newer_version_is_named_by_its_number"),
 ];
 

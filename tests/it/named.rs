@@ -13,8 +13,7 @@ use callboard::{
     net::{DenyList, PeerKind},
     prelude::*,
 };
-use futures_util::future::join_all;
-use tokio::sync::oneshot;
+use futures_util::{FutureExt, future::join_all};
 
 use crate::support::{DEADLINE, Logged, SOON, Town, code, eventually, quick, soon};
 
@@ -361,8 +360,7 @@ async fn after_a_split_the_one_that_has_held_a_name_for_longer_keeps_it_and_the_
         let (first, kept) = soon(nodes[at].spawn_named::<Room>(name))
             .await
             .expect("free");
-        let denied =
-            DenyList::default().node(callboard::NodeName::new(other(at).name()).expect("a name"));
+        let denied = DenyList::of([other(at).name()]).expect("a name");
         nodes[at].deny(denied);
         eventually("split", || nodes.iter().all(|it| it.members().is_empty())).await;
         let second = soon(other(at).spawn_named::<Room>(name)).await;
@@ -463,17 +461,9 @@ async fn a_claim_that_is_dropped_asks_for_the_name_no_more() {
     let town = Town::new();
     let nodes = nodes(&town, &["n1", "n2"]).await;
     let room = nodes[0].spawn::<Room>();
-    let (dropped, drops) = oneshot::channel::<()>();
-    let claimer = nodes[0].clone();
-    let claim = tokio::spawn(async move {
-        tokio::select! {
-            biased;
-            _ = drops => {}
-            _ = claimer.claim_name("lobby", &room) => {}
-        }
-    });
-    drop(dropped);
-    claim.await.expect("ends");
+    // It waits for the other node's answer, and is dropped while it does.
+    let claim = nodes[0].claim_name("lobby", &room).now_or_never();
+    assert!(claim.is_none(), "{claim:?}");
     let (_, name) = soon(nodes[0].spawn_named::<Room>("lobby"))
         .await
         .expect("free");

@@ -11,8 +11,8 @@ use std::{
 };
 
 use callboard::{
-    CallLimits, Code, Deactivation, Fault, NodeName,
-    net::{Authority, PeerKind},
+    CallLimits, ClaimError, Code, Deactivation, Fault, HeldName, NameLost, NodeName,
+    net::{Authority, DenyList, PeerKind},
     prelude::*,
 };
 use futures_util::{StreamExt, stream};
@@ -788,6 +788,80 @@ async fn an_actor_ends_itself_and_a_service_spawns_another_one() {
     let second = third;
     assert_eq!(bureau.cancel(second.clone()).await, Ok(true));
     assert_eq!(bureau.cancel(second).await, Ok(false));
+    node.stop().await;
+}
+
+// ANCHOR: named
+#[derive(Default, Actor)]
+pub struct Lobby {
+    guests: u32,
+}
+
+#[handlers]
+impl Lobby {
+    pub fn enter(&mut self) -> u32 {
+        self.guests += 1;
+        self.guests
+    }
+}
+
+async fn open_lobby(node: &Node) -> Result<LobbyRef, CallError> {
+    let (lobby, _name) = node.spawn_named::<Lobby>("lobby").await?;
+    Ok(lobby)
+}
+// ANCHOR_END: named
+
+// ANCHOR: named_taken
+/// Returns the lobby of the cluster, which is here if it is nowhere yet.
+async fn the_lobby(node: &Node) -> Result<LobbyRef, CallError> {
+    match node.spawn_named::<Lobby>("lobby").await {
+        Ok((lobby, _name)) => Ok(lobby),
+        Err(ClaimError::Taken { holder, .. }) => {
+            println!("the lobby is on {}", holder.node);
+            node.named::<Lobby>("lobby").await
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+// ANCHOR_END: named_taken
+
+// ANCHOR: named_lost
+/// Closes a lobby that another one has been there for longer than.
+async fn close_when_outheld(node: &Node, lobby: &LobbyRef, name: &HeldName) {
+    if let NameLost::Outheld(other) = name.lost().await {
+        println!("{} is now the lobby of {other}", name.as_str());
+        node.stop_actor(lobby, Duration::from_secs(5)).await;
+    }
+}
+// ANCHOR_END: named_lost
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_actor_is_found_by_its_name() {
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    let other = town.node("n2").seed(node.local_addr());
+    let other = other.start().await.expect("starts");
+    let lobby = open_lobby(&node).await.expect("free");
+    assert_eq!(lobby.enter().await, Ok(1));
+    // ANCHOR: named_found
+    let lobby = other.named::<Lobby>("lobby").await.expect("it is there");
+    assert_eq!(lobby.enter().await, Ok(2));
+    // ANCHOR_END: named_found
+    assert_eq!(the_lobby(&other).await.as_ref(), Ok(&lobby));
+    assert!(node.stop_actor(&lobby, Duration::from_secs(5)).await);
+    let lobby = the_lobby(&other).await.expect("free again");
+    assert_eq!(lobby.enter().await, Ok(1));
+
+    // A lobby on the other side of a split.
+    node.deny(DenyList::of(["n2"]).expect("a name"));
+    eventually("split", || node.members().is_empty()).await;
+    let (younger, name) = node.spawn_named::<Lobby>("lobby").await.expect("free here");
+    node.deny(DenyList::default());
+    close_when_outheld(&node, &younger, &name).await;
+    let error = younger.enter().await.expect_err("it is closed");
+    assert_eq!(error.code(), Code::ActorStopped);
+    assert_eq!(node.named::<Lobby>("lobby").await.as_ref(), Ok(&lobby));
+    other.stop().await;
     node.stop().await;
 }
 

@@ -155,7 +155,7 @@ impl Hub {
 
     /// Releases a name, or stops asking for it; returns whether it was still the claim's.
     pub(crate) fn release_name(&self, name: &str, number: u64) -> bool {
-        let claim = self.named.lock().remove(name, number);
+        let claim = self.named_without_ended(name).remove(name, number);
         let was_held = claim.is_some();
         if let Some(claim) = claim {
             claim.kept.lost.send_replace(Some(NameLost::Released));
