@@ -36,7 +36,7 @@ pub(crate) async fn claim<R: Reference>(
 ) -> Result<HeldName, ClaimError> {
     let actor = own(hub, name, target)?;
     let begun = begin(hub, name, actor, true)?;
-    ask(hub, name, actor, begun).await.map_err(ClaimError::from)
+    ask(hub, name, actor, begun).await
 }
 
 /// Spawns an actor that has a name. It is not made if another one has the name.
