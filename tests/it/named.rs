@@ -90,6 +90,15 @@ async fn stop(nodes: Vec<Node>) {
     }
 }
 
+/// Waits until what is claimed now is told from what was claimed before, also where a loaded machine delays the word of it.
+pub async fn held_for_longer_than_a_message_takes() {
+    let began = Instant::now();
+    eventually("some time has passed", || {
+        began.elapsed() > Duration::from_secs(2)
+    })
+    .await;
+}
+
 /// Where the holder of a name is, as an error of a claim says.
 fn taken(claimed: Result<HeldName, ClaimError>) -> String {
     match claimed {
@@ -360,6 +369,7 @@ async fn after_a_split_the_one_that_has_held_a_name_for_longer_keeps_it_and_the_
         let (first, kept) = soon(nodes[at].spawn_named::<Room>(name))
             .await
             .expect("free");
+        held_for_longer_than_a_message_takes().await;
         let denied = DenyList::of([other(at).name()]).expect("a name");
         nodes[at].deny(denied);
         eventually("split", || nodes.iter().all(|it| it.members().is_empty())).await;

@@ -188,7 +188,7 @@ impl Node {
     /// Every node that is linked is asked. **The first holder keeps the name**: others get [`ClaimError::Taken`], which
     /// says where that one runs. Of two that ask at the same moment one gets it. Nodes that are not linked with each
     /// other, as in a network that is split, cannot ask each other; so both sides may give the name away. When they are linked
-    /// again, **the actor that has held it for longer keeps it**. The other one goes on without: its node's log has a
+    /// again, **the actor that has held it for longer keeps it**, to within the time of a message. The other one goes on without: its node's log has a
     /// warning with the code `NameLost`, and [`HeldName::lost`] returns.
     ///
     /// It waits for a node that does not answer until that one is lost (`peer_timeout`, 3 s).

@@ -17,7 +17,10 @@ use callboard::{
 };
 use futures_util::{StreamExt, stream};
 
-use crate::support::{Town, eventually};
+use crate::{
+    named::held_for_longer_than_a_message_takes,
+    support::{Town, eventually},
+};
 
 // ANCHOR: wire
 /// What was ordered.
@@ -852,6 +855,7 @@ async fn an_actor_is_found_by_its_name() {
     let lobby = the_lobby(&other).await.expect("free again");
     assert_eq!(lobby.enter().await, Ok(1));
 
+    held_for_longer_than_a_message_takes().await;
     // A lobby on the other side of a split.
     node.deny(DenyList::of(["n2"]).expect("a name"));
     eventually("split", || node.members().is_empty()).await;

@@ -155,7 +155,8 @@ impl<T> Register<T> {
     /// longer keeps it; if it is equal, the one on the node with the lower id.
     ///
     /// One side decides for both: the peer gives up what it is told to, see [`give_up`](Self::give_up). So there
-    /// is one holder afterwards, although each of the two has measured by its own clock.
+    /// is one holder afterwards, although each of the two has measured by its own clock, and the peer's looks younger by
+    /// the time that its word has taken.
     pub fn meet(&mut self, name: &str, actor: ActorAddr, held: Duration, now: Time) -> Meeting<T> {
         let Some(claim) = self.claims.get_mut(name) else {
             return Meeting::Theirs;
