@@ -16,10 +16,14 @@ use callboard_protocol::{
     time::Time,
 };
 
-/// What is known of one mailbox. The atomics are a measurement and order nothing: two readers that
-/// take messages at once make it a little wrong, and no more.
+/// What is known of one mailbox. It takes no memory before a message waits behind another one.
 #[derive(Debug, Default)]
-pub(super) struct Backlog {
+pub(super) struct Backlog(OnceLock<Box<Looks>>);
+
+/// The atomics are a measurement and order nothing: two readers that take messages at once make it a little
+/// wrong, and no more.
+#[derive(Debug, Default)]
+struct Looks {
     /// Since when some have waited, or since when this look goes on; zero while nothing waits.
     since: AtomicU64,
     /// How long some had waited in this look before that.
@@ -35,6 +39,27 @@ pub(super) struct Backlog {
 impl Backlog {
     /// Notes that a message was taken out at `now`, and so many still wait.
     pub(super) fn took_one(&self, waiting: usize, now: Time) {
+        match self.0.get() {
+            Some(looks) => looks.took_one(waiting, now),
+            None if waiting > 0 => self.0.get_or_init(Box::default).took_one(waiting, now),
+            None => {}
+        }
+    }
+
+    /// Returns how long a message that comes at `now` would wait behind so many others, if that is
+    /// longer than `most`.
+    pub(super) fn wait_over(&self, most: Duration, ahead: usize, now: Time) -> Option<Duration> {
+        self.pace().wait_over(most, ahead, now)
+    }
+
+    fn pace(&self) -> Pace {
+        let unknown = || Pace::new(0, Time::ZERO);
+        self.0.get().map_or_else(unknown, |looks| looks.pace())
+    }
+}
+
+impl Looks {
+    fn took_one(&self, waiting: usize, now: Time) {
         let since = self.since.load(Ordering::Relaxed);
         if since == 0 {
             if waiting > 0 {
@@ -65,12 +90,6 @@ impl Backlog {
             let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
             self.carried.store(took, Ordering::Relaxed);
         }
-    }
-
-    /// Returns how long a message that comes at `now` would wait behind so many others, if that is
-    /// longer than `most`.
-    pub(super) fn wait_over(&self, most: Duration, ahead: usize, now: Time) -> Option<Duration> {
-        self.pace().wait_over(most, ahead, now)
     }
 
     fn measured(&self, taken: u64, took: Duration, now: Time) {

@@ -44,8 +44,8 @@ impl Ended {
 pub(crate) struct Cell<T> {
     addr: ActorAddr,
     name: &'static str,
-    settings: Settings,
-    idle: Option<Duration>,
+    settings: &'static Settings,
+    is_keyed: bool,
     is_service: bool,
     has_begun: AtomicBool,
     at_work: AtomicUsize,
@@ -58,7 +58,7 @@ pub(crate) struct Cell<T> {
     ended: OnceLock<Ended>,
     /// Wakes who waits for the end.
     end: Notify,
-    given_up: OnceLock<String>,
+    given_up: OnceLock<Box<str>>,
     streams: Arc<AtomicUsize>,
     stopping: AtomicBool,
     evicted: AtomicBool,
@@ -76,18 +76,13 @@ pub(super) struct Residence {
 }
 
 impl<T> Cell<T> {
-    /// Makes a cell; `idle` is the time without messages after which its turns end.
-    pub(crate) fn new(
-        addr: ActorAddr,
-        name: &'static str,
-        settings: Settings,
-        idle: Option<Duration>,
-    ) -> Self {
+    /// Makes a cell.
+    pub(crate) fn new(addr: ActorAddr, name: &'static str, settings: &'static Settings) -> Self {
         Self {
             addr,
             name,
             settings,
-            idle,
+            is_keyed: false,
             is_service: false,
             has_begun: AtomicBool::new(false),
             at_work: AtomicUsize::new(0),
@@ -105,10 +100,21 @@ impl<T> Cell<T> {
         }
     }
 
+    /// Makes it the cell of an actor with a key, or not: its turns end after its idle time.
+    pub(crate) fn of_keyed(mut self, is_keyed: bool) -> Self {
+        self.is_keyed = is_keyed;
+        self
+    }
+
     /// Makes it the cell of a service, or not.
     pub(crate) fn of_service(mut self, is_service: bool) -> Self {
         self.is_service = is_service;
         self
+    }
+
+    /// Returns whether it is the cell of an actor with a key.
+    pub(super) fn is_keyed(&self) -> bool {
+        self.is_keyed
     }
 
     /// Returns whether it is the cell of a service.
@@ -145,7 +151,7 @@ impl<T> Cell<T> {
     pub(crate) fn begins(&self, alone: Option<usize>, now: Time) {
         let turn = match alone {
             Some(row) => (row as u64 + 1) << MICROS_BITS | micros(now),
-            None if self.idle.is_some() => micros(now),
+            None if self.is_keyed => micros(now),
             None => 0,
         };
         self.turn.store(turn, Ordering::Relaxed);
@@ -196,13 +202,13 @@ impl<T> Cell<T> {
     }
 
     /// Returns the settings.
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.settings
+    pub(crate) fn settings(&self) -> &'static Settings {
+        self.settings
     }
 
-    /// Returns the idle time, if it has one.
+    /// Returns the time without messages after which its turns end, of an actor with a key.
     pub(super) fn idle(&self) -> Option<Duration> {
-        self.idle
+        self.is_keyed.then_some(self.settings.idle)
     }
 
     /// Returns what counts the streams that its turns have answered with.
@@ -222,7 +228,7 @@ impl<T> Cell<T> {
 
     /// Returns why it was given up, or an empty text.
     pub(crate) fn given_up(&self) -> &str {
-        self.given_up.get().map_or("", String::as_str)
+        self.given_up.get().map_or("", |why| why)
     }
 
     /// Waits until it will not run again.
@@ -324,7 +330,7 @@ impl<T> Cell<T> {
     /// Notes why it is given up, BEFORE it is ended, so that whoever sees the end sees the reason.
     pub(super) fn set_given_up(&self, why: String) {
         // It is given up once, so there is no earlier reason to lose.
-        let _ = self.given_up.set(why);
+        let _ = self.given_up.set(why.into_boxed_str());
     }
 
     pub(super) fn set_ended(&self, why: Ended) {
@@ -416,7 +422,8 @@ mod tests {
             incarnation: Incarnation(1),
             actor: ActorId(1),
         };
-        let cell = Cell::new(addr, "Clerk", Settings::spawned(), None);
+        const SETTINGS: &Settings = &Settings::spawned();
+        let cell = Cell::new(addr, "Clerk", SETTINGS);
         let over = AtomicBool::new(false);
         thread::scope(|scope| {
             scope.spawn(|| {

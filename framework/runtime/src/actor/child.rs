@@ -14,21 +14,12 @@ use super::{Ended, Settings, guardian::Guardian, incarnation::Incarnation, life:
 /// A child that is being started: its incarnation, or why there is none.
 pub(crate) type Starting = Pin<Box<dyn Future<Output = Result<Incarnation, String>> + Send>>;
 
-/// Where an incarnation is started: whom it tells of its end.
-pub(crate) struct Post {
-    pub(super) guardian: Guardian,
-    /// The ractor actor of the guardian.
-    pub(super) watcher: ActorCell,
-    /// What the guardian calls the child.
-    pub(super) child: u64,
-    /// The number of the start.
-    pub(super) start: u64,
-}
-
 /// What a guardian does with its children. Implemented by `resident`.
 pub(crate) trait Child: Send + Sync + 'static {
-    /// Makes an incarnation that runs no turn yet.
-    fn start(self: Arc<Self>, post: Post) -> Starting;
+    /// Makes an incarnation with this number that runs no turn yet and has no task, of what has a key.
+    fn tenant(self: Arc<Self>, guardian: &Guardian, number: u64) -> Option<Incarnation>;
+    /// Makes an incarnation that runs no turn yet, linked to the ractor actor of its guardian.
+    fn start(self: Arc<Self>, guardian: ActorCell) -> Starting;
     /// Takes in which incarnation its turns are run by from now on, BEFORE the first of them.
     fn enter(&self, incarnation: Incarnation);
     /// Returns the definition's name.

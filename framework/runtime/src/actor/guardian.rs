@@ -12,11 +12,7 @@ use std::{
     time::Duration,
 };
 
-use callboard_protocol::{
-    id,
-    supervision::{Backoff, Decision, Intensity, Strategy, Supervisor},
-    time::Time,
-};
+use callboard_protocol::supervision::{Backoff, Decision, Intensity, Strategy, Supervisor};
 use futures_util::{StreamExt, stream};
 use ractor::{Actor, ActorCell, ActorId};
 use tokio::{
@@ -29,32 +25,20 @@ use crate::task::Tasks;
 use super::{
     Ended, Settings,
     alarm::Alarm,
-    child::{Child, Post},
+    child::Child,
     incarnation::{Incarnation, Number},
     life::Cut,
     notice,
+    surroundings::Surroundings,
     watcher::Watcher,
 };
-
-/// What a guardian needs from its node.
-pub(crate) trait Surroundings: Send + Sync + fmt::Debug + 'static {
-    /// Returns the time since the node's start.
-    fn now(&self) -> Time;
-    /// Returns a random number.
-    fn random(&self) -> u64;
-    /// Is told of each restart.
-    fn restarted(&self, child: &'static str);
-    /// Is told of each child that is given up.
-    fn gave_up(&self, child: &'static str);
-    /// Returns what has calls that run or wait, on a node that stops: all of it has to end.
-    fn to_end(&self) -> Vec<Arc<dyn Child>>;
-}
 
 /// A handle to a guardian; clones are handles to the same one.
 #[derive(Clone)]
 pub(crate) struct Guardian(Arc<Inner>);
 
 struct Inner {
+    strategy: Strategy,
     surroundings: Arc<dyn Surroundings>,
     tasks: Tasks,
     actor: tokio::sync::OnceCell<ActorCell>,
@@ -65,15 +49,14 @@ struct Inner {
 }
 
 struct State {
+    /// Those that may concern each other, and those that have failed.
     supervisor: Supervisor<u64>,
-    next_key: u64,
-    children: BTreeMap<u64, Arc<dyn Child>>,
-    /// The key of each child, by its number on the node.
-    keys: BTreeMap<id::ActorId, u64>,
+    /// By their numbers on the node, which are given in order.
+    children: BTreeMap<u64, Entry>,
     /// The child of each ractor actor.
     residents: BTreeMap<ActorId, u64>,
-    /// The incarnation of each child that has one.
-    incarnations: BTreeMap<u64, Number>,
+    /// The ractor actor of each child that has one.
+    resident_of: BTreeMap<u64, ActorId>,
     /// Children that are being started, with the number of the start that counts. One that is
     /// overtaken by a restart or an end is dropped when it is ready.
     starts: BTreeMap<u64, u64>,
@@ -83,6 +66,13 @@ struct State {
     /// Those who are not started yet, where nobody is.
     held: Option<Vec<u64>>,
     stopping: bool,
+}
+
+/// A child. There may be a million of them.
+struct Entry {
+    child: Arc<dyn Child>,
+    /// The number of the start of its tenant; zero for none.
+    tenant: u64,
 }
 
 /// A child that waits for its restart.
@@ -102,6 +92,7 @@ impl Guardian {
         tasks: Tasks,
     ) -> Self {
         Self(Arc::new(Inner {
+            strategy,
             surroundings,
             tasks,
             actor: tokio::sync::OnceCell::new(),
@@ -109,11 +100,9 @@ impl Guardian {
             alarm: Alarm::default(),
             state: Mutex::new(State {
                 supervisor: Supervisor::new(strategy),
-                next_key: 0,
                 children: BTreeMap::new(),
-                keys: BTreeMap::new(),
                 residents: BTreeMap::new(),
-                incarnations: BTreeMap::new(),
+                resident_of: BTreeMap::new(),
                 starts: BTreeMap::new(),
                 next_start: 0,
                 waiting: BTreeMap::new(),
@@ -139,23 +128,21 @@ impl Guardian {
 
     /// Takes a child in and starts it in the background.
     pub(crate) fn adopt(&self, child: Arc<dyn Child>) {
-        let key = {
+        let key = child.addr().actor.0;
+        {
             let mut state = self.state();
             if state.stopping {
                 drop(state);
                 child.ended(Ended::Stopped);
                 return;
             }
-            state.next_key += 1;
-            let key = state.next_key;
-            let settings = child.settings();
-            let intensity = Intensity::new(settings.intensity_restarts, settings.intensity_within);
-            let backoff = Backoff::new(settings.backoff_min, settings.backoff_max);
-            state.supervisor.child_started(key, intensity, backoff);
-            state.children.insert(key, child.clone());
-            state.keys.insert(child.addr().actor, key);
-            key
-        };
+            // One that concerns nobody else has an order among nobody. It is known from its first failure on.
+            if self.0.strategy != Strategy::OneForOne {
+                state.know(key, child.settings());
+            }
+            let child = child.clone();
+            state.children.insert(key, Entry { child, tenant: 0 });
+        }
         self.start(key, child);
     }
 
@@ -165,7 +152,8 @@ impl Guardian {
         let children: Vec<_> = {
             let mut state = self.state();
             state.stopping = true;
-            state.children.values().rev().cloned().collect()
+            let children = state.children.values().rev();
+            children.map(|it| it.child.clone()).collect()
         };
         let deadline = Instant::now() + grace;
         // Actors with keys have no order among them, and may have something to do each.
@@ -236,18 +224,15 @@ impl Guardian {
             state.starts.insert(key, number);
             number
         };
+        // Its state is made by its first task.
+        if let Some(tenant) = child.clone().tenant(self, number) {
+            return self.settled(key, number, &child, &tenant);
+        }
         let guardian = self.clone();
         self.0.tasks.spawn("actor-start", async move {
-            guardian.0.runtime.get_or_init(Handle::current);
-            let post = |watcher| Post {
-                guardian: guardian.clone(),
-                watcher,
-                child: key,
-                start: number,
-            };
             let failure = match guardian.actor().await {
                 Ok(actor) if guardian.is_over() => return actor.stop(None),
-                Ok(actor) => match child.clone().start(post(actor)).await {
+                Ok(actor) => match child.clone().start(actor).await {
                     Ok(incarnation) => return guardian.settled(key, number, &child, &incarnation),
                     Err(failure) => failure,
                 },
@@ -335,7 +320,7 @@ impl Guardian {
     pub(super) fn left(&self, key: u64, number: Number, failure: Option<String>) {
         {
             let mut state = self.state();
-            if state.incarnations.get(&key) != Some(&number) {
+            if !state.is_current(key, number) {
                 return;
             }
             state.forget_incarnation(key);
@@ -362,7 +347,14 @@ impl Guardian {
             return self.ended(key, Ended::Failed);
         }
         let (now, random) = (self.0.surroundings.now(), self.0.surroundings.random());
-        let decision = self.state().supervisor.child_failed(&key, now, random);
+        let decision = {
+            let mut state = self.state();
+            // One that has ended meanwhile is not to be known again.
+            if state.children.contains_key(&key) {
+                state.know(key, child.settings());
+            }
+            state.supervisor.child_failed(&key, now, random)
+        };
         match decision {
             Decision::Restart { children, delay } => {
                 notice::restarting(&*child, failure, delay);
@@ -476,11 +468,7 @@ impl Guardian {
             state.forget_incarnation(key);
             state.starts.remove(&key);
             state.waiting.remove(&key);
-            let child = state.children.remove(&key);
-            if let Some(child) = &child {
-                state.keys.remove(&child.addr().actor);
-            }
-            child
+            state.children.remove(&key).map(|it| it.child)
         };
         if let Some(child) = child.filter(|child| !child.has_ended()) {
             child.ended(why);
@@ -488,10 +476,7 @@ impl Guardian {
     }
 
     fn over(&self, child: &Arc<dyn Child>, why: Ended) {
-        let key = self.state().keys.get(&child.addr().actor).copied();
-        if let Some(key) = key {
-            self.ended(key, why);
-        }
+        self.ended(child.addr().actor.0, why);
     }
 
     /// Returns whether the child has no incarnation that could run what waits.
@@ -499,7 +484,7 @@ impl Guardian {
         let state = self.state();
         let is_held = |key: &u64| state.held.as_ref().is_some_and(|held| held.contains(key));
         let waits = |key: &u64| state.waiting.contains_key(key) || is_held(key);
-        state.keys.get(&child.addr().actor).is_some_and(waits)
+        waits(&child.addr().actor.0)
     }
 
     /// Returns whether it has stopped: whoever made its ractor actor AFTER that has to stop it.
@@ -509,7 +494,8 @@ impl Guardian {
     }
 
     fn child(&self, key: u64) -> Option<Arc<dyn Child>> {
-        self.state().children.get(&key).cloned()
+        let state = self.state();
+        state.children.get(&key).map(|it| it.child.clone())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -526,18 +512,43 @@ impl State {
             .collect()
     }
 
+    /// Has the supervisor know a child, the youngest of those that it knows if it does not yet.
+    fn know(&mut self, key: u64, settings: &Settings) {
+        let intensity = Intensity::new(settings.intensity_restarts, settings.intensity_within);
+        let backoff = Backoff::new(settings.backoff_min, settings.backoff_max);
+        self.supervisor.child_started(key, intensity, backoff);
+    }
+
     /// Takes the report of this incarnation of the child.
     fn enter(&mut self, key: u64, number: Number) {
-        if let Number::Actor(actor) = number {
-            self.residents.insert(actor, key);
+        match number {
+            Number::Actor(actor) => {
+                self.residents.insert(actor, key);
+                self.resident_of.insert(key, actor);
+            }
+            Number::Tenant(start) => {
+                if let Some(child) = self.children.get_mut(&key) {
+                    child.tenant = start;
+                }
+            }
         }
-        self.incarnations.insert(key, number);
+    }
+
+    /// Returns whether the report of this incarnation of the child is to be taken.
+    fn is_current(&self, key: u64, number: Number) -> bool {
+        match number {
+            Number::Actor(actor) => self.resident_of.get(&key) == Some(&actor),
+            Number::Tenant(start) => self.children.get(&key).is_some_and(|it| it.tenant == start),
+        }
     }
 
     /// Takes no report of the child's incarnation any more.
     fn forget_incarnation(&mut self, key: u64) {
-        if let Some(Number::Actor(actor)) = self.incarnations.remove(&key) {
+        if let Some(actor) = self.resident_of.remove(&key) {
             self.residents.remove(&actor);
+        }
+        if let Some(child) = self.children.get_mut(&key) {
+            child.tenant = 0;
         }
     }
 }

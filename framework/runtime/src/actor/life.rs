@@ -1,16 +1,19 @@
 //! The life of one incarnation: what it started ends with it.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::{
+    pin::pin,
+    sync::atomic::{AtomicBool, AtomicU8, Ordering},
+};
 
-use tokio_util::sync::CancellationToken;
+use tokio::sync::Notify;
 
-/// Ends once. Every turn looks whether it has, so that look takes no lock, as the token's would.
+/// Ends once. Every turn looks whether it has, so that look takes no lock.
 #[derive(Debug, Default)]
 pub(crate) struct Life {
     over: AtomicBool,
     /// A [`Cut`]; 0 for none.
     cut: AtomicU8,
-    token: CancellationToken,
+    end: Notify,
 }
 
 /// Why turns that had begun are dropped before their end.
@@ -32,7 +35,7 @@ impl Life {
     pub(super) fn end(&self) {
         // BEFORE those that wait are woken: they may look.
         self.over.store(true, Ordering::Release);
-        self.token.cancel();
+        self.end.notify_waiters();
     }
 
     /// Notes why its turns are dropped, BEFORE they are.
@@ -58,6 +61,11 @@ impl Life {
     /// # Cancel safety
     /// May be dropped and called again.
     pub(crate) async fn ended(&self) {
-        self.token.cancelled().await;
+        let mut end = pin!(self.end.notified());
+        // BEFORE the look, so that an end in between wakes it.
+        end.as_mut().enable();
+        if !self.is_over() {
+            end.await;
+        }
     }
 }

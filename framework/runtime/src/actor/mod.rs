@@ -14,6 +14,7 @@
 //! | `tenant` | one incarnation that has a task only while it has something to do: actors with keys |
 //! | `incarnation` | either, as a guardian holds it |
 //! | `guardian` | restarts by strategy |
+//! | `surroundings` | what it needs from its node |
 //! | `watcher` | its ears: the ractor actor that its children are linked to |
 //! | `child` | what a guardian does with a child |
 //! | `alarm` | when those without a task are looked at again |
@@ -36,6 +37,7 @@ mod notice;
 mod resident;
 mod settings;
 mod stint;
+mod surroundings;
 mod tenant;
 mod turns;
 mod watcher;
@@ -45,9 +47,10 @@ pub use behaviour::TurnEnd;
 pub(crate) use behaviour::{Behaviour, Unrun};
 pub(crate) use cell::{Cell, Ended};
 pub(crate) use child::Child;
-pub(crate) use guardian::{Guardian, Surroundings};
+pub(crate) use guardian::Guardian;
 pub(crate) use life::{Cut, Life};
 pub(crate) use mailbox::{MessageKey, Refusal};
 pub(crate) use resident::Job;
 pub use settings::Settings;
+pub(crate) use surroundings::Surroundings;
 pub(crate) use workers::places as service_places;

@@ -8,7 +8,7 @@ use std::{marker::PhantomData, sync::Arc, time::Duration};
 
 use callboard_protocol::id::ActorAddr;
 use futures_util::future::BoxFuture;
-use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr};
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr};
 use tokio::{sync::Semaphore, time::Instant};
 
 use crate::task::Tasks;
@@ -16,7 +16,8 @@ use crate::task::Tasks;
 use super::{
     behaviour::Behaviour,
     cell::{Cell, Housed},
-    child::{Child, Post, Starting},
+    child::{Child, Starting},
+    guardian::Guardian,
     incarnation::Incarnation,
     life::Cut,
     lifecycle::{self, Begun},
@@ -143,14 +144,16 @@ impl<B: Behaviour> Job<B> {
 }
 
 impl<B: Behaviour> Child for Job<B> {
-    fn start(self: Arc<Self>, post: Post) -> Starting {
+    fn tenant(self: Arc<Self>, guardian: &Guardian, number: u64) -> Option<Incarnation> {
+        let tenant = || Tenant::new(self.clone(), guardian.clone(), number);
+        self.is_keyed()
+            .then(|| Incarnation::Tenant(Arc::new(tenant())))
+    }
+
+    fn start(self: Arc<Self>, guardian: ActorCell) -> Starting {
         Box::pin(async move {
-            if self.is_keyed() {
-                let tenant = Tenant::new(self, post)?;
-                return Ok(Incarnation::Tenant(Arc::new(tenant)));
-            }
             let resident = Resident::<B>(PhantomData);
-            let started = Actor::spawn_linked(None, resident, self.clone(), post.watcher).await;
+            let started = Actor::spawn_linked(None, resident, self.clone(), guardian).await;
             let (actor, _) = started.map_err(|error| match error {
                 // Its own text calls a service an actor.
                 SpawnErr::StartupFailed(why) => why.to_string(),
@@ -177,7 +180,7 @@ impl<B: Behaviour> Child for Job<B> {
     }
 
     fn is_keyed(&self) -> bool {
-        self.cell.idle().is_some()
+        self.cell.is_keyed()
     }
 
     fn is_service(&self) -> bool {

@@ -28,7 +28,6 @@ use tokio::time::Instant;
 use super::{
     behaviour::Behaviour,
     cell::Housed,
-    child::Post,
     guardian::Guardian,
     incarnation::{Number, Occupant},
     resident::{Job, live},
@@ -39,8 +38,6 @@ use super::{
 pub(super) struct Tenant<B: Behaviour> {
     job: Arc<Job<B>>,
     guardian: Guardian,
-    /// What the guardian calls its actor.
-    child: u64,
     number: u64,
     place: Mutex<Place<B>>,
 }
@@ -61,12 +58,13 @@ struct Place<B> {
 
 /// A state, and what is known of it.
 struct Home<B> {
-    state: B,
+    /// Nothing until it is needed.
+    state: Option<B>,
     has_begun: bool,
     /// It is to end if it still has nothing to do.
     is_idle: bool,
     /// Dropped AFTER the state.
-    housed: Housed,
+    _housed: Housed,
 }
 
 /// How a task ended in good order.
@@ -76,26 +74,18 @@ enum Left {
 }
 
 impl<B: Behaviour> Tenant<B> {
-    /// Makes an incarnation, which is at rest.
-    ///
-    /// # Errors
-    /// The text of the panic that its state was made with.
-    pub(super) fn new(job: Arc<Job<B>>, post: Post) -> Result<Self, String> {
-        let housed = job.cell.house();
-        let made = std::panic::catch_unwind(AssertUnwindSafe(|| B::create(&job.world)));
-        let state = made.map_err(|panic| panic_text(&*panic))?;
-        job.cell.set_begun();
+    /// Makes an incarnation, which is at rest and has no state yet.
+    pub(super) fn new(job: Arc<Job<B>>, guardian: Guardian, number: u64) -> Self {
         let home = Home {
-            state,
+            state: None,
             has_begun: false,
             is_idle: false,
-            housed,
+            _housed: job.cell.house(),
         };
-        Ok(Self {
+        Self {
             job,
-            guardian: post.guardian,
-            child: post.child,
-            number: post.start,
+            guardian,
+            number,
             place: Mutex::new(Place {
                 home: Some(home),
                 task: None,
@@ -104,7 +94,7 @@ impl<B: Behaviour> Tenant<B> {
                 idle_at: None,
                 rings_at: None,
             }),
-        })
+        }
     }
 
     /// Gives it a task, if it is at rest.
@@ -138,10 +128,10 @@ impl<B: Behaviour> Tenant<B> {
         };
         let rings_at = self.place().rings_at.take();
         if let Some(at) = rings_at {
-            self.guardian.alarm().remove(at, self.child);
+            self.guardian.alarm().remove(at, self.child());
         }
         let number = Number::Tenant(self.number);
-        self.guardian.left(self.child, number, failure);
+        self.guardian.left(self.child(), number, failure);
     }
 
     /// Runs turns until there is nothing to do, or the incarnation is over.
@@ -154,43 +144,33 @@ impl<B: Behaviour> Tenant<B> {
             let cell = &job.cell;
             let is_idle = mem::take(&mut home.is_idle) || cell.is_evicted();
             let ends = is_idle && !cell.is_streaming() && cell.mailbox.is_unused();
-            match live(&mut home.state, job, &mut home.has_begun, ends).await? {
+            let state = home.state.get_or_insert_with(|| B::create(&job.world));
+            cell.set_begun();
+            match live(state, job, &mut home.has_begun, ends).await? {
                 Exit::Drained => {
-                    home.state.retire(&job.world);
+                    state.retire(&job.world);
                     return Ok(Left::Over);
                 }
                 // The caller asked for it, so it is no failure: the actor goes on with a new
                 // state.
                 Exit::Aborted => {
+                    (home.state, home.has_begun) = (None, false);
                     job.incarnation_over();
-                    home.state = B::create(&job.world);
                 }
                 Exit::Idle => {
-                    let Home { state, housed, .. } = home;
                     // BEFORE the mailbox is closed: the next activation of the key begins when it
                     // is, and must not find the state of this one.
-                    drop(state);
+                    (home.state, home.has_begun) = (None, false);
                     job.incarnation_over();
                     if cell.mailbox.close_if_empty() {
                         return Ok(Left::Over);
                     }
-                    home = Home {
-                        state: B::create(&job.world),
-                        has_begun: false,
-                        is_idle: false,
-                        housed,
-                    };
-                    continue;
                 }
                 Exit::AtRest => match self.rest(home) {
                     None => return Ok(Left::AtRest),
-                    Some(back) => {
-                        home = back;
-                        continue;
-                    }
+                    Some(back) => home = back,
                 },
             }
-            home.has_begun = false;
         }
     }
 
@@ -226,11 +206,16 @@ impl<B: Behaviour> Tenant<B> {
         let Some(at) = at else { return };
         place.rings_at = Some(at);
         // Under the lock, so that whoever ends it finds it there.
-        let needs_watch = self.guardian.alarm().add(at, self.child);
+        let needs_watch = self.guardian.alarm().add(at, self.child());
         drop(place);
         if needs_watch {
             self.guardian.watch_alarm();
         }
+    }
+
+    /// Returns what the guardian calls its actor.
+    fn child(&self) -> u64 {
+        self.job.cell.addr().actor.0
     }
 
     fn place(&self) -> MutexGuard<'_, Place<B>> {

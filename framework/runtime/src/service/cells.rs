@@ -17,6 +17,7 @@ use crate::{
 
 use super::{
     Handlers,
+    instance::World,
     passing::Passing,
     roster::{Listed, Roster},
 };
@@ -35,9 +36,7 @@ pub(super) struct Cells<T: Handlers> {
 }
 
 pub(super) struct Activation<T: Handlers> {
-    pub(super) cell: CellOf<T>,
-    pub(super) fence: Option<Fence>,
-    pub(super) departure: Arc<Departure>,
+    world: Arc<World<T>>,
     /// In the roster; written under the lock of the directory.
     place: AtomicUsize,
 }
@@ -79,7 +78,7 @@ impl<T: Handlers> Cells<T> {
         let Some(of_slot) = self.by_slot.get_mut(&slot) else {
             return;
         };
-        let is_it = of_slot.get(key).is_some_and(|it| it.cell.addr() == addr);
+        let is_it = of_slot.get(key).is_some_and(|it| it.cell().addr() == addr);
         let removed = is_it.then(|| of_slot.remove(key)).flatten();
         if of_slot.is_empty() {
             self.by_slot.remove(&slot);
@@ -101,11 +100,11 @@ impl<T: Handlers> Cells<T> {
 
     /// Tells an activation that nobody uses to make room; returns whether one was found.
     pub(super) fn evict(&mut self) -> bool {
-        let used_at = |it: &Activation<T>| it.cell.rests_since();
+        let used_at = |it: &Activation<T>| it.cell().rests_since();
         let Some(found) = self.roster.pick(used_at) else {
             return false;
         };
-        found.cell.evict();
+        found.cell().evict();
         self.leaving += 1;
         true
     }
@@ -113,7 +112,7 @@ impl<T: Handlers> Cells<T> {
     /// Counts one that is not here any more.
     fn struck(&mut self, activation: &Activation<T>) {
         self.roster.remove(activation);
-        self.leaving -= usize::from(activation.cell.is_evicted());
+        self.leaving -= usize::from(activation.cell().is_evicted());
     }
 
     /// Finds the activation of a key, which is of one of two slots: that of the key, where keys are
@@ -134,37 +133,48 @@ impl<T: Handlers> Cells<T> {
     ) -> impl Iterator<Item = (&T::Key, &Activation<T>)> {
         let of_slot = self.by_slot.get(&slot).into_iter().flatten();
         let activations = of_slot.map(|(key, it)| (key, &**it));
-        activations.filter(|(_, it)| it.cell.ended().is_none())
+        activations.filter(|(_, it)| it.cell().ended().is_none())
     }
 }
 
 impl<T: Handlers> Activation<T> {
-    pub(super) fn new(cell: CellOf<T>, fence: Option<Fence>, departure: Arc<Departure>) -> Self {
+    pub(super) fn new(world: Arc<World<T>>) -> Self {
         Self {
-            cell,
-            fence,
-            departure,
+            world,
             place: AtomicUsize::new(usize::MAX),
         }
     }
 
+    pub(super) fn cell(&self) -> &CellOf<T> {
+        &self.world.cell
+    }
+
+    /// Returns what it is bound to, where keys are placed.
+    pub(super) fn fence(&self) -> Option<&Fence> {
+        self.world.fence()
+    }
+
+    pub(super) fn departure(&self) -> &Departure {
+        self.world.departure()
+    }
+
     pub(super) fn in_memory(&self) -> InMemory {
-        let cell = &self.cell;
+        let cell = self.cell();
         let failure = cell.ended().filter(|it| it.is_failure());
         InMemory {
             failure: failure.map(|_| cell.given_up().to_owned()),
             is_stopping: cell.is_stopping(),
             waiting: cell.mailbox.len(),
             waiting_max: cell.settings().mailbox,
-            epoch: self.fence.as_ref().map(Fence::epoch),
+            epoch: self.fence().map(Fence::epoch),
         }
     }
 
     pub(super) fn departs(&self, key: &T::Key) -> Departing {
         Departing {
-            actor: self.cell.addr().actor,
+            actor: self.cell().addr().actor,
             key: key_bytes(key).unwrap_or_default(),
-            departure: self.departure.clone(),
+            departure: self.world.departure().clone(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Makes actors and services live on a node, and refs to them.
 
-use std::{any::Any, fmt, sync::Arc, time::Duration};
+use std::{any::Any, fmt, marker::PhantomData, sync::Arc, time::Duration};
 
 use callboard_protocol::{
     code::{CallError, Code},
@@ -19,7 +19,7 @@ use crate::{
 
 use super::{
     Handlers,
-    instance::{Bound, Factory, ItemOf, World, child},
+    instance::{Bound, Factory, ItemOf, OnEnd, World, child},
     surroundings::NodeSurroundings,
 };
 
@@ -68,7 +68,7 @@ pub(crate) fn spawn_at<T: Handlers>(
     factory: Factory<T>,
     addr: ActorAddr,
 ) -> T::Ref {
-    let cell = new_cell::<T>(addr, None);
+    let cell = new_cell::<T>(addr);
     let any: Arc<dyn Any + Send + Sync> = cell.clone();
     let raw = Ref::<FaceOf<T>>::new(Address::Spawned(addr), hub.clone(), Some(any));
     let this = T::Ref::from_raw(raw);
@@ -142,7 +142,7 @@ fn host_cell<T: Handlers>(
     factory: Factory<T>,
 ) -> Result<Arc<dyn Hosted>, CallError> {
     let face = hub.face::<T::Interface>()?;
-    let cell = new_cell::<T>(hub.new_address(), None);
+    let cell = new_cell::<T>(hub.new_address());
     let raw = Ref::<FaceOf<T>>::new(Address::Service, hub.clone(), None);
     let this = T::Ref::from_raw(raw);
     let world = World::new(
@@ -199,19 +199,23 @@ pub(super) fn make_known<T: Handlers>(
 }
 
 /// Makes the lasting part of an actor.
-pub(super) fn new_cell<T: Handlers>(
-    addr: ActorAddr,
-    idle: Option<Duration>,
-) -> Arc<Cell<ItemOf<T>>> {
-    let settings: Settings = T::SETTINGS;
-    let cell = Cell::new(addr, T::NAME, settings, idle);
+pub(super) fn new_cell<T: Handlers>(addr: ActorAddr) -> Arc<Cell<ItemOf<T>>> {
+    let cell = Cell::new(addr, T::NAME, Kept::<T>::SETTINGS);
+    let cell = cell.of_keyed(T::KIND == Kind::Keyed);
     Arc::new(cell.of_service(T::KIND == Kind::Service))
 }
 
+/// The settings of a definition in one place, for all of its actors.
+struct Kept<T>(PhantomData<T>);
+
+impl<T: Definition> Kept<T> {
+    const SETTINGS: &'static Settings = &T::SETTINGS;
+}
+
 /// Withdraws a service that was given up, so that calls go to other hosts.
-fn withdraw_when_given_up(hub: &Arc<Hub>, id: InterfaceId) -> Box<dyn Fn(Ended) + Send + Sync> {
+fn withdraw_when_given_up<T: Handlers>(hub: &Arc<Hub>, id: InterfaceId) -> OnEnd<T> {
     let hub = hub.clone();
-    Box::new(move |why| {
+    Arc::new(move |_, why| {
         if why.is_failure() {
             hub.withdraw(id);
         }
@@ -220,9 +224,9 @@ fn withdraw_when_given_up(hub: &Arc<Hub>, id: InterfaceId) -> Box<dyn Fn(Ended) 
 
 /// Forgets an actor that was stopped. One that was given up stays known for its quarantine, so that
 /// callers hear why.
-fn forget_when_ended(hub: &Arc<Hub>, addr: ActorAddr) -> Box<dyn Fn(Ended) + Send + Sync> {
+fn forget_when_ended<T: Handlers>(hub: &Arc<Hub>, addr: ActorAddr) -> OnEnd<T> {
     let hub = hub.clone();
-    Box::new(move |why| {
+    Arc::new(move |_, why| {
         if !why.is_failure() {
             return hub.remove_actor(addr.actor);
         }

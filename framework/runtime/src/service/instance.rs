@@ -40,6 +40,9 @@ use super::{
 /// Makes a fresh state for an incarnation.
 pub(crate) type Factory<A> = Arc<dyn Fn(&Ctx<A>) -> A + Send + Sync>;
 
+/// What is done about an actor that will not run again; one for all of a type that has keys.
+pub(crate) type OnEnd<A> = Arc<dyn Fn(&World<A>, Ended) + Send + Sync>;
+
 /// A message of `A`, as it waits.
 pub(crate) type ItemOf<A> = Queued<<<A as Handlers>::Interface as Interface>::Msg>;
 
@@ -57,7 +60,7 @@ pub(crate) struct World<A: Handlers> {
     waits: Waits,
     /// The actor's own children, in the groups that its current incarnation made.
     children: Mutex<Vec<Group>>,
-    on_end: Box<dyn Fn(Ended) + Send + Sync>,
+    on_end: OnEnd<A>,
     bound: Bound,
 }
 
@@ -79,7 +82,7 @@ impl<A: Handlers> World<A> {
         cell: Arc<Cell<ItemOf<A>>>,
         this: A::Ref,
         factory: Factory<A>,
-        on_end: Box<dyn Fn(Ended) + Send + Sync>,
+        on_end: OnEnd<A>,
         bound: Bound,
     ) -> Arc<Self> {
         let waits = hub.metrics().waits(A::NAME);
@@ -164,6 +167,11 @@ impl<A: Handlers> World<A> {
     /// Returns what its turns are bound to, of a keyed actor that is placed.
     pub(crate) fn fence(&self) -> Option<&Fence> {
         self.bound.fence.as_ref()
+    }
+
+    /// Returns where its state is while it travels.
+    pub(super) fn departure(&self) -> &Arc<Departure> {
+        &self.bound.departure
     }
 
     /// Returns whether the actor's slot has gone, or its lease has ended: no turn may start.
@@ -405,7 +413,7 @@ impl<A: Handlers> Behaviour for Instance<A> {
     }
 
     fn ended(world: &World<A>, why: Ended) {
-        (world.on_end)(why);
+        (world.on_end)(world, why);
     }
 
     fn origin(item: &Self::Item) -> Chain {

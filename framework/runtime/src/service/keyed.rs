@@ -4,7 +4,7 @@ use std::{
     any::Any,
     collections::BTreeSet,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
 };
 
 use callboard_protocol::{
@@ -29,7 +29,7 @@ use super::{
     Handlers,
     cells::{Activation, CellOf, Cells},
     hosting::{Door, FaceOf, make_known, new_cell},
-    instance::{Bound, Factory, World},
+    instance::{Bound, Factory, OnEnd, World},
 };
 
 mod along;
@@ -43,6 +43,8 @@ struct Inner<T: Handlers> {
     factory: Factory<T>,
     /// Which holds this directory.
     face: Weak<Face>,
+    /// Made with the first activation.
+    on_end: OnceLock<OnEnd<T>>,
     cells: Mutex<Cells<T>>,
 }
 
@@ -61,6 +63,7 @@ pub(crate) fn host_keyed<T: Handlers>(
         guardian: guardian.clone(),
         factory,
         face: Arc::downgrade(&face),
+        on_end: OnceLock::new(),
         cells: Mutex::new(Cells::new()),
     };
     let activations = Activations::<T>(Arc::new(inner));
@@ -80,18 +83,15 @@ impl<T: Handlers> Directory<T::Interface> for Activations<T> {
         let slot = fence.map(|fence| fence.id().slot);
         let mut cells = inner.cells();
         let before = cells.get(None, key).filter(|_| slot.is_some());
-        if before.is_some_and(|it| it.cell.ended().is_none()) {
+        if before.is_some_and(|it| it.cell().ended().is_none()) {
             return Err(inner.moved(
                 key,
                 "an activation of before there was a control group ends first",
             ));
         }
         if let Some(known) = cells.get(slot, key) {
-            let cell = &known.cell;
-            let epochs = (
-                known.fence.as_ref().map(Fence::epoch),
-                fence.map(Fence::epoch),
-            );
+            let cell = known.cell();
+            let epochs = (known.fence().map(Fence::epoch), fence.map(Fence::epoch));
             if epochs.0 != epochs.1 && cell.ended().is_none() {
                 // Another node may have had the slot since: its state is not to be used.
                 return Err(inner.moved(key, "an earlier activation of it ends first"));
@@ -109,7 +109,7 @@ impl<T: Handlers> Directory<T::Interface> for Activations<T> {
         if fence.is_some_and(|fence| !inner.may_start(fence)) {
             return Err(inner.moved(key, "its slot has just gone"));
         }
-        if let Some(Activation { cell, .. }) = cells.get(slot, key)
+        if let Some(cell) = cells.get(slot, key).map(Activation::cell)
             && cell.is_stopping()
             && cell.ended().is_none()
         {
@@ -129,10 +129,10 @@ impl<T: Handlers> Directory<T::Interface> for Activations<T> {
         }
         let state = fence.and_then(|fence| cells.came(fence, key));
         let departure = Arc::new(Departure::new(state));
-        let world = inner.activate(key, fence.cloned(), departure.clone());
+        let world = inner.activate(key, fence.cloned(), departure);
         // It is in use from now on, and not only from its first turn.
         world.cell.begins(None, inner.hub.now());
-        let activation = Activation::new(world.cell.clone(), fence.cloned(), departure);
+        let activation = Activation::new(world.clone());
         // BEFORE it can be found: whoever ends it stops it by its number.
         let child = make_known(&world, &inner.guardian);
         // BEFORE anybody else can put anything into its mailbox.
@@ -153,15 +153,27 @@ impl<T: Handlers> Inner<T> {
         fence: Option<Fence>,
         departure: Arc<Departure>,
     ) -> Arc<World<T>> {
-        let slot = fence.as_ref().map(|fence| fence.id().slot);
-        let addr = self.hub.new_address();
-        let cell = new_cell::<T>(addr, Some(T::SETTINGS.idle));
+        let cell = new_cell::<T>(self.hub.new_address());
         let raw = Ref::<FaceOf<T>>::new(Address::Keyed(key.clone()), self.hub.clone(), None);
-        let (owner, key) = (Arc::downgrade(self), key.clone());
-        let on_end = Box::new(move |why: Ended| {
+        World::new(
+            self.hub.clone(),
+            cell,
+            T::Ref::from_raw(raw),
+            self.factory.clone(),
+            self.on_end.get_or_init(|| self.forgets()).clone(),
+            Bound { fence, departure },
+        )
+    }
+
+    /// Makes what forgets an activation that will not run again; one that was given up after its quarantine.
+    fn forgets(self: &Arc<Self>) -> OnEnd<T> {
+        let owner = Arc::downgrade(self);
+        Arc::new(move |world, why| {
             let Some(inner) = owner.upgrade() else { return };
+            let slot = world.fence().map(|fence| fence.id().slot);
+            let (key, addr) = (T::Ref::key(&world.this), world.cell.addr());
             if !why.is_failure() {
-                return inner.forget(slot, &key, addr);
+                return inner.forget(slot, key, addr);
             }
             let (owner, key) = (owner.clone(), key.clone());
             inner.hub.after_quarantine(move || {
@@ -169,15 +181,7 @@ impl<T: Handlers> Inner<T> {
                     inner.forget(slot, &key, addr);
                 }
             });
-        });
-        World::new(
-            self.hub.clone(),
-            cell,
-            T::Ref::from_raw(raw),
-            self.factory.clone(),
-            on_end,
-            Bound { fence, departure },
-        )
+        })
     }
 
     /// Has an activation that nobody uses go, if there are as many as there may be.
@@ -366,7 +370,7 @@ impl<T: Handlers> Keys for Activations<T> {
         let key = key.downcast_ref::<T::Key>()?;
         let slot = self.0.slot_of(key);
         let cells = self.0.cells();
-        cells.find(key, slot).map(|(_, it)| it.cell.addr().actor)
+        cells.find(key, slot).map(|(_, it)| it.cell().addr().actor)
     }
 
     fn forget(&self, key: &dyn Any, actor: ActorId) {
@@ -378,7 +382,7 @@ impl<T: Handlers> Keys for Activations<T> {
             let cells = self.0.cells();
             cells
                 .find(key, slot)
-                .map(|(slot, it)| (slot, it.cell.addr()))
+                .map(|(slot, it)| (slot, it.cell().addr()))
         };
         if let Some((slot, addr)) = found.filter(|(_, addr)| addr.actor == actor) {
             self.0.forget(slot, key, addr);
@@ -413,15 +417,15 @@ impl<T: Handlers> Keys for Activations<T> {
 
     fn unbound(&self) -> Vec<Departing> {
         let cells = self.0.cells();
-        let told = cells.living(None).filter(|(_, it)| it.departure.tell());
+        let told = cells.living(None).filter(|(_, it)| it.departure().tell());
         told.map(|(key, it)| it.departs(key)).collect()
     }
 
     fn lost(&self, slot: Slot) -> Vec<Departing> {
         let cells = self.0.cells();
-        let is_over = |it: &Activation<T>| it.fence.as_ref().is_some_and(|it| !it.is_held());
+        let is_over = |it: &Activation<T>| it.fence().is_some_and(|it| !it.is_held());
         let lost = cells.living(Some(slot));
-        let lost = lost.filter(|(_, it)| is_over(it) && it.departure.tell());
+        let lost = lost.filter(|(_, it)| is_over(it) && it.departure().tell());
         lost.map(|(key, it)| it.departs(key)).collect()
     }
 
@@ -430,10 +434,10 @@ impl<T: Handlers> Keys for Activations<T> {
         let waiting = cells.passing.leave(slot, epoch);
         let living = cells.living(Some(slot));
         let departing = living.map(|(key, it)| {
-            it.departure.tell();
+            it.departure().tell();
             // One of an earlier epoch is not this slot's state any more.
-            if it.fence.as_ref().is_some_and(|it| it.epoch() == epoch) && self.is_movable() {
-                it.departure.set_goes();
+            if it.fence().is_some_and(|it| it.epoch() == epoch) && self.is_movable() {
+                it.departure().set_goes();
             }
             it.departs(key)
         });

@@ -51,6 +51,7 @@ fn clerks(hub: &Arc<Hub>) -> Activations<Clerk> {
         guardian: guardian(hub, Strategy::OneForOne),
         factory: Arc::new(|_| Clerk),
         face: Weak::new(),
+        on_end: OnceLock::new(),
         cells: Mutex::new(Cells::new()),
     }))
 }
@@ -126,7 +127,7 @@ async fn a_call_that_finds_an_actor_ending_because_its_slot_goes_is_made_again_e
     let fence = Fence::new(ownership.clone(), id, epoch);
     let activation = |fence: &Fence| clerks.activation(&7, Some(fence)).map(drop);
     activation(&fence).expect("it begins");
-    let known = |cells: &Cells<Clerk>| cells.get(Some(SLOT), &7).map(|it| it.cell.addr().actor);
+    let known = |cells: &Cells<Clerk>| cells.get(Some(SLOT), &7).map(|it| it.cell().addr().actor);
     let actor = known(&clerks.0.cells()).expect("it is there");
     let known = hub.actor(actor).and_then(|it| it.supervised());
     let (guardian, child) = known.expect("it is known");
@@ -157,7 +158,7 @@ fn an_actor_that_is_found_is_known_by_its_number() {
                 let cells = looks.cells.try_lock();
                 let found = cells
                     .ok()
-                    .and_then(|it| Some(it.get(None, &key)?.cell.addr().actor));
+                    .and_then(|it| Some(it.get(None, &key)?.cell().addr().actor));
                 match found {
                     Some(actor) => break actor,
                     None => std::hint::spin_loop(),
