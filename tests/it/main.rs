@@ -23,6 +23,7 @@ mod forming;
 mod forwarded;
 mod hooks;
 mod leaks;
+mod lost_disk;
 mod macros;
 mod membership;
 mod named;
