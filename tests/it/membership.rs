@@ -157,7 +157,8 @@ async fn a_client_that_is_connected_calls_the_actors_of_all_nodes() {
     let error = client.attach(apart.spawn::<Bell>()).ring().await;
     let error = error.expect_err("no link").to_string();
     assert!(
-        error.starts_with("CB1004") && error.contains("no link to it was up so far"),
+        error.starts_with("CB1004")
+            && error.contains("the id of a node that was not linked so far"),
         "{error}"
     );
     assert!(error.contains("; call again in a moment"), "{error}");

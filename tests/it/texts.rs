@@ -1009,7 +1009,7 @@ async fn a_ref_of_before_its_node_started_again_is_told_as_that() {
     let error = till.ring(2).await.expect_err("another life");
     assert_eq!(error.code(), Code::ActorGone, "{error}");
     assert_eq!(error.subject(), "method Till/ring on node n1");
-    let why = "is of an earlier life of the node, which has started again";
+    let why = "is of an earlier life of the node, which has started again, unless its log warns of another process of its name";
     assert!(error.detail().ends_with(why), "{error}");
     let advice = "from where this one came from, such as the service that spawned the actor";
     assert!(error.to_string().contains(advice), "{error}");

@@ -212,7 +212,7 @@ impl<E: fmt::Debug> fmt::Debug for HandlerError<E> {
 /// the headline its name.
 #[diagnostic::on_unimplemented(
     message = "`{Self}`, the error of a handler, is not an `Error`",
-    label = "`{Self}`, the handler's own error, is not an `Error`: write `.map_err(|error| error.to_string())?`, \
+    label = "`{Self}`, the handler's own error, is not an `Error`: write `.map_err(|error| format!(\"{{error:?}}\"))?`, \
              or reply with an enum that implements `Error`"
 )]
 pub trait ImplementsError: std::error::Error {}

@@ -64,7 +64,10 @@ impl Hub {
         match self.is_mine(addr) {
             true => format!("actor {addr} has ended"),
             false => {
-                format!("actor {addr} is of an earlier life of the node, which has started again")
+                format!(
+                    "actor {addr} is of an earlier life of the node, which has started again, unless its log warns of another \
+                     process of its name"
+                )
             }
         }
     }

@@ -349,9 +349,11 @@ fn unreachable_actor(hub: &Hub, spec: &'static MethodSpec, addr: &ActorAddr) -> 
         };
     }
     if hub.names().name(addr.node).is_none() {
-        let what =
-            "no link to it was up so far: it has just come, or is not to be reached from here";
-        let error = not_linked(hub, spec, addr.node, what);
+        let what = format!(
+            "this is the id of a node that was not linked so far: it has just come, or has ended, and actor {addr} \
+             with it, or is not to be reached from here"
+        );
+        let error = not_linked(hub, spec, addr.node, &what);
         return match error.code() {
             Code::PeerUnreachable => error.with_advice(IN_A_MOMENT),
             _ => error,
@@ -471,8 +473,8 @@ const FRESH_REF: &str =
     "get a fresh ref from where this one came from, such as the service that spawned the actor";
 
 /// What to do about a node that this one has never been linked with.
-const IN_A_MOMENT: &str = "call again in a moment; if that does not help, look whether the node runs, and at the network \
-                           between the two";
+const IN_A_MOMENT: &str = "call again in a moment; if that does not help, get a fresh ref from where this one came from, or \
+                           look at the network between the two";
 
 /// How long a call waits in all for links to known nodes before it is said that nobody can take it: many times what
 /// a handshake takes.

@@ -73,6 +73,7 @@ pub(super) async fn greet(
         id: theirs.about.id,
         name: theirs.about.name.clone(),
         incarnation: theirs.about.incarnation,
+        kind: theirs.about.kind,
     };
     let certified = certificate_names(connection).map_err(LinkDown::from)?;
     let accepted = ours

@@ -35,7 +35,7 @@ use callboard_protocol::wire::control::MemberInfo;
 use callboard_protocol::wire::hello::PeerKind;
 
 use super::config::Config;
-use super::error::LinkDown;
+use super::error::{LinkDown, Loss};
 pub(super) use dial::Backoff;
 pub(crate) use dial::Reminder;
 use dial::{ATTEMPT_AFTER_LEAVING, ATTEMPT_MAX, Dial};
@@ -125,6 +125,7 @@ pub(super) struct Met {
     pub(super) id: NodeId,
     pub(super) name: NodeName,
     pub(super) incarnation: Incarnation,
+    pub(super) kind: PeerKind,
 }
 
 /// Clients are told apart by their incarnation too: many processes may share one certificate.
@@ -252,7 +253,9 @@ impl<L: Clone + PartialEq> Peers<L> {
             self.members.remove(&id);
         } else if let Some(member) = self.members.get_mut(&id) {
             member.heard = now;
-            member.lost = why.is_loss().then_some((now, up.candidate.incarnation));
+            // One that was replaced is linked at once, and was told of as that.
+            let is_told = why.is_loss() && why.loss != Loss::Replaced;
+            member.lost = is_told.then_some((now, up.candidate.incarnation));
             member.dial.wait_until(now + wait, attempt);
         }
         self.recall(id, Some(up.candidate.incarnation), now);
@@ -540,6 +543,7 @@ impl Candidate {
                 id: self.id,
                 name: self.name.clone(),
                 incarnation: self.incarnation,
+                kind: self.kind,
             }),
             by_peer: false,
             why,

@@ -47,6 +47,8 @@ pub(in super::super) enum Notice {
     NameBack { by: NodeName },
     /// A process of this node's own name was met.
     Namesake(Namesake),
+    /// A client was met that has this node's name, or a node that has this client's.
+    NamesakeOfOtherKind { addr: SocketAddr, kind: PeerKind },
     /// This client has the name of a node, which another node is linked with.
     NodeOfOwnName { addr: SocketAddr },
     /// A client is linked that has the name of a node that is linked too.
@@ -66,20 +68,7 @@ impl Notice {
     pub(in super::super) fn log(&self, own_name: &NodeName) {
         let (code, advice) = (Code::DuplicateNode.text(), Code::DuplicateNode.advice());
         match self {
-            Self::SeedFails { addr, why } if why.code == Code::PeerTimeout => {
-                tracing::warn!(
-                    "seed {addr} does not answer ({why}; check the address, and that a node runs there); trying on"
-                );
-            }
-            // The network that this node is on may change; what it says of itself is no advice.
-            Self::SeedFails { addr, why } if why.code == Code::PeerUnreachable => {
-                let why = &why.detail;
-                tracing::warn!("seed {addr} is not dialled: {why}; name it by another address");
-            }
-            Self::SeedFails { addr, why } => {
-                let advice = seed_advice(why);
-                tracing::warn!("seed {addr} gives no link ({why}; {advice}); trying on");
-            }
+            Self::SeedFails { addr, why } => seed_fails(*addr, why),
             Self::SeedLeft { addr, name } => {
                 tracing::warn!(
                     "seed {addr} does not answer, as {name}, which ran there, has left in order, as a node does that is \
@@ -112,6 +101,10 @@ impl Notice {
                 "another process named {own_name} (incarnation {incarnation}, at {addr}) was met; \
                  {advice} ({code})"
             ),
+            Self::NamesakeOfOtherKind { addr, kind } => tracing::warn!(
+                "a {kind} named {own_name} was met, at {addr}: a client and a node of one name are never linked with each \
+                 other; give the client a name of its own ({code})"
+            ),
             Self::NodeOfOwnName { addr } => tracing::warn!(
                 "a node named {own_name} runs at {addr}, and this client has the same name: it is never linked with that \
                  node; give the client a name of its own ({code})"
@@ -140,6 +133,23 @@ impl Notice {
                 ..
             } => Some((*id, Control::Namesake(*refused))),
             _ => None,
+        }
+    }
+}
+
+fn seed_fails(addr: SocketAddr, why: &LinkDown) {
+    match why.code {
+        Code::PeerTimeout => tracing::warn!(
+            "seed {addr} does not answer ({why}; check the address, and that a node runs there); trying on"
+        ),
+        // The network that this node is on may change; what it says of itself is no advice.
+        Code::PeerUnreachable => {
+            let why = &why.detail;
+            tracing::warn!("seed {addr} is not dialled: {why}; name it by another address");
+        }
+        _ => {
+            let advice = seed_advice(why);
+            tracing::warn!("seed {addr} gives no link ({why}; {advice}); trying on");
         }
     }
 }
@@ -293,7 +303,11 @@ impl<L: Clone + PartialEq> Peers<L> {
         let namesake = Namesake { incarnation, addr };
         if met.id == self.me.id {
             if incarnation != self.me.incarnation && self.namesake.is_due(now) {
-                self.notices.push_back(Notice::Namesake(namesake));
+                let kind = met.kind;
+                self.notices.push_back(match kind == self.me.kind {
+                    true => Notice::Namesake(namesake),
+                    false => Notice::NamesakeOfOtherKind { addr, kind },
+                });
             }
         } else if refused.by_peer {
             self.note_name_taken(addr, &why, now);

@@ -65,6 +65,7 @@ fn met(id: u64, incarnation: u64) -> Met {
         id: NodeId(id),
         name: name(id),
         incarnation: Incarnation(incarnation),
+        kind: PeerKind::Node,
     }
 }
 
