@@ -16,6 +16,7 @@ mod corpora;
 mod coverage;
 mod draining;
 mod encodings;
+mod ended_streams;
 mod errors;
 mod evicted;
 mod followed;

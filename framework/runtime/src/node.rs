@@ -237,8 +237,8 @@ impl Node {
         )
     }
 
-    /// Stops an actor of this node: its children first, then what waits in its mailbox runs; what is
-    /// left after `grace` is dropped. Returns whether it was here.
+    /// Stops an actor of this node: its children first, then what waits in its mailbox runs, and streams that have a
+    /// deadline end; what is left after `grace` is dropped. Streams without a deadline are cut then. Returns whether it was here.
     ///
     /// Calls of a key get `ActorStopped` while its activation stops; the next one after that
     /// activates it anew. An actor that was given up leaves its quarantine: a spawned one is
@@ -385,9 +385,10 @@ impl Node {
     /// Drains the node, so that it can be stopped without a failed call: gives away the leadership of the
     /// control group and its seat in it, then its slots, one after the other, at the rate that
     /// the cluster's settings say (200 a second); then tells peers and clients to call its services elsewhere,
-    /// waits until they have taken that in (a second at most) and until no call of a service waits or runs here (for
-    /// the node's grace at most), and leaves the cluster. Streams and calls of spawned actors that are in flight end
-    /// in [`stop`](Self::stop), which is the next thing to call. How far it is says [`draining`](Self::draining).
+    /// waits until they have taken that in (a second at most) and until no call of a service waits or runs here, and no
+    /// stream of one is open that has a deadline (for the node's grace at most), and leaves the cluster. Calls and streams of
+    /// spawned actors that are in flight, and streams of services that have no deadline, end in [`stop`](Self::stop), which is
+    /// the next thing to call. How far it is says [`draining`](Self::draining).
     ///
     /// The node may start again, also with the same data folder: it joins as the same node, under a
     /// higher incarnation, and gets slots again. A node that has no part in a cluster only has its
@@ -421,8 +422,8 @@ impl Node {
         self.0.hub.stop_asked().cancelled().await;
     }
 
-    /// Stops the node: it tells its peers, takes no new calls, runs what waits in its mailboxes, and
-    /// closes its links. What is left after the grace period is dropped, and told of in the log. Default 10 s. A
+    /// Stops the node: it tells its peers, takes no new calls, runs what waits in its mailboxes, lets streams end that have a
+    /// deadline, and closes its links. Those without one are cut, and not waited for. What is left after the grace period is dropped, and told of in the log. Default 10 s. A
     /// handler that does not await cannot be dropped: this goes on without it, a second later, and the process ends
     /// when the handler returns.
     ///

@@ -16,6 +16,7 @@ use callboard::{
     prelude::*,
 };
 use futures_util::{StreamExt, stream};
+use tokio::sync::mpsc;
 
 use crate::{
     named::held_for_longer_than_a_message_takes,
@@ -526,6 +527,53 @@ async fn numbers_flow_in_and_out() -> Result<(), CallError> {
     let doubled: Vec<_> = doubled.collect().await;
     assert_eq!(doubled, [Ok(2), Ok(4), Ok(6)]);
     // ANCHOR_END: streaming
+    node.stop().await;
+    Ok(())
+}
+
+// ANCHOR: ends_in_order
+/// Tells whoever listens how far it is, and ends when it is done.
+#[derive(Default, Actor)]
+pub struct Progress {
+    listeners: Vec<mpsc::Sender<u32>>,
+}
+
+#[handlers]
+impl Progress {
+    #[handler(timeout = "none")]
+    pub fn listen(&mut self) -> impl Stream<Item = u32> + use<> {
+        let (says, hears) = mpsc::channel(16);
+        self.listeners.push(says);
+        stream::unfold(hears, |mut hears| async move {
+            Some((hears.recv().await?, hears))
+        })
+    }
+
+    pub fn report(&mut self, percent: u32) {
+        // One that has left, or does not keep up, is let go.
+        self.listeners
+            .retain(|listener| listener.try_send(percent).is_ok());
+    }
+
+    pub fn finish(&mut self, ctx: &Ctx<Self>) {
+        self.report(100);
+        // Their streams end after that, BEFORE the actor does.
+        self.listeners.clear();
+        ctx.stop(Duration::from_secs(5));
+    }
+}
+// ANCHOR_END: ends_in_order
+
+#[tokio::test]
+async fn who_listens_to_an_actor_that_ends_itself_sees_the_end() -> Result<(), CallError> {
+    let town = Town::new();
+    let node = town.node("n1").start().await.expect("starts");
+    let progress = node.spawn::<Progress>();
+    let heard = progress.listen().await?;
+    progress.report(50).await?;
+    progress.finish().await?;
+    let heard: Vec<_> = heard.collect().await;
+    assert_eq!(heard, [Ok(50), Ok(100)]);
     node.stop().await;
     Ok(())
 }

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use super::{
     Settings,
     backlog::Backlog,
+    house::{House, Housed, Streams},
     incarnation::Incarnation,
     life::Life,
     mailbox::{Mailbox, Refusal},
@@ -59,8 +60,8 @@ pub(crate) struct Cell<T> {
     /// Wakes who waits for the end.
     end: Notify,
     given_up: OnceLock<Box<str>>,
-    streams: Arc<AtomicUsize>,
     stopping: AtomicBool,
+    cuts_streams: AtomicBool,
     evicted: AtomicBool,
     house: Arc<House>,
     residence: Mutex<Residence>,
@@ -92,8 +93,8 @@ impl<T> Cell<T> {
             ended: OnceLock::new(),
             end: Notify::new(),
             given_up: OnceLock::new(),
-            streams: Arc::default(),
             stopping: AtomicBool::new(false),
+            cuts_streams: AtomicBool::new(false),
             evicted: AtomicBool::new(false),
             house: Arc::default(),
             residence: Mutex::default(),
@@ -212,13 +213,48 @@ impl<T> Cell<T> {
     }
 
     /// Returns what counts the streams that its turns have answered with.
-    pub(crate) fn streams(&self) -> &Arc<AtomicUsize> {
-        &self.streams
+    pub(crate) fn streams(&self) -> Streams {
+        Streams::of(&self.house)
     }
 
     /// Returns whether a stream of its turns is open.
     pub(super) fn is_streaming(&self) -> bool {
-        self.streams.load(Ordering::Acquire) > 0
+        self.house.open() > 0
+    }
+
+    /// Returns how many streams of its turns a stop waits for: those that have a deadline.
+    pub(super) fn streams_to_end(&self) -> usize {
+        match self.cuts_streams() {
+            true => 0,
+            false => self.house.finite(),
+        }
+    }
+
+    /// Has a stop of it wait for no stream, also one that waits already.
+    pub(super) fn cut_streams(&self) {
+        self.cuts_streams.store(true, Ordering::Release);
+        self.house.wake();
+    }
+
+    /// Returns whether a stop of it waits for no stream.
+    pub(super) fn cuts_streams(&self) -> bool {
+        self.cuts_streams.load(Ordering::Acquire)
+    }
+
+    /// Waits until a stop of it waits for no stream any more.
+    ///
+    /// # Cancel safety
+    /// May be dropped and called again.
+    pub(super) async fn wait_streams_ended(&self) {
+        self.house.until(|| self.streams_to_end() == 0).await;
+    }
+
+    /// Waits until no stream of its turns is open.
+    ///
+    /// # Cancel safety
+    /// May be dropped and called again.
+    pub(super) async fn wait_no_stream(&self) {
+        self.house.until(|| self.house.open() == 0).await;
     }
 
     /// Returns why it will not run again, or nothing while it may.
@@ -302,7 +338,7 @@ impl<T> Cell<T> {
 
     /// Returns what an incarnation holds for as long as there is anything of its state.
     pub(super) fn house(&self) -> Housed {
-        Housed::new(self.house.clone())
+        self.house.enter()
     }
 
     /// Waits until nothing of any incarnation is left: a turn that does not await goes on even though its
@@ -311,15 +347,7 @@ impl<T> Cell<T> {
     /// # Cancel safety
     /// May be dropped and called again.
     pub(super) async fn wait_vacated(&self) {
-        loop {
-            let mut vacated = pin!(self.house.vacated.notified());
-            // BEFORE the look, so that an end in between wakes it.
-            vacated.as_mut().enable();
-            if self.house.held.load(Ordering::Acquire) == 0 {
-                return;
-            }
-            vacated.await;
-        }
+        self.house.until(|| self.house.is_vacated()).await;
     }
 
     /// Returns the life of the current incarnation.
@@ -370,39 +398,6 @@ impl Work<'_> {
 impl Drop for Work<'_> {
     fn drop(&mut self) {
         self.set(0);
-    }
-}
-
-/// Where the states, and the turns, of an actor's incarnations are.
-#[derive(Debug, Default)]
-struct House {
-    /// How many are not dropped yet.
-    held: AtomicUsize,
-    vacated: Notify,
-}
-
-/// Says for as long as it is there that something of an incarnation is.
-#[derive(Debug)]
-pub(super) struct Housed(Arc<House>);
-
-impl Housed {
-    fn new(house: Arc<House>) -> Self {
-        house.held.fetch_add(1, Ordering::AcqRel);
-        Self(house)
-    }
-}
-
-impl Clone for Housed {
-    fn clone(&self) -> Self {
-        Self::new(self.0.clone())
-    }
-}
-
-impl Drop for Housed {
-    fn drop(&mut self) {
-        if self.0.held.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.vacated.notify_waiters();
-        }
     }
 }
 

@@ -36,10 +36,14 @@ pub(crate) trait Child: Send + Sync + 'static {
     fn running(&self) -> usize;
     /// Returns how many messages wait.
     fn waiting(&self) -> usize;
+    /// Returns how many streams that its turns have answered with a stop waits for.
+    fn streams(&self) -> usize;
     /// Returns the settings.
     fn settings(&self) -> &Settings;
     /// Refuses further messages; what waits still runs.
     fn close(&self);
+    /// Has a stop of it wait for no stream.
+    fn cut_streams(&self);
     /// Returns whether it refuses further messages: its next end is its last.
     fn is_closed(&self) -> bool;
     /// Drops the running turns at their next await, and has their callers told why; returns the

@@ -146,8 +146,8 @@ impl Guardian {
         self.start(key, child);
     }
 
-    /// Stops all children, the youngest first, those with keys beside each other: each runs what waits in its mailbox; what is left
-    /// after `grace` is dropped.
+    /// Stops all children, the youngest first, those with keys beside each other: each runs what waits in its mailbox, and lets
+    /// its streams end that have a deadline; what is left after `grace` is dropped.
     pub(crate) async fn stop(&self, grace: Duration) {
         let children: Vec<_> = {
             let mut state = self.state();
@@ -201,7 +201,7 @@ impl Guardian {
         }
         // One that comes after another that took all of the grace, as a parent comes after its children,
         // may just not have had a moment to end.
-        if child.running() + child.waiting() > 0 {
+        if child.running() + child.waiting() + child.streams() > 0 {
             notice::grace_over(&**child, grace);
         }
         child.kill(Cut::GraceOver);

@@ -11,6 +11,8 @@ use tokio::sync::Notify;
 #[derive(Debug, Default)]
 pub(crate) struct Life {
     over: AtomicBool,
+    /// It ended with the last turn, and not in the middle of one.
+    in_order: AtomicBool,
     /// A [`Cut`]; 0 for none.
     cut: AtomicU8,
     end: Notify,
@@ -36,6 +38,22 @@ impl Life {
         // BEFORE those that wait are woken: they may look.
         self.over.store(true, Ordering::Release);
         self.end.notify_waiters();
+    }
+
+    /// Ends it AFTER its last turn: what its streams have ready still goes.
+    pub(super) fn end_in_order(&self) {
+        self.in_order.store(true, Ordering::Release);
+        self.end();
+    }
+
+    /// Returns whether what its streams have ready still goes, once it has ended.
+    pub(crate) fn ended_in_order(&self) -> bool {
+        self.in_order.load(Ordering::Acquire)
+    }
+
+    /// Returns whether it has ended in the middle of something, which its streams are not to take for their end.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.is_over() && !self.ended_in_order()
     }
 
     /// Notes why its turns are dropped, BEFORE they are.

@@ -6,6 +6,9 @@
 //!            └─ failed: what waits is answered, the incarnation fails, its guardian begins another one
 //! ```
 //!
+//! One that was told to end lets the streams of its turns end that have a deadline, as a turn has one, before it is
+//! deactivated; afterwards it ends those that have none.
+//!
 //! It decides when, and answers what waits; what is done is the state's. It may depend on what `turns` may.
 
 use std::sync::Arc;
@@ -13,6 +16,7 @@ use std::sync::Arc;
 use super::{
     behaviour::{Behaviour, Unrun},
     cell::Cell,
+    life::Life,
     turns::{Exit, Next, next_if},
 };
 
@@ -109,4 +113,45 @@ pub(super) async fn end<B: Behaviour>(
     let work = cell.work();
     work.set(1);
     state.deactivate(world, &life, exit == Exit::Idle).await;
+}
+
+/// Lets the streams end that have a deadline. Their actor was told to end, and its last turn is over.
+pub(super) async fn await_streams<T>(cell: &Cell<T>, life: &Life) {
+    // Those of one that is killed are cut.
+    if !life.is_over() {
+        cell.wait_streams_ended().await;
+    }
+}
+
+/// Ends the streams that are left, BEFORE the state is dropped, which may hold what they read from: that would look
+/// like their end.
+pub(super) async fn end_streams<T>(cell: &Cell<T>, life: &Life) {
+    if life.is_over() || cell.cuts_streams() {
+        return;
+    }
+    life.end_in_order();
+    cell.wait_no_stream().await;
+}
+
+/// Ends the streams of a state when it is dropped, however that comes: in good order they have ended then. It is dropped
+/// BEFORE the state. It has the life of that state: its actor may have another one by then.
+pub(super) struct Ending(Option<Arc<Life>>);
+
+impl Ending {
+    pub(super) fn of(life: Arc<Life>) -> Self {
+        Self(Some(life))
+    }
+
+    /// The state stays.
+    pub(super) fn avert(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if let Some(life) = &self.0 {
+            life.end();
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `life` | how long an incarnation lasts |
 //! | `cell` | what stays of an actor across restarts: address, mailbox, fate |
+//! | `house` | what there is of it besides its turns: states, and streams that are open |
 //! | `mailbox` | the bounded queue |
 //! | `backlog` | how long a newcomer would wait in it |
 //! | `stint` | when turns let other tasks run |
@@ -29,6 +30,7 @@ mod behaviour;
 mod cell;
 mod child;
 mod guardian;
+mod house;
 mod incarnation;
 mod life;
 mod lifecycle;
@@ -48,6 +50,7 @@ pub(crate) use behaviour::{Behaviour, Unrun};
 pub(crate) use cell::{Cell, Ended};
 pub(crate) use child::Child;
 pub(crate) use guardian::Guardian;
+pub(crate) use house::Streams;
 pub(crate) use life::{Cut, Life};
 pub(crate) use mailbox::{MessageKey, Refusal};
 pub(crate) use resident::Job;

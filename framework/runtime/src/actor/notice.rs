@@ -9,7 +9,7 @@ use tracing::field::display;
 
 use super::child::Child;
 
-/// Says that a stop waits for the calls of a child, and for how long at most; `all` is what the node has to wait for
+/// Says that a stop waits for the calls and the streams of a child, and for how long at most; `all` is what the node has to wait for
 /// besides, whose stop comes before or after it.
 pub(super) fn waits(child: &dyn Child, all: &[Arc<dyn Child>], left: Duration) {
     let Named {
@@ -17,22 +17,30 @@ pub(super) fn waits(child: &dyn Child, all: &[Arc<dyn Child>], left: Duration) {
         actor,
         key,
     } = Named::of(child);
-    let (running, waiting) = (child.running(), child.waiting());
+    let (running, waiting, streams) = (child.running(), child.waiting(), streams(child));
     let (also, seconds) = (others(child, all), left.as_secs_f64());
+    let what = match (running + waiting, streams) {
+        (0, Some(_)) => "streams that have a deadline and have not ended",
+        (_, None) => "calls that run or wait here",
+        (_, Some(_)) => {
+            "calls that run or wait here, and for streams that have a deadline and have not ended"
+        }
+    };
     tracing::warn!(
         service,
         actor,
         key,
         running,
         waiting,
+        streams,
         also,
-        "the stop waits for calls that run or wait here, for {seconds:.1} s at most, which is left of the \
+        "the stop waits for {what}, for {seconds:.1} s at most, which is left of the \
          grace; what has not ended by then is dropped; a second Ctrl-C does not shorten it, unless the \
          program waits for one"
     );
 }
 
-/// Says that the grace of a stop is over, and what becomes of the calls that are left.
+/// Says that the grace of a stop is over, and what becomes of the calls and the streams that are left.
 pub(super) fn grace_over(child: &dyn Child, grace: Duration) {
     let Named {
         service,
@@ -40,6 +48,21 @@ pub(super) fn grace_over(child: &dyn Child, grace: Duration) {
         key,
     } = Named::of(child);
     let (running, waiting) = (child.running(), child.waiting());
+    if let Some(streams) = streams(child) {
+        tracing::warn!(
+            service,
+            actor,
+            key,
+            running,
+            waiting,
+            streams,
+            ?grace,
+            "the grace is over, and not all streams have ended: they are cut, and their readers get CB1026; calls \
+             that wait are refused, and those that run are dropped where they next await; give it more grace, or a \
+             subscription `timeout = \"none\"` on its handler, for which no stop waits"
+        );
+        return;
+    }
     tracing::warn!(
         service,
         actor,
@@ -127,6 +150,11 @@ pub(super) fn given_up(actor: &dyn Child, failure: &str, why: &str) {
     );
 }
 
+/// Returns how many streams of a child a stop waits for, if there are any.
+fn streams(child: &dyn Child) -> Option<usize> {
+    Some(child.streams()).filter(|streams| *streams > 0)
+}
+
 /// What a child is called in a line: by what it is.
 struct Named {
     service: Option<&'static str>,
@@ -145,13 +173,14 @@ impl Named {
     }
 }
 
-/// Names those but one that have calls, of each how many; nothing if there are none.
+/// Names those but one that have calls or streams, of each how many; nothing if there are none.
 fn others(child: &dyn Child, all: &[Arc<dyn Child>]) -> Option<String> {
     let others = all.iter().filter(|it| it.addr() != child.addr());
     let others: Vec<_> = others.collect();
     let mut text = String::new();
     for (number, other) in others.iter().enumerate() {
         let (running, waiting) = (other.running(), other.waiting());
+        let streams = streams(&***other).map(|streams| format!(", {streams} streams"));
         let comma = if number > 0 { ", " } else { "" };
         if number >= OTHERS_MAX {
             // A string takes what is written.
@@ -165,9 +194,10 @@ fn others(child: &dyn Child, all: &[Arc<dyn Child>]) -> Option<String> {
         };
         let key = other.key().map(|key| format!(" {key}"));
         let (name, key) = (other.name(), key.unwrap_or_default());
+        let streams = streams.unwrap_or_default();
         let _ = write!(
             text,
-            "{comma}{kind} {name}{key} ({running} running, {waiting} waiting)"
+            "{comma}{kind} {name}{key} ({running} running, {waiting} waiting{streams})"
         );
     }
     (!text.is_empty()).then_some(text)

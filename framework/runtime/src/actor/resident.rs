@@ -15,11 +15,12 @@ use crate::task::Tasks;
 
 use super::{
     behaviour::Behaviour,
-    cell::{Cell, Housed},
+    cell::Cell,
     child::{Child, Starting},
     guardian::Guardian,
+    house::Housed,
     incarnation::Incarnation,
-    life::Cut,
+    life::{Cut, Life},
     lifecycle::{self, Begun},
     tenant::Tenant,
     turns::{self, Exit},
@@ -100,6 +101,22 @@ pub(super) async fn live<B: Behaviour>(
     has_begun: &mut bool,
     ends: bool,
 ) -> Result<Exit, String> {
+    let life = job.cell.life();
+    let ending = lifecycle::Ending::of(life.clone());
+    let exit = live_on(state, job, &life, has_begun, ends).await?;
+    if exit == Exit::AtRest {
+        ending.avert();
+    }
+    Ok(exit)
+}
+
+async fn live_on<B: Behaviour>(
+    state: &mut B,
+    job: &Job<B>,
+    life: &Arc<Life>,
+    has_begun: &mut bool,
+    ends: bool,
+) -> Result<Exit, String> {
     let (cell, world) = (&job.cell, &job.world);
     if !*has_begun {
         if ends {
@@ -118,10 +135,17 @@ pub(super) async fn live<B: Behaviour>(
     }
     let exit = match ends {
         true => Exit::Idle,
-        false => turns::run(state, cell, world).await,
+        false => turns::run(state, cell, world, life).await,
     };
+    let is_streaming = exit == Exit::Drained && cell.is_streaming();
+    if is_streaming {
+        Box::pin(lifecycle::await_streams(cell, life)).await;
+    }
     if B::DEACTIVATES && exit != Exit::AtRest {
         Box::pin(lifecycle::end(state, exit, cell, world)).await;
+    }
+    if is_streaming {
+        Box::pin(lifecycle::end_streams(cell, life)).await;
     }
     Ok(exit)
 }
@@ -195,12 +219,20 @@ impl<B: Behaviour> Child for Job<B> {
         self.cell.mailbox.len()
     }
 
+    fn streams(&self) -> usize {
+        self.cell.streams_to_end()
+    }
+
     fn settings(&self) -> &super::Settings {
         self.cell.settings()
     }
 
     fn close(&self) {
         self.cell.stop();
+    }
+
+    fn cut_streams(&self) {
+        self.cell.cut_streams();
     }
 
     fn is_closed(&self) -> bool {

@@ -27,8 +27,8 @@ use tokio::time::Instant;
 
 use super::{
     behaviour::Behaviour,
-    cell::Housed,
     guardian::Guardian,
+    house::Housed,
     incarnation::{Number, Occupant},
     resident::{Job, live},
     turns::{Exit, LINGER, makes_room},

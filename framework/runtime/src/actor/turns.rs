@@ -46,8 +46,9 @@ pub(super) async fn run<B: Behaviour>(
     state: &mut B,
     cell: &Cell<B::Item>,
     world: &Arc<B::World>,
+    life: &Arc<Life>,
 ) -> Exit {
-    let (life, work) = (cell.life(), cell.work());
+    let work = cell.work();
     let mut seat = None;
     let mut now = None;
     // Where the message of the next turn lies, until the turn takes it.
@@ -75,14 +76,14 @@ pub(super) async fn run<B: Behaviour>(
         B::admit(world, &mut place, at);
         let Some(item) = &place else { continue };
         let end = if B::exclusive(item) {
-            let seat = seat.get_or_insert_with(|| B::seat(world, &life));
+            let seat = seat.get_or_insert_with(|| B::seat(world, life));
             work.set(1);
             let end = state.run_exclusive(seat, &mut place).await;
             work.set(0);
             now = B::ended_at(seat);
             end
         } else {
-            run_readers(state, cell, world, &mut place, &life, &mut seat, &work).await
+            run_readers(state, cell, world, &mut place, life, &mut seat, &work).await
         };
         if end == TurnEnd::Aborted {
             return Exit::Aborted;

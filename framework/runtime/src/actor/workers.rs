@@ -9,7 +9,7 @@
 //! message as long as its handlers return without waiting, for a [`Stint`]. One whose handler waits gives up its
 //! desk, and ends with that handler. A handler that computes for long holds one desk and no more.
 //!
-//! It may depend on what `turns` may. A service keeps no state that a panic could spoil, so a panic
+//! It may depend on what `turns` may, and on `lifecycle` for the end of its streams. A service keeps no state that a panic could spoil, so a panic
 //! ends its call only.
 
 use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, task::Poll};
@@ -27,6 +27,7 @@ use super::{
     behaviour::Behaviour,
     cell::Cell,
     life::Life,
+    lifecycle,
     stint::Stint,
     turns::{Next, next},
 };
@@ -42,6 +43,7 @@ pub(super) async fn run<B: Behaviour>(
 ) {
     let desks = Arc::new(Semaphore::new(Handle::current().metrics().num_workers()));
     let life = cell.life();
+    let _ending = lifecycle::Ending::of(life.clone());
     loop {
         // Both are taken BEFORE the message, so that one that waits can still be withdrawn.
         let Ok(place) = places.clone().acquire_owned().await else {
@@ -67,6 +69,10 @@ pub(super) async fn run<B: Behaviour>(
         });
     }
     wait_ended(cell, places).await;
+    if cell.is_streaming() {
+        lifecycle::await_streams(cell, &life).await;
+        lifecycle::end_streams(cell, &life).await;
+    }
 }
 
 /// Returns the places for the calls of a service with these settings.

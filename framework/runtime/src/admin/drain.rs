@@ -47,7 +47,9 @@ impl Desk {
         }
         // AFTER the peers know: no call is added but those that are on their way.
         if !self.hub.quiet(left().min(self.grace)).await {
-            tracing::warn!("calls of services still run; `stop` gives them the rest of its grace");
+            tracing::warn!(
+                "calls or streams of services still go on; `stop` gives them the rest of its grace"
+            );
         }
         match is_placed {
             true => self.cluster.leave(left().max(LEAVE_MIN)).await,

@@ -14,14 +14,13 @@ use crate::actor::{Child, Guardian};
 use super::{hub::Hub, server::Hosted};
 
 impl Hub {
-    /// Waits until no call waits in a hosted service or runs there; returns whether that was so `within` that
-    /// time. Calls may come meanwhile, and after.
+    /// Waits until no call waits in a hosted service or runs there, and no stream is open that has a deadline; returns
+    /// whether that was so `within` that time. Calls may come meanwhile, and after.
     pub(crate) async fn quiet(&self, within: Duration) -> bool {
         let is_quiet = || {
             let services = self.hosted_services();
-            services
-                .iter()
-                .all(|it| it.running() == 0 && it.depth() == 0)
+            let mut children = services.iter().filter_map(|it| it.supervised());
+            children.all(|(_, it)| it.running() + it.waiting() + it.streams() == 0)
         };
         let quiet = async {
             // A look now and then costs the calls nothing, which a word from each that ends would.
@@ -94,7 +93,8 @@ impl Hub {
         running.filter(|(_, calls)| *calls > 0).collect()
     }
 
-    /// Returns the services and actors that have calls which run or wait, if the node is to stop: nothing otherwise.
+    /// Returns the services and actors that have calls which run or wait, or streams that are waited for, if the node
+    /// is to stop: nothing otherwise.
     pub(crate) fn to_end(&self) -> Vec<Arc<dyn Child>> {
         if !self.stop_asked.is_cancelled() {
             return Vec::new();
@@ -106,7 +106,7 @@ impl Hub {
         let hosted = self.hosted_services().into_iter().chain(actors);
         let children = hosted.filter_map(|it| Some(it.supervised()?.1));
         children
-            .filter(|it| it.running() + it.waiting() > 0)
+            .filter(|it| it.running() + it.waiting() + it.streams() > 0)
             .collect()
     }
 

@@ -373,6 +373,7 @@ impl<T: Wire> Port<Streaming<T>> {
         let at = self.ended(None);
         let term = scope::term(spec);
         let witness = scope::witness(spec, |_| stream::AFTER_PANIC);
+        let items = scope::unless_cut(items);
         match self.take() {
             Sink::Local(caller) => {
                 let (streaming, pump) = stream::local_pair(items, spec, term, witness);

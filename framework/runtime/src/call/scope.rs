@@ -8,11 +8,8 @@ use std::{
     cell::{Cell, RefCell},
     future::{Future, poll_fn},
     mem,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -22,10 +19,12 @@ use callboard_protocol::{
     time::Time,
     wire::header::{CHAIN_MAX, Chain as WireChain, ChainLink, TraceContext},
 };
+use futures_core::Stream;
+use futures_util::{StreamExt, poll, stream};
 use tracing::Span;
 
 use crate::{
-    actor::{Cut, Life},
+    actor::{Cut, Life, Streams},
     cluster::Fence,
     env::Bug,
 };
@@ -55,7 +54,7 @@ pub(crate) struct Turn {
     /// Ends with the actor's incarnation.
     life: Arc<Life>,
     /// Counts the tasks that go on for the actor AFTER the turn.
-    streams: Arc<AtomicUsize>,
+    streams: Streams,
     /// What the activation is bound to, of a keyed actor that is placed.
     fence: Option<Fence>,
     /// Whether a panic restarts the actor.
@@ -118,7 +117,7 @@ impl Turn {
         actor: Option<ChainLink>,
         face: Option<Arc<Face>>,
         life: Arc<Life>,
-        streams: Arc<AtomicUsize>,
+        streams: Streams,
     ) -> Self {
         Self {
             hub,
@@ -404,47 +403,52 @@ pub(super) fn term(spec: &'static MethodSpec) -> Option<Term> {
     })
 }
 
+/// Makes a stream of the current turn one that does not end because what it reads from went with its actor's state.
+pub(super) fn unless_cut<T, S>(items: S) -> impl Stream<Item = T> + Send + 'static
+where
+    T: Send + 'static,
+    S: Stream<Item = T> + Send + 'static,
+{
+    let life = with_current(|turn| turn.map(|turn| turn.life.clone()));
+    let end = move |_: &mut Context<'_>| match life.as_ref().is_some_and(|life| life.is_cut()) {
+        // Whoever polls it hears of the life's end.
+        true => Poll::Pending,
+        false => Poll::Ready(None),
+    };
+    items.chain(stream::poll_fn(end))
+}
+
 /// Counts the end of the current turn; returns when that is, the beginning of time outside a turn.
 pub(super) fn ended(error: Option<Code>) -> Time {
     with_current(|turn| turn.map_or(Time::ZERO, |turn| turn.ended(error)))
 }
 
 /// Spawns a task that ends with the actor of the current turn, which is not idle while the task
-/// runs. Outside a turn, nothing is spawned:
+/// runs, and which waits for it when it is stopped if the turn's call has a deadline. Outside a turn, nothing is spawned:
 /// answers are only given inside one.
 pub(crate) fn spawn(name: &'static str, future: impl Future<Output = ()> + Send + 'static) {
     let turn = with_current(|turn| {
         let turn = turn?;
-        let open = Open::new(turn.streams.clone());
+        let open = turn.streams.opened(turn.now.deadline < Time::MAX);
         Some((turn.hub.clone(), turn.life.clone(), open))
     });
     let Some((hub, life, open)) = turn else {
         return;
     };
     hub.tasks().spawn(name, async move {
+        // Dropped AFTER what it counts.
         let _open = open;
+        let mut future = pin!(future);
         tokio::select! {
             biased;
             () = life.ended() => {}
-            () = future => {}
+            () = &mut future => return,
+        }
+        if life.ended_in_order() {
+            // What is ready goes as far as its reader has room, and so does the end of what has ended.
+            let _ = poll!(future);
         }
     });
-}
-
-/// A task that goes on after its turn.
-struct Open(Arc<AtomicUsize>);
-
-impl Open {
-    fn new(open: Arc<AtomicUsize>) -> Self {
-        open.fetch_add(1, Ordering::AcqRel);
-        Self(open)
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
 }
 
 thread_local! {

@@ -25,7 +25,10 @@ use futures_util::{
     future::{Either, select},
     stream,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::unconstrained,
+};
 
 use crate::net::SendStream;
 
@@ -69,6 +72,13 @@ pub struct Streaming<T> {
     term: Option<Term>,
 }
 
+impl<T> Streaming<T> {
+    /// Looks at the items, however many the task has had without a pause.
+    fn poll_unconstrained(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, CallError>>> {
+        pin!(unconstrained(self.items.next())).poll(cx)
+    }
+}
+
 /// What travels in a stream.
 #[derive(Debug)]
 pub(crate) enum Piece<T> {
@@ -83,6 +93,8 @@ pub(crate) trait PieceSink<T>: Send {
     fn put(&mut self, piece: Piece<T>) -> impl Future<Output = bool> + Send;
     /// Ends when the reader is gone.
     fn gone(&mut self) -> impl Future<Output = ()> + Send;
+    /// Ends when the reader's node has all that was put, or the reader is gone.
+    fn taken(&mut self) -> impl Future<Output = ()> + Send;
 }
 
 impl<T> Inbound<T> {
@@ -234,6 +246,12 @@ impl<T> Stream for Streaming<T> {
         let this = &mut *self;
         // BEFORE the items, some of which may be there for as long as somebody writes.
         if let Some(Poll::Ready(error)) = this.term.as_mut().map(|term| term.poll(cx)) {
+            // What came before this node has stopped is there, and so may the end be.
+            if error.code() == Code::StreamBroken
+                && let Poll::Ready(there @ (Some(Ok(_)) | None)) = this.poll_unconstrained(cx)
+            {
+                return Poll::Ready(there);
+            }
             // The call is over on both sides, whatever becomes of this value.
             (this.term, this.alive) = (None, None);
             this.items = Box::pin(stream::poll_fn(|_| Poll::Ready(None)));
@@ -352,9 +370,8 @@ pub(crate) async fn pump<T, S, K>(
                 return;
             }
         };
-        match select(over.as_mut(), pin!(sink.put(piece))).await {
-            Either::Right((true, _)) if !last => {}
-            Either::Right(_) => return,
+        let goes_on = match select(over.as_mut(), pin!(sink.put(piece))).await {
+            Either::Right((goes_on, _)) => goes_on && !last,
             Either::Left((_, put)) => {
                 // The reader is slow, and finds by itself that the call is over. A stream that is cut
                 // before would look broken to it.
@@ -362,6 +379,11 @@ pub(crate) async fn pump<T, S, K>(
                 let _ = tokio::time::timeout(LAST_WORD_MAX, put).await;
                 return;
             }
+        };
+        if !goes_on {
+            // Until then it is under way: a node that stops would close its links before.
+            let _ = select(over.as_mut(), pin!(sink.taken())).await;
+            return;
         }
     }
 }
@@ -408,6 +430,9 @@ impl<T: Send> PieceSink<T> for LocalSink<T> {
     async fn gone(&mut self) {
         self.0.closed().await;
     }
+
+    /// What was put can be read, also once this is dropped.
+    async fn taken(&mut self) {}
 }
 
 /// Writes pieces to a QUIC stream.
@@ -467,6 +492,10 @@ impl<T: Wire> PieceSink<T> for RemoteSink {
     async fn gone(&mut self) {
         // Either the reader gave up, or the link is down.
         let _ = self.frames.ended_by_reader().await;
+    }
+
+    async fn taken(&mut self) {
+        <Self as PieceSink<T>>::gone(self).await;
     }
 }
 

@@ -206,7 +206,7 @@ impl Builder {
         self
     }
 
-    /// Sets how long [`Node::stop`] waits for what is in flight. Default 10 s.
+    /// Sets how long [`Node::stop`] waits for what is in flight: calls, and streams that have a deadline. Default 10 s.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self

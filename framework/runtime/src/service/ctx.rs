@@ -215,6 +215,11 @@ impl<A: Definition> Ctx<A> {
     /// `ActorStopped`; those of an actor with children once these have ended, which is first.
     /// Who watches it is told that it was stopped.
     ///
+    /// Streams of its turns that have a deadline are waited for, until `grace` is over or their deadline comes. One whose
+    /// sender is part of the state does not end before that: drop the senders in this turn. Then readers get the items that
+    /// are there, and the end. Those of streams without a deadline get so too, and otherwise `StreamBroken` as soon as
+    /// nothing else is waited for.
+    ///
     /// For spawned actors. One with a key goes to sleep when nobody calls it, by `idle`.
     ///
     /// # Panics
@@ -226,8 +231,8 @@ impl<A: Definition> Ctx<A> {
         begin_to_end(self.world("stop"), grace);
     }
 
-    /// Stops an actor of this node, such as a child: its children first, then what waits in its mailbox runs; what
-    /// is left after `grace` is dropped. Returns whether it was here, as
+    /// Stops an actor of this node, such as a child: its children first, then what waits in its mailbox runs, and streams
+    /// that have a deadline end; what is left after `grace` is dropped. Returns whether it was here, as
     /// [`Node::stop_actor`](crate::Node::stop_actor) does.
     ///
     /// The actor's own ref begins its end, as [`Ctx::stop`] does, and returns at once. An actor that this turn's end is

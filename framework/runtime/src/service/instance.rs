@@ -150,7 +150,7 @@ impl<A: Handlers> World<A> {
             actor,
             self.face.clone(),
             life.clone(),
-            self.cell.streams().clone(),
+            self.cell.streams(),
         )
         .bound_to(self.bound.fence.clone())
         .restarting(self.cell.settings().restart)

@@ -210,8 +210,10 @@ impl Desk {
     }
 }
 
-/// Stops an activation, and waits until its last turn is over indeed.
+/// Stops an activation, and waits until its last turn is over indeed. Its streams are cut: whoever calls the key meanwhile
+/// waits for its next owner.
 pub(super) async fn stop((guardian, child): Supervised, grace: Duration) {
+    child.cut_streams();
     guardian.stop_child(&child, grace).await;
     child.wait_vacated().await;
 }

@@ -37,8 +37,8 @@ impl Supervisor {
         hosting::spawn::<T>(&self.hub, &self.guardian, Arc::new(make))
     }
 
-    /// Stops all children, the youngest first. Each runs what waits in its mailbox; what is left
-    /// after `grace` is dropped and answered `ActorStopped` or `TurnAborted`.
+    /// Stops all children, the youngest first. Each runs what waits in its mailbox, and lets streams end that have a
+    /// deadline; what is left after `grace` is dropped and answered `ActorStopped` or `TurnAborted`, and streams `StreamBroken`.
     ///
     /// # Cancel safety
     /// Dropped in the middle, some children have stopped; call it again for the rest.
