@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::{
-    processes::{FOLDER, Process, run_until_the_parent_is_gone},
+    processes::{FOLDER, LOG, Process, run_until_the_parent_is_gone},
     support::{DEADLINE, Town, eventually, quick, write_private},
 };
 
@@ -146,6 +146,9 @@ async fn a_leader_that_stood_still_comes_back_and_costs_nobody_else_a_lease() {
             true => assert!(after > before, "{name}: {before:?}, {after:?}"),
             false => assert_eq!(after, before, "{name}"),
         }
+        let log = fs::read_to_string(folder.path().join(name).join(LOG)).expect("it has one");
+        let told = log.matches("the lease of member").count();
+        assert!(told == 0 || id(name) != leader, "it judges nobody: {log}");
     }
     assert_eq!(observer.position().me, me);
     observer.stop().await;

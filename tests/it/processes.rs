@@ -32,6 +32,8 @@ const CHILD_WITH_DATA: &str =
     "processes::runs_a_node_with_a_data_folder_for_the_tests_of_this_file";
 /// Names the folder of a node that runs as a process of its own.
 pub const FOLDER: &str = "CALLBOARD_TEST_FOLDER";
+/// What a node warns of, in its folder.
+pub const LOG: &str = "log";
 const LISTEN: &str = "CALLBOARD_TEST_LISTEN";
 
 #[derive(Default, Service)]
@@ -161,6 +163,12 @@ pub async fn run_until_the_parent_is_gone(host: impl FnOnce(Builder) -> Builder)
         return;
     };
     let file = |name: &str| Path::new(&folder).join(name);
+    let log = std::fs::File::create(file(LOG)).expect("a folder that can be written to");
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::WARN)
+        .with_ansi(false)
+        .with_writer(log)
+        .init();
     let identity = Identity::from_pem_files(file("ca.pem"), file("cert.pem"), file("key.pem"));
     let node = Node::builder()
         .identity(identity.expect("an identity"))

@@ -44,7 +44,7 @@ pub(super) struct Leading {
     /// Who has asked to go.
     pub(super) goers: Goers,
     pub(super) telling: Telling,
-    /// The ends of leases that the log has told and that are not committed yet.
+    /// The lives that have said themselves that they are over, which is not committed yet.
     told: BTreeMap<NodeId, Incarnation>,
 }
 
@@ -108,28 +108,26 @@ impl Leading {
 
     /// A member has said that it acts no more.
     pub(super) fn handle_over(&mut self, owner: Owner, state: &State, now: Time) {
-        if self.is_news(owner) {
+        // It says so until that is committed.
+        let told = self.told.insert(owner.node, owner.incarnation);
+        if told != Some(owner.incarnation) {
             let (node, incarnation) = (name(state, owner.node), owner.incarnation);
             tracing::info!(%incarnation, "member {node} has stopped, and has given its lease up");
         }
         self.leases.handle_over(owner.node, owner.incarnation, now);
     }
 
-    /// The lease of a member has run out.
-    fn handle_lapse(&mut self, owner: Owner, state: &State) {
-        if self.is_news(owner) {
-            let (node, incarnation) = (name(state, owner.node), owner.incarnation);
+    /// That the lease of a member has ended is committed: a leader that stood still itself, and is none any more, only
+    /// takes it for that.
+    fn handle_lapsed(&mut self, owner: Owner, state: &State) {
+        let (node, incarnation) = (name(state, owner.node), owner.incarnation);
+        if self.told.remove(&owner.node) != Some(incarnation) {
             tracing::warn!(
                 %incarnation,
                 "the lease of member {node} has ended, as it was not renewed: its keyed actors go to other \
                  members; look whether its process runs and is reached, and start it again if it does not"
             );
         }
-    }
-
-    /// Returns whether the end of this lease has not been told; it is asked for until it is committed.
-    fn is_news(&mut self, owner: Owner) -> bool {
-        self.told.insert(owner.node, owner.incarnation) != Some(owner.incarnation)
     }
 
     fn handle_event(&mut self, event: &Event, state: &State, now: Time) {
@@ -139,7 +137,10 @@ impl Leading {
                 .handle_member(owner.node, owner.incarnation, now),
             Event::Lapsed(owner) | Event::Left(owner) => {
                 self.leases.handle_member_gone(owner.node);
-                self.told.remove(&owner.node);
+                match event {
+                    Event::Lapsed(owner) => self.handle_lapsed(*owner, state),
+                    _ => _ = self.told.remove(&owner.node),
+                }
                 self.telling.handle_gone(owner.node);
             }
             // Its seat goes before its slots.
@@ -376,7 +377,6 @@ impl Driver {
                 }
                 LeaseAction::Lapse { node, incarnation } => {
                     let owner = Owner { node, incarnation };
-                    self.leading.handle_lapse(owner, group.state());
                     was_told |= group.propose(&Command::Lapse(owner)).is_ok();
                 }
                 _ => {}
