@@ -16,8 +16,8 @@ use callboard_protocol::{
     membership::Profile,
     rights::Policy,
     wire::hello::{
-        FEATURE_CHOICES, FEATURE_CLUSTER, FEATURE_FORWARDS, FEATURE_NAMESAKES, FEATURE_WITHDRAWS,
-        PeerKind,
+        FEATURE_CHOICES, FEATURE_CLUSTER, FEATURE_EPOCHS, FEATURE_FORWARDS, FEATURE_NAMESAKES,
+        FEATURE_WITHDRAWS, PeerKind,
     },
 };
 
@@ -192,8 +192,12 @@ pub(crate) fn open(
 }
 
 /// What every node and client of this version understands.
-const FEATURES: u64 =
-    FEATURE_CLUSTER | FEATURE_WITHDRAWS | FEATURE_FORWARDS | FEATURE_NAMESAKES | FEATURE_CHOICES;
+const FEATURES: u64 = FEATURE_CLUSTER
+    | FEATURE_WITHDRAWS
+    | FEATURE_FORWARDS
+    | FEATURE_NAMESAKES
+    | FEATURE_CHOICES
+    | FEATURE_EPOCHS;
 
 /// Returns the address that a setting says, if it says one.
 pub(crate) fn address(

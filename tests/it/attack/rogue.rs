@@ -358,6 +358,7 @@ pub fn call<'a>(id: u64, method: &str, body: Body<'a>) -> Call<'a> {
         interface: InterfaceId::of("Bank"),
         method: MethodId::of("Bank", method),
         target: CallTarget::Service,
+        epoch: 0,
         deadline_left: Duration::from_secs(3600),
         sender: 0,
         root: 0,

@@ -13,6 +13,7 @@
 //! | 4 | watch | call varint, incarnation varint, actor varint |
 //! | 5 | down | call varint, reason u8 |
 //! | 6 | seen | version varint; only with `FEATURE_FORWARDS` |
+//! | 7 | call by an epoch | epoch varint, not 0, and what a call has, whose target is keyed; only with `FEATURE_EPOCHS` |
 //!
 //! | flag of a call | meaning, and the field it adds |
 //! | --- | --- |
@@ -72,6 +73,9 @@ pub struct Call<'a> {
     pub method: MethodId,
     /// Which instance is called.
     pub target: Target<'a>,
+    /// The epoch of the key's slot by which the caller has chosen the receiver. 0 where that is not said: for what has
+    /// no key, and where not both sides have [`FEATURE_EPOCHS`](super::hello::FEATURE_EPOCHS).
+    pub epoch: u64,
     /// The time the call has left, in whole microseconds.
     pub deadline_left: Duration,
     /// The actor that calls, by a number that is stable for it on its node. 0 outside actors.
@@ -219,7 +223,11 @@ impl<'a> Frame<'a> {
     pub fn decode(bytes: &'a [u8]) -> Result<Self, FrameError> {
         let mut reader = Reader::new(bytes);
         match reader.byte()? {
-            KIND_CALL => Call::decode(reader).map(Self::Call),
+            KIND_CALL => Call::decode(reader, 0).map(Self::Call),
+            KIND_CALL_BY_EPOCH => {
+                let epoch = reader.varint_u64()?;
+                Call::decode(reader, epoch).and_then(Self::by_epoch)
+            }
             KIND_REPLY => Reply::decode(reader).map(Self::Reply),
             KIND_CANCEL => {
                 let id = CallId(reader.varint_u64()?);
@@ -250,6 +258,16 @@ impl<'a> Frame<'a> {
             kind => Err(FrameError::UnknownKind { kind }),
         }
     }
+
+    fn by_epoch(call: Call<'a>) -> Result<Self, FrameError> {
+        match call.target {
+            Target::Keyed(_) if call.epoch != 0 => Ok(Self::Call(call)),
+            _ => Err(FrameError::BadField {
+                field: "epoch",
+                value: call.epoch,
+            }),
+        }
+    }
 }
 
 impl<'a> Call<'a> {
@@ -270,7 +288,14 @@ impl<'a> Call<'a> {
             return Err(too_long("key", key.len(), KEY_BYTES_MAX));
         }
         let mut head = Head::new();
-        head.put([KIND_CALL, self.flags()]);
+        match (self.target, self.epoch) {
+            (Target::Keyed(_), 1..) => {
+                head.put([KIND_CALL_BY_EPOCH]);
+                head.varint(self.epoch);
+                head.put([self.flags()]);
+            }
+            _ => head.put([KIND_CALL, self.flags()]),
+        }
         head.varint(self.id.0);
         head.put(self.interface.0.to_le_bytes());
         head.put(self.method.0.to_le_bytes());
@@ -307,7 +332,7 @@ impl<'a> Call<'a> {
     }
 
     #[inline]
-    fn decode(mut reader: Reader<'a>) -> Result<Self, FrameError> {
+    fn decode(mut reader: Reader<'a>, epoch: u64) -> Result<Self, FrameError> {
         let flags = reader.byte()?;
         let has = |flag: u8| flags & flag != 0;
         if has(FLAG_KEYED) && has(FLAG_SPAWNED) {
@@ -359,6 +384,7 @@ impl<'a> Call<'a> {
             interface,
             method,
             target,
+            epoch,
             deadline_left,
             sender,
             root,
@@ -505,6 +531,7 @@ const KIND_CANCEL: u8 = 3;
 const KIND_WATCH: u8 = 4;
 const KIND_DOWN: u8 = 5;
 const KIND_SEEN: u8 = 6;
+const KIND_CALL_BY_EPOCH: u8 = 7;
 
 const FLAG_SEND: u8 = 0x01;
 const FLAG_BODY_ON_STREAM: u8 = 0x02;
@@ -524,7 +551,7 @@ pub const KEY_BYTES_MAX: usize = 1024;
 
 /// The longest header of a call, in bytes, without its length field: what a lane's frame cap has to
 /// leave room for beside the body.
-pub const HEADER_BYTES_MAX: usize = 2 + 10 + 4 + 4 + 10 + 10    // flags to sender
+pub const HEADER_BYTES_MAX: usize = 2 + 10 + 10 + 4 + 4 + 10 + 10    // kind, epoch, and flags to sender
     + 2 + KEY_BYTES_MAX + 8 + 1 + CHAIN_LINK_BYTES * CHAIN_MAX + 25 + 16; // target, chain, trace, request
 
 #[cfg(test)]

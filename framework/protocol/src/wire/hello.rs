@@ -340,6 +340,9 @@ pub const FEATURE_NAMESAKES: u64 = 32;
 /// the control group may have such choices. One that does not could not read it.
 pub const FEATURE_CHOICES: u64 = 64;
 
+/// The feature of a side that understands a call that says by which epoch of its key's slot it was sent.
+pub const FEATURE_EPOCHS: u64 = 128;
+
 /// The most lanes of a link in each direction.
 pub const LANES_MAX: u8 = 16;
 

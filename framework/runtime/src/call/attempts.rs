@@ -246,7 +246,7 @@ impl<M: Method> Parts<M> {
                 let result = local::call::<M>(&place, plan, &mut self.args, items).await;
                 (plan.hub.me().id, result)
             }
-            Route::Remote(session, life) => {
+            Route::Remote(session, tenure) => {
                 let args = self.args.as_mut().ok_or_else(gone)?;
                 let items = &mut self.inbound;
                 plan.asked.store(session.node().0, Ordering::Relaxed);
@@ -255,7 +255,7 @@ impl<M: Method> Parts<M> {
                     false => plan.hub.now(),
                 };
                 let result =
-                    remote::call::<M>(&session, plan, target, args, items, (started, life)).await;
+                    remote::call::<M>(&session, plan, target, args, items, (started, tenure)).await;
                 (session.node(), result)
             }
         };

@@ -15,31 +15,44 @@ pub(crate) struct Coming<'a> {
     pub(crate) sight: Sight,
 }
 
-/// By what its sender has chosen this node for a send to a key, and since when it waits here. One that waits
-/// must not run once its sender may have sent later ones to another owner of the slot.
+/// By what its sender has chosen this node for a call of a key, and since when a send waits here. None runs
+/// once its sender may have sent later ones to another owner of the slot.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sight {
     /// The version of the tables that its sender went by, or an earlier one.
     pub(crate) seen: Version,
     /// It waits.
     pub(crate) waits: bool,
-    /// The epoch of the slot, once it has waited for it here.
+    /// The epoch of the slot, as its sender has said it, or once it has waited for it here.
     pub(crate) bound: Option<Epoch>,
 }
 
 impl Sight {
-    /// Makes that of one that has just come.
-    pub(super) fn by(seen: Version) -> Self {
+    /// Makes that of one that has just come, and says by which epoch if it is not 0.
+    pub(super) fn by(seen: Version, epoch: u64) -> Self {
         Self {
             seen,
-            ..Self::default()
+            waits: false,
+            bound: (epoch != 0).then_some(Epoch(epoch)),
         }
     }
 
-    /// Returns whether it may still go on under this epoch: nobody else has had the slot since it waits.
+    /// Returns whether it may still go on under this epoch: nobody else has had the slot since it was sent, or
+    /// waits. A later epoch may be that of the next owner, or of this one after a move that was given up.
     pub(crate) fn holds_for(&self, epoch: Epoch) -> bool {
         self.bound
-            .is_none_or(|bound| epoch == bound || epoch.0 == bound.0 + 1)
+            .is_none_or(|bound| epoch == bound || epoch.0 == bound.0.saturating_add(1))
+    }
+
+    /// Returns whether somebody else has had the slot since it was sent, where the slot is here under this epoch.
+    pub(crate) fn is_overtaken(&self, epoch: Epoch) -> bool {
+        self.bound
+            .is_some_and(|bound| epoch.0 > bound.0.saturating_add(1))
+    }
+
+    /// Returns whether its sender knows of a later epoch than this.
+    pub(crate) fn is_ahead_of(&self, epoch: Epoch) -> bool {
+        self.bound.is_some_and(|bound| bound > epoch)
     }
 }
 

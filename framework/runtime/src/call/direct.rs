@@ -16,7 +16,7 @@ use std::{
 
 use callboard_protocol::{
     code::CallError,
-    id::{CallId, Incarnation, NodeId},
+    id::{CallId, NodeId},
     time::Time,
     wire::header::{Call as CallFrame, Target},
 };
@@ -36,7 +36,7 @@ use super::{
     meta::Meta,
     outgoing,
     pending::{NO_CALL, Returned},
-    placed::owner,
+    placed::{Tenure, owner},
     reference::Address,
     route::{CellIn, drawn, session_of_owner},
     session::Session,
@@ -49,8 +49,8 @@ struct Way<'a> {
     session: Arc<Session>,
     face: Arc<Face>,
     target: Target<'a>,
-    /// The only life of the peer whose answer counts, if not anyone's does.
-    life: Option<Incarnation>,
+    /// The ownership that it goes by, of a call of a key.
+    tenure: Option<Tenure>,
     lane: usize,
 }
 
@@ -67,7 +67,7 @@ fn way<'a, M: Method>(request: &'a Request<M>, meta: &Meta, wants_reply: bool) -
         return None;
     }
     let face = target.face(spec).ok()?;
-    let (session, target, life) = match target.address() {
+    let (session, target, tenure) = match target.address() {
         Address::Spawned(addr) => {
             if meta.chain.contains(*addr) || addr.node == hub.me().id {
                 return None;
@@ -89,13 +89,14 @@ fn way<'a, M: Method>(request: &'a Request<M>, meta: &Meta, wants_reply: bool) -
         Address::Keyed(key) => {
             let bytes = target.key_bytes(key, spec).ok()?;
             let (ownership, asks) = (hub.ownership()?, (spec, wants_reply));
-            let (slot, owner) = owner(ownership, face.id, bytes, asks).ok()?;
+            let place = owner(ownership, face.id, bytes, asks).ok()?;
+            let (slot, owner, _) = place;
             if owner.node == hub.me().id {
                 return None;
             }
             let session = session_of_owner(target, hub, (spec, face.name), (slot, owner)).ok()?;
             session.agrees(&face, M::INDEX).ok()?;
-            (session, Target::Keyed(bytes), Some(owner.incarnation))
+            (session, Target::Keyed(bytes), Some(Tenure::of(place)))
         }
     };
     let lane = outgoing::lane(hub, &session, meta, &target, face.id);
@@ -104,7 +105,7 @@ fn way<'a, M: Method>(request: &'a Request<M>, meta: &Meta, wants_reply: bool) -
         session,
         face,
         target,
-        life,
+        tenure,
         lane,
     })
 }
@@ -125,6 +126,7 @@ impl Way<'_> {
         let frame = CallFrame {
             id,
             target: self.target,
+            epoch: outgoing::epoch(&self.session, self.tenure),
             deadline_left: meta.deadline.saturating_since(meta.queued_at),
             ..outgoing::header(meta, &self.face, M::spec(), send)
         };
@@ -143,10 +145,11 @@ pub(super) fn begin<M: Method>(
 ) -> Option<Direct<M>> {
     let way = way::<M>(request, meta, true)?;
     let due = outgoing::due(way.hub, M::spec(), meta);
-    let opened = way
-        .session
-        .pending
-        .open((meta.queued_at, due), way.life, cx.waker());
+    let opened = way.session.pending.open(
+        (meta.queued_at, due),
+        way.tenure.map(|it| it.life),
+        cx.waker(),
+    );
     let mut place = Place {
         session: &way.session,
         id: opened.ok()?,

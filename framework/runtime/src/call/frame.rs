@@ -170,7 +170,7 @@ pub(super) fn shape(call: &CallFrame<'_>) -> Option<u64> {
 
 pub(super) fn sight(session: &Session, lane: usize, call: &CallFrame<'_>) -> Sight {
     match call.target {
-        Target::Keyed(_) if call.send => Sight::by(session.seen.on(lane)),
+        Target::Keyed(_) => Sight::by(session.seen.on(lane), call.epoch),
         _ => Sight::default(),
     }
 }

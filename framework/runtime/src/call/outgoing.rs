@@ -19,7 +19,10 @@ use crate::{
     net::{AppendError, Link, Ticket},
 };
 
-use super::{codec, face::Face, hub::Hub, interface::MethodSpec, meta::Meta, session::Session};
+use super::{
+    codec, face::Face, hub::Hub, interface::MethodSpec, meta::Meta, placed::Tenure,
+    session::Session,
+};
 
 /// Appends a call's frame with its arguments, or with the word that they come on a stream.
 pub(super) fn append<T: Wire>(
@@ -55,6 +58,7 @@ pub(super) fn header<'a>(
         interface: face.id,
         method: spec.id,
         target: Target::Service,
+        epoch: 0,
         deadline_left: Duration::ZERO,
         sender: meta.caller.actor.map_or(0, |actor| actor.actor.0),
         root: meta.chain.root,
@@ -64,6 +68,12 @@ pub(super) fn header<'a>(
         streamed: false,
         body: Body::Inline(&[]),
     }
+}
+
+/// Returns the epoch that a call of a key says, if the peer understands it.
+pub(super) fn epoch(session: &Session, tenure: Option<Tenure>) -> u64 {
+    let said = tenure.filter(|_| session.link.says_epochs());
+    said.map_or(0, |it| it.epoch.0)
 }
 
 /// Why a call has no frame.

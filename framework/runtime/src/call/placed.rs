@@ -13,7 +13,7 @@ use std::{
 
 use callboard_protocol::{
     code::{CallError, Code, Ran, Retry},
-    id::{InterfaceId, NodeId, NodeName},
+    id::{Incarnation, InterfaceId, NodeId, NodeName},
     slots::{Epoch, Lack, Owner, SlotId},
 };
 
@@ -32,7 +32,26 @@ use super::{
 };
 
 /// Where a key's slot is, as this node sees it.
-type Place = (SlotId, Owner, Epoch);
+pub(super) type Place = (SlotId, Owner, Epoch);
+
+/// The ownership that a call of a key goes by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tenure {
+    /// The only life of the peer whose answer counts.
+    pub(super) life: Incarnation,
+    /// What the slot had when the peer was chosen. Where the peer has it under a later one, and somebody else had it between,
+    /// the call has been overtaken by others, and does not run.
+    pub(super) epoch: Epoch,
+}
+
+impl Tenure {
+    pub(super) fn of((_, owner, epoch): Place) -> Self {
+        Self {
+            life: owner.incarnation,
+            epoch,
+        }
+    }
+}
 
 /// Binds a turn on a key of this node to the ownership of the key's slot.
 ///
@@ -112,7 +131,7 @@ pub(super) fn owner(
     kind: InterfaceId,
     key: &[u8],
     (spec, wants_reply): (&MethodSpec, bool),
-) -> Result<(SlotId, Owner), CallError> {
+) -> Result<Place, CallError> {
     let group = group_of(kind);
     let place = ownership.place(group, key);
     if let Some((id, entry)) = &place
@@ -122,7 +141,8 @@ pub(super) fn owner(
         let detail = format!("slot {id} is on its way to another node");
         return Err(spec.error(Code::Moved).with_detail(detail));
     }
-    let owner = place.and_then(|(id, entry)| Some((id, entry.moving.or(entry.owner)?)));
+    let owner =
+        place.and_then(|(id, entry)| Some((id, entry.moving.or(entry.owner)?, entry.epoch)));
     owner.ok_or_else(|| {
         let detail = match (ownership.placed_by(), ownership.version().0) {
             (PlacedBy::Unknown, _) => {

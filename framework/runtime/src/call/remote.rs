@@ -15,7 +15,7 @@ use std::{
 
 use callboard_protocol::{
     code::{CallError, Code},
-    id::{ActorAddr, CallId, Incarnation},
+    id::{ActorAddr, CallId},
     time::Time,
     wire::{
         EncodeError,
@@ -38,6 +38,7 @@ use super::{
     interface::{Alive, Interface, Method, Shape, WireAnswer},
     outgoing::{self, AnnounceError, append, header},
     pending::{NO_CALL, NotOpened, Returned},
+    placed::Tenure,
     reference::{Address, Ref},
     session::Session,
     settle::{lost, settle},
@@ -45,15 +46,14 @@ use super::{
     turnstile::Turn,
 };
 
-/// Makes one attempt of a call at a peer, which begins at `started`; `life` is the only one of the peer
-/// whose answer counts, if not anyone's does.
+/// Makes one attempt of a call at a peer, which begins at `started`; one of a key goes by this `tenure`.
 pub(super) async fn call<M: Method>(
     session: &Arc<Session>,
     plan: &Plan<'_>,
     target: &Ref<M::Interface>,
     args: &mut M::Args,
     items: &mut Option<Items<M::Inbound>>,
-    (started, life): (Time, Option<Incarnation>),
+    (started, tenure): (Time, Option<Tenure>),
 ) -> Result<Answered<M>, CallError> {
     let method = plan.face.method(M::INDEX)?;
     let target = target_of(plan, method, target)?;
@@ -67,10 +67,13 @@ pub(super) async fn call<M: Method>(
         answer: None,
         at: started,
     };
-    if !streamed && !plan.wants_reply && send_at_once::<M>(session, plan, target, args, started) {
+    if !streamed
+        && !plan.wants_reply
+        && send_at_once::<M>(session, plan, (target, tenure), args, started)
+    {
         return Ok(sent());
     }
-    let mut open = open(plan, session, &target, (started, life)).await?;
+    let mut open = open(plan, session, &target, (started, tenure)).await?;
     let at_once = match streamed {
         true => None,
         false => announce_at_once::<M>(session, plan, open.at(target), args, started),
@@ -113,7 +116,7 @@ pub(super) async fn call<M: Method>(
 fn send_at_once<M: Method>(
     session: &Session,
     plan: &Plan<'_>,
-    target: Target<'_>,
+    (target, tenure): (Target<'_>, Option<Tenure>),
     args: &M::Args,
     started: Time,
 ) -> bool {
@@ -121,6 +124,7 @@ fn send_at_once<M: Method>(
         id: NO_CALL,
         lane: outgoing::lane(plan.hub, session, &plan.meta, &target, plan.face.id),
         target,
+        tenure,
     };
     announce_at_once::<M>(session, plan, at, args, started).is_some()
 }
@@ -160,15 +164,16 @@ async fn open<'a>(
     plan: &Plan<'_>,
     session: &'a Arc<Session>,
     target: &Target<'_>,
-    (started, life): (Time, Option<Incarnation>),
+    (started, tenure): (Time, Option<Tenure>),
 ) -> Result<Open<'a>, CallError> {
     let due = outgoing::due(plan.hub, plan.spec, &plan.meta);
-    let times = (started, due);
+    let (times, life) = ((started, due), tenure.map(|it| it.life));
     let opened = poll_fn(|cx| Poll::Ready(session.pending.open(times, life, cx.waker()))).await;
     Ok(Open {
         session,
         id: opened.map_err(|refusal| not_opened(plan, session, refusal))?,
         lane: outgoing::lane(plan.hub, session, &plan.meta, target, plan.face.id),
+        tenure,
         known: false,
         over: false,
     })
@@ -296,6 +301,7 @@ struct Open<'a> {
     session: &'a Arc<Session>,
     id: CallId,
     lane: usize,
+    tenure: Option<Tenure>,
     /// Whether the host has heard of the call, on the lane or by its stream.
     known: bool,
     over: bool,
@@ -307,6 +313,7 @@ impl Open<'_> {
             id: self.id,
             lane: self.lane,
             target,
+            tenure: self.tenure,
         }
     }
 }
@@ -341,6 +348,7 @@ struct At<'a> {
     id: CallId,
     lane: usize,
     target: Target<'a>,
+    tenure: Option<Tenure>,
 }
 
 /// Appends the call's frame with its arguments, if nobody waits for room and it fits.
@@ -358,6 +366,7 @@ fn announce_at_once<M: Method>(
     let frame = CallFrame {
         id: at.id,
         target: at.target,
+        epoch: outgoing::epoch(session, at.tenure),
         deadline_left: plan.meta.deadline.saturating_since(now),
         ..header(&plan.meta, &plan.face, plan.spec, !plan.wants_reply)
     };
@@ -386,6 +395,7 @@ async fn announce<'a, M: Method>(
     let mut frame = CallFrame {
         id: open.id,
         target,
+        epoch: outgoing::epoch(session, open.tenure),
         streamed,
         ..header(&plan.meta, &plan.face, plan.spec, !plan.wants_reply)
     };
@@ -399,7 +409,7 @@ async fn announce<'a, M: Method>(
             waits_for_room(true);
             front = Some(turnstile.enter().await);
         }
-        if front.is_some() && !plan.wants_reply && target_moves(plan, session, &target) {
+        if front.is_some() && !plan.wants_reply && target_moves(plan, open, &target) {
             let detail = "its slot went on its way while it waited for room";
             return Err(plan.spec.error(Code::Moved).with_detail(detail));
         }
@@ -440,16 +450,17 @@ async fn announce<'a, M: Method>(
     }
 }
 
-/// Returns whether the slot of a keyed target is not where it was when the session was chosen, or is on its way
-/// from there. This side may have said so: what it appends after that would come too late.
-fn target_moves(plan: &Plan<'_>, session: &Session, target: &Target<'_>) -> bool {
+/// Returns whether the slot of a keyed target is not where it was when the session was chosen, or was elsewhere since, or is
+/// on its way from there. This side may have said so: what it appends after that would come too late.
+fn target_moves(plan: &Plan<'_>, open: &Open<'_>, target: &Target<'_>) -> bool {
     let (Target::Keyed(key), Some(ownership)) = (target, plan.hub.ownership()) else {
         return false;
     };
     let place = ownership.place(group_of(plan.face.id), key);
     place.is_some_and(|(_, entry)| {
-        let is_there = entry.owner.is_some_and(|it| it.node == session.node());
-        !is_there || !ownership.may_send(&entry)
+        let is_there = entry.owner.is_some_and(|it| it.node == open.session.node());
+        let is_same = open.tenure.is_none_or(|it| it.epoch == entry.epoch);
+        !is_there || !is_same || !ownership.may_send(&entry)
     })
 }
 

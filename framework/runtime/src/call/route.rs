@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout_at};
 
 use callboard_protocol::{
     code::{CallError, Code},
-    id::{ActorAddr, Incarnation, NodeId},
+    id::{ActorAddr, NodeId},
     policy::{Load, candidates, choose},
     slots::{Owner, SlotId},
     time::Time,
@@ -24,7 +24,7 @@ use super::{
     hub::Hub,
     interface::{Definition, Interface, MethodSpec},
     meta::Queued,
-    placed::{fence, owner},
+    placed::{Tenure, fence, owner},
     reference::{Address, Ref},
     server::Directory,
     session::Session,
@@ -35,8 +35,8 @@ use super::{
 pub(crate) enum Route<I: Interface> {
     /// To an actor or a service of this process.
     Local(Place<I>),
-    /// To a peer, of which this life has to answer, if not any may.
-    Remote(Arc<Session>, Option<Incarnation>),
+    /// To a peer, by this ownership if it is a key's.
+    Remote(Arc<Session>, Option<Tenure>),
 }
 
 /// A mailbox of this process.
@@ -155,7 +155,7 @@ pub(super) fn choose_route<I: Interface>(
             let fence = match hub.ownership() {
                 Some(ownership) => match placed(raw, key, plan, ownership)? {
                     Placed::Here(fence) => Some(fence),
-                    Placed::At(session, life) => return Ok(Route::Remote(session, Some(life))),
+                    Placed::At(session, tenure) => return Ok(Route::Remote(session, Some(tenure))),
                 },
                 None => None,
             };
@@ -171,7 +171,7 @@ pub(super) fn choose_route<I: Interface>(
 /// Where the slot of a key is.
 enum Placed {
     Here(Fence),
-    At(Arc<Session>, Incarnation),
+    At(Arc<Session>, Tenure),
 }
 
 /// Finds the owner of a key's slot.
@@ -187,12 +187,13 @@ fn placed<I: Interface>(
 ) -> Result<Placed, CallError> {
     let (hub, spec) = (plan.hub, plan.spec);
     let bytes = raw.key_bytes(key, spec)?;
-    let (id, owner) = owner(ownership, plan.face.id, bytes, (spec, plan.wants_reply))?;
+    let place = owner(ownership, plan.face.id, bytes, (spec, plan.wants_reply))?;
+    let (id, owner, _) = place;
     if owner == ownership.me() {
         return fence(hub, ownership, &plan.face, bytes).map(Placed::Here);
     }
     let session = session_of_owner(raw, hub, (spec, plan.face.name), (id, owner))?;
-    Ok(Placed::At(session, owner.incarnation))
+    Ok(Placed::At(session, Tenure::of(place)))
 }
 
 /// Returns the session with the owner of a slot, if a call may go there.

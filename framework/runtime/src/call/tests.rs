@@ -307,6 +307,7 @@ fn call(id: u64, interface: InterfaceId, method: MethodId, body: &[u8]) -> Call<
         interface,
         method,
         target: Target::Service,
+        epoch: 0,
         deadline_left: PATIENCE,
         sender: 0,
         root: 0,

@@ -19,8 +19,8 @@ use callboard_protocol::time::Time;
 use callboard_protocol::wire::Limits;
 use callboard_protocol::wire::control::{Control, encode_cluster};
 use callboard_protocol::wire::hello::{
-    About, Accepted, FEATURE_CHOICES, FEATURE_CLUSTER, FEATURE_FORWARDS, FEATURE_WITHDRAWS,
-    HostedInterface, PeerKind,
+    About, Accepted, FEATURE_CHOICES, FEATURE_CLUSTER, FEATURE_EPOCHS, FEATURE_FORWARDS,
+    FEATURE_WITHDRAWS, HostedInterface, PeerKind,
 };
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
@@ -269,6 +269,11 @@ impl Link {
     /// Returns whether both sides take sends along with a slot that moves.
     pub(crate) fn forwards(&self) -> bool {
         self.accepted.features & FEATURE_FORWARDS != 0
+    }
+
+    /// Returns whether calls of keys say by which epoch they were sent.
+    pub(crate) fn says_epochs(&self) -> bool {
+        self.accepted.features & FEATURE_EPOCHS != 0
     }
 
     /// Returns whether both sides understand what is chosen of the voters.

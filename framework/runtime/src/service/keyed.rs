@@ -293,9 +293,7 @@ impl<T: Handlers> Hosted for Activations<T> {
             }
             Err(error) => return Err(error.into()),
         };
-        if !arrival.wants_reply() {
-            inner.may_go_on(&fence, &cell, parts)?;
-        }
+        inner.may_go_on((&fence, &cell), parts, arrival.wants_reply())?;
         let host = |cell| Door::<T::Interface> {
             cell,
             hub: inner.hub.clone(),

@@ -101,6 +101,7 @@ fn seeds() -> Vec<Vec<u8>> {
         interface: InterfaceId::of("Greeter"),
         method: MethodId::of("Greeter", "say_hello"),
         target: Callee::Service,
+        epoch: 0,
         deadline_left: Duration::from_secs(2),
         sender: 7,
         root: 0,
@@ -130,6 +131,11 @@ fn seeds() -> Vec<Vec<u8>> {
         request: Some(1 << 120),
         ..plain
     };
+    let by_epoch = Call {
+        epoch: 300,
+        request: None,
+        ..keyed
+    };
     let spawned = Call {
         target: Callee::Spawned {
             incarnation: Incarnation(1_700_000_000_000),
@@ -146,7 +152,7 @@ fn seeds() -> Vec<Vec<u8>> {
         Ok(Body::OnStream),
         Err(error),
     ];
-    let mut frames = vec![Frame::Call(plain), Frame::Call(keyed), Frame::Call(spawned)];
+    let mut frames: Vec<_> = [plain, keyed, by_epoch, spawned].map(Frame::Call).into();
     frames.extend(outcomes.map(|outcome| Frame::Reply(Reply { id, outcome })));
     frames.push(Frame::Cancel(id));
     frames.push(Frame::Watch(Watch {

@@ -12,6 +12,7 @@ fn plain_call() -> Call<'static> {
         interface: InterfaceId(0x0403_0201),
         method: MethodId(0x0807_0605),
         target: Target::Service,
+        epoch: 0,
         deadline_left: Duration::from_millis(2),
         sender: 0,
         root: 0,
@@ -104,6 +105,10 @@ fn every_frame() -> Vec<Vec<u8>> {
         .encode(out)
     });
     push(&|out| encode_seen(300, out));
+    frames.push(encoded(&Call {
+        epoch: 300,
+        ..full_call()
+    }));
     frames
 }
 
@@ -150,6 +155,46 @@ fn golden_a_keyed_streaming_send_with_chain_and_trace() {
     golden.extend([3, 0, 0, 0, 0, 0, 0, 0, 1]);
     golden.extend([9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(encoded(&full_call()), golden);
+}
+
+#[test]
+fn golden_a_call_by_an_epoch() {
+    let call = Call {
+        target: Target::Keyed(b"alice"),
+        epoch: 300,
+        ..plain_call()
+    };
+    let golden = [
+        7, 0xac, 0x02, // call by an epoch, 300
+        0x08, 0xac, 0x02, 1, 2, 3, 4, 5, 6, 7, 8, 0xd0, 0x0f, 0, // as any other
+        5, b'a', b'l', b'i', b'c', b'e', b'h', b'i',
+    ];
+    assert_eq!(encoded(&call), golden);
+    assert_eq!(Frame::decode(&golden), Ok(Frame::Call(call)));
+}
+
+#[test]
+fn only_a_call_of_a_key_says_an_epoch_and_never_0() {
+    let service = Call {
+        epoch: 300,
+        ..plain_call()
+    };
+    assert_eq!(encoded(&service), encoded(&plain_call()));
+    let by = |epoch: u8, call: &Call<'_>| {
+        let plain = encoded(call);
+        let bytes = [&[7, epoch], &plain[1..]].concat();
+        match Frame::decode(&bytes) {
+            Err(FrameError::BadField { field, value }) => Some((field, value)),
+            _ => None,
+        }
+    };
+    assert_eq!(by(3, &plain_call()), Some(("epoch", 3)));
+    let keyed = Call {
+        target: Target::Keyed(b"alice"),
+        ..plain_call()
+    };
+    assert_eq!(by(0, &keyed), Some(("epoch", 0)));
+    assert_eq!(by(3, &keyed), None);
 }
 
 #[test]
@@ -283,6 +328,7 @@ fn the_largest_header_fits_its_bound() {
     let call = Call {
         id: CallId(u64::MAX),
         target: Target::Keyed(&key),
+        epoch: u64::MAX,
         deadline_left: Duration::MAX,
         sender: u64::MAX,
         root: u64::MAX,

@@ -219,6 +219,11 @@ fn tables() -> State {
 
 /// Sends a note to the clerk, as a peer that never looks at tables does.
 async fn note(link: &Link, number: u32) {
+    noted(link, number, 0, true).await;
+}
+
+/// Sends a note to the clerk or calls it, by an epoch if it is not 0.
+async fn noted(link: &Link, number: u32, epoch: u64, send: bool) {
     let (key, mut body) = (key_bytes(&KEY).expect("short"), [0; 5]);
     let body = postcard_of(number, &mut body);
     let mut frame = call(
@@ -227,14 +232,28 @@ async fn note(link: &Link, number: u32) {
         MethodId::of("Clerk", "note"),
         body,
     );
-    frame.send = true;
+    frame.send = send;
     frame.target = Target::Keyed(&key);
+    frame.epoch = epoch;
     loop {
         let appended = link.append(0, |out| frame.encode(out));
         match appended {
             Ok(_) => return,
             Err(crate::net::AppendError::Full) => link.writable(0).await,
             Err(error) => panic!("{error:?}"),
+        }
+    }
+}
+
+/// Waits for the answer to a call, which the other peers may be linked with meanwhile.
+async fn answered(raw: &mut Raw) -> Result<(), CallError> {
+    loop {
+        let Event::Frame(frame) = raw.next().await else {
+            continue;
+        };
+        match Frame::decode(&frame) {
+            Ok(Frame::Reply(Reply { outcome, .. })) => return outcome.map(|_| ()),
+            other => panic!("{other:?} is no reply"),
         }
     }
 }
@@ -384,6 +403,37 @@ async fn nothing_that_it_does_not_know_goes_to_a_node_of_an_earlier_version() {
             Event::Up(_) => {}
         }
     }
+    two.stop().await;
+    far.stop().await;
+    scene.one.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_sent_before_another_node_had_the_slot_does_not_run() {
+    let mut scene = Scene::new().await;
+    let (two, _to_two) = scene.peer("two", PeerKind::Node, false).await;
+    let (mut far, of_far) = scene.peer("far", PeerKind::Client, false).await;
+    scene.moves();
+    eventually("it has stopped", || scene.has_stopped()).await;
+    scene.arrives();
+    let (id, epoch, to, by) = (ID, Epoch(2), owner("one"), owner("two"));
+    scene.decide(&Command::Move { id, epoch, to });
+    scene.decide(&Command::Stopped { id, epoch, by });
+    noted(&of_far, 1, 1, true).await;
+    eventually("the send is refused", || scene.refused() == 1).await;
+    // By that of the next owner as well, which this node was when it was sent.
+    for (number, epoch) in [(2, 3), (3, 2), (4, 0)] {
+        noted(&of_far, number, epoch, true).await;
+    }
+    let notes = || scene.desk.notes.lock().expect("whole").clone();
+    eventually("others run", || notes() == [2, 3, 4]).await;
+
+    noted(&of_far, 5, 1, false).await;
+    let code = answered(&mut far).await.map_err(|error| error.code());
+    assert_eq!(code, Err(Code::Moved), "so that it is made again");
+    noted(&of_far, 6, 3, false).await;
+    assert_eq!(answered(&mut far).await, Ok(()));
+    assert_eq!(notes(), [2, 3, 4, 6]);
     two.stop().await;
     far.stop().await;
     scene.one.stop().await;

@@ -50,13 +50,15 @@ impl<T: Handlers> Inner<T> {
         if is_mine && entry.moving.is_some() && !self.cells().passing.has_stopped(id.slot) {
             return self.keep(face, (id, entry.epoch), (key, method), error, parts);
         }
-        let is_here = is_mine && entry.moving.is_none() && entry.changed <= sight.seen;
+        let is_sent_here = sight.bound.is_some() || entry.changed <= sight.seen;
+        let is_here = is_mine && entry.moving.is_none() && is_sent_here;
         if is_here {
             sight.bound = sight.bound.or(Some(entry.epoch));
         }
         sight.waits = true;
         let waited = now.saturating_since(coming.meta.queued_at);
-        match (is_here || sight.seen > version) && waited < PARKED_MAX {
+        let is_ahead = sight.is_ahead_of(entry.epoch) || sight.seen > version;
+        match (is_here || is_ahead) && waited < PARKED_MAX {
             true => Err(Unaccepted::Later(error)),
             false => Err(error.into()),
         }
@@ -106,29 +108,33 @@ impl<T: Handlers> Inner<T> {
         passing.keep_late(fence.id().slot, fence.epoch(), kept)
     }
 
-    /// Checks that a send may go into the mailbox of its activation now. It waits where it has come until there
+    /// Checks that a call may go into the mailbox of its activation now. None may that was sent before somebody else has
+    /// had the slot: later ones of its sender may have gone there. A send waits where it has come until there
     /// is room, as one for a spawned actor does.
     ///
     /// # Errors
     /// What becomes of it if not.
     pub(super) fn may_go_on(
         &self,
-        fence: &Fence,
-        cell: &CellOf<T>,
+        (fence, cell): (&Fence, &CellOf<T>),
         parts: &mut Option<Coming<'_>>,
+        wants_reply: bool,
     ) -> Result<(), Unaccepted> {
         let Some(coming) = parts else { return Ok(()) };
         let (sight, epoch) = (&mut coming.sight, fence.epoch());
         let is_behind = || fence.place().1.changed > sight.seen;
         let has_moved = match sight.bound {
-            Some(_) => !sight.holds_for(epoch),
+            Some(_) => sight.is_overtaken(epoch),
             None => sight.waits && is_behind(),
         };
         if has_moved {
-            let detail = "its slot was elsewhere while it waited";
+            let detail = "its slot was elsewhere since it was sent";
             return Err(CallError::new(Code::Moved, T::NAME)
                 .with_detail(detail)
                 .into());
+        }
+        if wants_reply {
+            return Ok(());
         }
         // Whoever ends an activation looks for the next one when the message is put.
         let mailbox = &cell.mailbox;
