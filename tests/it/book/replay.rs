@@ -3,7 +3,7 @@
 //! | fence | what happens |
 //! | --- | --- |
 //! | `console` | each command runs to its end |
-//! | `console,terminal-1` | a process that goes on until `^C` or `^\`; a later block of the same terminal shows more of its output |
+//! | `console,terminal-1` | a process that goes on until `^C` or `^\`, and stands still from `^Z` to `fg`; a later block of the same terminal shows more of its output |
 //! | `console,outside` | commands beside the repository, such as `cargo new`, with or without a terminal; an ignored test, as it builds all crates once more |
 //! | `console,openssl` | as without the word, also with a terminal; left out where there is no OpenSSL 3 |
 //! | `console,by-hand` | nothing: commands for a person, from a short list |
@@ -199,7 +199,7 @@ impl Stage {
         let mut skip = false;
         let mut interrupted = false;
         for line in body.lines() {
-            if let Some(command) = line.strip_prefix("$ ") {
+            if let Some(command) = line.strip_prefix("$ ").filter(|it| *it != "fg") {
                 let running = self.start(command)?;
                 self.terminals.insert(terminal.to_owned(), running);
                 continue;
@@ -208,9 +208,11 @@ impl Stage {
             let running = running.ok_or_else(|| format!("nothing runs on {terminal}"))?;
             match line {
                 "^C" => {
-                    interrupt(&running.child)?;
+                    signal(&running.child, "INT")?;
                     interrupted = true;
                 }
+                "^Z" => signal(&running.child, "STOP")?,
+                "$ fg" => signal(&running.child, "CONT")?,
                 "^\\" => {
                     // Not by SIGQUIT: a test that a script has started beside others ignores it, as
                     // POSIX has it for such jobs, and so would what the test starts.
@@ -464,9 +466,9 @@ fn target() -> PathBuf {
     target.to_path_buf()
 }
 
-fn interrupt(child: &Child) -> Result<(), String> {
+fn signal(child: &Child, name: &str) -> Result<(), String> {
     let status = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
+        .args(["-s", name, &child.id().to_string()])
         .status();
     match status {
         Ok(status) if status.success() => Ok(()),

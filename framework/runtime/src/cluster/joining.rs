@@ -163,7 +163,11 @@ impl Driver {
         if self.joining.is_reborn {
             return;
         }
-        tracing::warn!(me = %self.owner, "the lease has ended; joins again");
+        tracing::warn!(
+            me = %self.owner,
+            "the lease of this node has ended, as it was not renewed in time: its keyed actors go to other members, and \
+             it joins again, without them; look whether this process stood still, or was cut off from the others"
+        );
         self.joining.is_member = false;
         self.joining.is_reborn = true;
         self.joining.heir_of = None;
