@@ -81,6 +81,7 @@ const PROTOCOL_LAYERS: &[(&str, &[&str])] = &[
     ("wire", &["id", "code"]),
     ("membership", &["id", "time", "plant"]),
     ("naming", &["id", "time"]),
+    ("spawning", &["id", "time"]),
     ("slots", &["id", "time", "plant", "membership", "wire"]),
     ("placement", &["id", "slots"]),
     ("cluster", &["id", "membership", "slots", "wire"]),

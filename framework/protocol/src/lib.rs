@@ -12,6 +12,7 @@
 //! | [`membership`] | who is a member, until when it may act, who votes |
 //! | [`slots`], [`placement`] | who owns which keys, how they move, and who should own them |
 //! | [`naming`] | which spawned actor has a name |
+//! | [`spawning`] | which actor a request from elsewhere has made, and which of these nobody has taken |
 //! | [`code`] | what went wrong, who is at fault, whether a retry is safe |
 //! | [`schedule`] | what is due when |
 //! | [`policy`] | when to try again, how long to wait, which node to ask |
@@ -29,6 +30,7 @@ pub mod policy;
 pub mod rights;
 pub mod schedule;
 pub mod slots;
+pub mod spawning;
 pub mod supervision;
 pub mod time;
 pub mod wire;
