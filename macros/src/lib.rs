@@ -67,7 +67,7 @@ pub fn derive_service(item: TokenStream) -> TokenStream {
 /// | `restart = "always"` | or `"never"`: whether a panic restarts it | `"always"` |
 /// | `intensity = "5 in 10s"` | more restarts than this quarantine it | 5 in 10 s |
 /// | `backoff = "10ms..5s"` | first and longest wait before a restart | 10 ms to 5 s |
-/// | `placement = "hash"` | keyed: `hash`; spawned: `local`. `least_loaded` and `pinned` are kept for later, and the same as `local` in this version | by kind |
+/// | `placement = "least_loaded"` | where a spawned actor is made: `local`, where `spawn` is called; `least_loaded`, on a node that `spawn_placed` chooses of those that host it; `pinned`, on one that `spawn_on` is given. A keyed one: `hash` | `local`; keyed: `hash` |
 /// | `role = "storage"` | the role that a node needs in its certificate to own keys; needs `key` | none |
 /// | `labels = "disk=ssd"` | the labels that a node needs to own keys, with commas between; needs `key` | none |
 /// | `zones = "eu-1, eu-2"` | the zones of which a node has to be in one to own keys; needs `key` | any |

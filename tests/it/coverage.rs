@@ -21,6 +21,7 @@ const PRESSURE: &str = "tests/it/pressure.rs";
 const PROCESSES: &str = "tests/it/processes.rs";
 const SHAPES: &str = "tests/it/shapes.rs";
 const SUPERVISION: &str = "tests/it/supervision.rs";
+const SPAWNING: &str = "tests/it/spawning.rs";
 const RIGHTS: &str = "tests/it/rights.rs";
 /// Against a peer that sends what no build of ours would.
 const RAW: &str = "framework/runtime/src/call/tests.rs";
@@ -70,6 +71,7 @@ const GOT: &[Row] = &[
     (Code::NameOfOtherType, NAMED, "a_name_of_an_actor_of_another_type_is_told_as_that"),
     (Code::NameInvalid, NAMED, "an_unknown_name_says_who_was_asked"),
     (Code::TooManyNames, NAMED, "a_node_has_as_many_names_as_it_allows"),
+    (Code::TooManyActors, SPAWNING, "a_node_takes_as_many_actors_as_it_allows"),
     (Code::Unrecognised, RAW, "an_error_of_a_newer_version_is_named_by_its_number"),
 ];
 

@@ -41,6 +41,7 @@ mod rotation;
 mod secrets;
 mod shapes;
 mod sites;
+mod spawning;
 mod stalled_disk;
 mod streams;
 mod supervision;

@@ -12,7 +12,7 @@ use crate::{
     admin::{self, AdminRef},
     call::{
         CallLimits, Definition, Hub, Reference, end_lives,
-        kind::{CanBeSpawned, KeyOf, ReachedByKey, ReachedByType},
+        kind::{CanBeSpawned, KeyOf, PlacedByLoad, PlacedByName, ReachedByKey, ReachedByType},
         tell_seen,
     },
     cluster::{Inbox, Ownership, follow},
@@ -20,7 +20,7 @@ use crate::{
     env::Env,
     net::{self, Address, Addresses, DenyList, Identity, Net, StartError},
     node::{Member, members, pulse},
-    service::{hosting, naming},
+    service::{Spawning, hosting, naming, spawning},
     settings::{Settings, new_hub, open},
 };
 
@@ -99,6 +99,33 @@ impl Client {
         name: impl AsRef<str> + Send,
     ) -> Result<T::Ref, CallError> {
         naming::find::<T>(&self.0.hub, name.as_ref()).await
+    }
+
+    /// Makes an actor on a node that hosts its type, by load, as [`Node::spawn_placed`](crate::Node::spawn_placed) does, on
+    /// nodes whose policy has a rule that lets clients: `allow("callboard.spawns_of_clients/Room", ["host"])`.
+    ///
+    /// # Errors
+    /// As [`Node::spawn_placed`](crate::Node::spawn_placed); `Forbidden` where no rule lets this client.
+    ///
+    /// # Cancel safety
+    /// As [`Node::spawn_placed`](crate::Node::spawn_placed).
+    pub fn spawn_placed<T: Definition<Addressing: PlacedByLoad<T>>>(&self) -> Spawning<T::Ref> {
+        spawning::spawn_placed::<T>(&self.0.hub)
+    }
+
+    /// Makes an actor on the node of this name, as [`Node::spawn_on`](crate::Node::spawn_on) does, if the node's policy has
+    /// a rule that lets clients: `allow("callboard.spawns_of_clients/Room", ["host"])`.
+    ///
+    /// # Errors
+    /// As [`Node::spawn_on`](crate::Node::spawn_on); `Forbidden` where no rule lets this client.
+    ///
+    /// # Cancel safety
+    /// As [`Node::spawn_placed`](crate::Node::spawn_placed).
+    pub fn spawn_on<T: Definition<Addressing: PlacedByName<T>>>(
+        &self,
+        node: impl Into<String>,
+    ) -> Spawning<T::Ref> {
+        spawning::spawn_on::<T>(&self.0.hub, node.into())
     }
 
     /// Returns the ref of the [admin service](crate::admin) of one node alone. A ref of any node's is

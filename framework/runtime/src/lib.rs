@@ -50,7 +50,7 @@ pub use callboard_protocol::{
 pub use client::{Client, ClientBuilder};
 pub use cluster::{DrainError, DrainStage, Draining};
 pub use node::{Builder, Member, Node};
-pub use service::{ClaimError, Ctx, Deactivation, Handlers, HeldName, Supervisor};
+pub use service::{ClaimError, Ctx, Deactivation, Handlers, HeldName, Spawning, Supervisor};
 #[doc(hidden)]
 pub use usage::Held;
 
@@ -90,7 +90,7 @@ pub mod __private {
         },
         derived::{Field, Names, field},
         guess::HostedByItself,
-        kind::{IsKeyed, IsService, IsSpawned},
+        kind::{IsKeyed, IsLeastLoaded, IsPinned, IsService, IsSpawned, Placeable},
         service::{
             Ctx, Deactivation, Handlers,
             hooks::{Activated, Told, activated},

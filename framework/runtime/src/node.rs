@@ -29,13 +29,18 @@ use crate::{
     admin::{self, AdminRef, Desk},
     call::{
         Definition, Hub, Reference,
-        kind::{CanBeSpawned, KeyOf, ReachedByKey, ReachedByType},
+        kind::{
+            CanBeSpawned, KeyOf, PlacedByLoad, PlacedByName, ReachedByKey, ReachedByType,
+            SpawnedHere,
+        },
     },
     cluster::{Cluster, DrainError, Draining, Position},
     data_dir::DataDir,
     ending::Ending,
     net::{DenyList, Identity, Net, StartError},
-    service::{ClaimError, Ctx, Handlers, HeldName, Supervisor, hosting, naming},
+    service::{
+        ClaimError, Ctx, Handlers, HeldName, Spawning, Supervisor, hosting, naming, spawning,
+    },
     telemetry::ControlSample,
 };
 
@@ -137,16 +142,58 @@ impl Node {
 
     /// Spawns an actor that starts from `Default`. A panic restarts it, by its settings; it lives
     /// until it is stopped, also when no ref is left.
-    pub fn spawn<T: Handlers<Addressing: CanBeSpawned<T>> + Default>(&self) -> T::Ref {
+    pub fn spawn<T: Handlers<Addressing: CanBeSpawned<T> + SpawnedHere<T>> + Default>(
+        &self,
+    ) -> T::Ref {
         self.spawn_with(|_: &Ctx<T>| T::default())
     }
 
     /// Spawns an actor that starts from what `make` returns; `make` runs again for each restart.
-    pub fn spawn_with<T: Handlers<Addressing: CanBeSpawned<T>>>(
+    pub fn spawn_with<T: Handlers<Addressing: CanBeSpawned<T> + SpawnedHere<T>>>(
         &self,
         make: impl Fn(&Ctx<T>) -> T + Send + Sync + 'static,
     ) -> T::Ref {
         hosting::spawn::<T>(&self.0.hub, &self.0.guardian, Arc::new(make))
+    }
+
+    /// Makes an actor on a node that hosts its type, this one among them: of two such nodes that are drawn at random, on the
+    /// one that is less loaded. Its type says `placement = "least_loaded"`. It starts as that node's
+    /// [`host`](Builder::host) or [`host_with`](Builder::host_with) says.
+    ///
+    /// **Load** is the number of actors that a node has in memory, and of calls of other nodes and clients that wait or
+    /// run there, with the same weight. Both nodes are asked for it.
+    ///
+    /// The actor belongs to the node that it is on, which restarts it after a panic, by the settings of its type. It lives until it is
+    /// stopped there or that node ends, also when whoever has spawned it ends. [`watch`](crate::watch) tells of
+    /// the loss of its node.
+    ///
+    /// # Errors
+    /// By code: `NoHost` if no linked node hosts the type; `NodeStopping`. If each node that hosts it has refused or not
+    /// answered, what one of them says: `TooManyActors`, `NodeStopping`, `Forbidden`, `PeerLost`, `DeadlineExceeded` and others. An
+    /// actor may have been made then that nobody has the ref of: it ends by itself, within 30 s.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is done, an actor that was made meanwhile ends.
+    pub fn spawn_placed<T: Definition<Addressing: PlacedByLoad<T>>>(&self) -> Spawning<T::Ref> {
+        spawning::spawn_placed::<T>(&self.0.hub)
+    }
+
+    /// Makes an actor on the node of this name, which hosts its type; it may be this one. Its type says `placement =
+    /// "pinned"`, or `"least_loaded"`. Beside the choice of the node it is as [`spawn_placed`](Self::spawn_placed).
+    ///
+    /// # Errors
+    /// By code: `PeerUnreachable` if no link to the node is up; `NotHosted` if it does not host the type; `TooManyActors`;
+    /// `NodeStopping`; `Forbidden`; `PeerDenied`; `UnknownMethod` if its version is too old. A node that does not answer, or is lost
+    /// meanwhile, is asked again for the same actor, for twice `peer_timeout` and 4 s (10 s), then it is `PeerLost` or
+    /// `DeadlineExceeded`: an actor that may have been made ends by itself, within 30 s.
+    ///
+    /// # Cancel safety
+    /// As [`spawn_placed`](Self::spawn_placed).
+    pub fn spawn_on<T: Definition<Addressing: PlacedByName<T>>>(
+        &self,
+        node: impl Into<String>,
+    ) -> Spawning<T::Ref> {
+        spawning::spawn_on::<T>(&self.0.hub, node.into())
     }
 
     /// Spawns an actor that starts from `Default` and has a name, by which every node and client of the cluster
@@ -157,7 +204,9 @@ impl Node {
     ///
     /// # Cancel safety
     /// Dropped before it is done, the name is asked for no more, and no actor was spawned.
-    pub async fn spawn_named<T: Handlers<Addressing: CanBeSpawned<T>> + Default>(
+    pub async fn spawn_named<
+        T: Handlers<Addressing: CanBeSpawned<T> + SpawnedHere<T>> + Default,
+    >(
         &self,
         name: impl AsRef<str> + Send,
     ) -> Result<(T::Ref, HeldName), ClaimError> {
@@ -172,7 +221,7 @@ impl Node {
     ///
     /// # Cancel safety
     /// Dropped before it is done, the name is asked for no more, and no actor was spawned.
-    pub async fn spawn_named_with<T: Handlers<Addressing: CanBeSpawned<T>>>(
+    pub async fn spawn_named_with<T: Handlers<Addressing: CanBeSpawned<T> + SpawnedHere<T>>>(
         &self,
         name: impl AsRef<str> + Send,
         make: impl Fn(&Ctx<T>) -> T + Send + Sync + 'static,
@@ -536,3 +585,39 @@ impl fmt::Debug for Node {
 /// How long a node that stops waits for an answer: as long as another leader takes at most, `wan`
 /// aside. Without one its lease has to end.
 const END_MAX: Duration = Duration::from_millis(1500);
+
+#[cfg(test)]
+mod tests {
+    use callboard_protocol::{
+        code::Code,
+        id::{ClusterName, NodeName},
+        wire::hello::PeerKind,
+    };
+
+    use super::*;
+    use crate::{
+        net::Authority,
+        service::spawning::tests::{Lodge, as_an_earlier_version},
+    };
+
+    #[tokio::test]
+    async fn a_node_whose_version_makes_no_actors_for_others_is_told_as_that() {
+        let cluster = ClusterName::new("test").expect("a name");
+        let authority = Authority::throw_away(cluster).expect("an authority");
+        let node = |name: &str| {
+            let name = NodeName::new(name).expect("a name");
+            let identity = authority.issue(name, PeerKind::Node).expect("issued");
+            Node::builder().identity(identity)
+        };
+        let earlier = node("n1").host::<Lodge>().start().await.expect("starts");
+        as_an_earlier_version(&earlier.0.hub);
+        let asks = node("n2").seed(earlier.local_addr());
+        let asks = asks.start().await.expect("starts");
+        let error = asks.spawn_on::<Lodge>("n1").await.expect_err("refused");
+        assert_eq!(error.code(), Code::UnknownMethod, "{error}");
+        assert_eq!(error.subject(), "actor Lodge on node n1");
+        assert!(error.advice().starts_with("upgrade the node"), "{error}");
+        asks.stop().await;
+        earlier.stop().await;
+    }
+}

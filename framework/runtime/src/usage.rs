@@ -3,7 +3,7 @@
 //!
 //! It reads, and decides nothing. It may depend on `call`, `net` and `telemetry`.
 
-use crate::call::{Hub, Session};
+use crate::call::{Hub, SPAWN_REQUESTS_MAX, Session};
 use crate::net::Net;
 use crate::telemetry::{LinkSample, PortSample};
 
@@ -59,6 +59,7 @@ pub(crate) fn usage(hub: &Hub, net: &Net) -> Vec<Held> {
     };
     let in_flight = limits.in_flight_max as u64;
     let served = limits.served_max as u64;
+    let requests = hub.spawn_requests_len() as u64;
     vec![
         held(
             "calls that wait for a peer",
@@ -103,6 +104,12 @@ pub(crate) fn usage(hub: &Hub, net: &Net) -> Vec<Held> {
             hub.names_len() as u64,
             limits.names_max as u64,
         ),
+        held(
+            "actors that were placed here",
+            hub.placed_len() as u64,
+            limits.placed_max as u64,
+        ),
+        held("requests for actors", requests, SPAWN_REQUESTS_MAX as u64),
         held("bytes in a lane", lane_bytes, lane_bytes_max),
         held("deadlines", hub.deadlines().len() as u64, u64::MAX),
     ]

@@ -87,7 +87,9 @@ fn settings(flavor: Flavor, settings: &DefinitionSettings, problems: &Problems) 
             needs_key(settings.labels.as_ref().map(|given| &given.name), problems);
             needs_key(settings.zones.as_ref().map(|given| &given.name), problems);
         }
-        placement(kind, settings, problems);
+        placement(Some(kind), settings, problems);
+    } else {
+        placement(None, settings, problems);
     }
 }
 
@@ -116,13 +118,17 @@ fn needs_key(name: Option<&Ident>, problems: &Problems) {
     }
 }
 
-fn placement(kind: Kind, settings: &DefinitionSettings, problems: &Problems) {
+/// Reports a placement that the kind has not; nothing is known of the kind of a contract's implementation.
+fn placement(kind: Option<Kind>, settings: &DefinitionSettings, problems: &Problems) {
     let Some(given) = &settings.placement else {
         return;
     };
     let (what, allowed): (&str, &[&str]) = match kind {
-        Kind::Keyed => ("a keyed actor", &["hash"]),
-        Kind::Spawned | Kind::Service => ("a spawned actor", &["local", "least_loaded", "pinned"]),
+        Some(Kind::Keyed) => ("a keyed actor", &["hash"]),
+        Some(Kind::Spawned | Kind::Service) => {
+            ("a spawned actor", &["local", "least_loaded", "pinned"])
+        }
+        None => ("an actor", &["hash", "local", "least_loaded", "pinned"]),
     };
     if !allowed.contains(&given.value.as_str()) {
         let list = allowed

@@ -323,6 +323,16 @@ fn settings_are_checked_against_the_kind() {
     for (settings, expected) in [
         (quote!(key = String, placement = "hash"), None),
         (quote!(placement = "pinned"), None),
+        (quote!(placement = "least_loaded"), None),
+        (quote!(placement = "least_loaded", contract = Carts), None),
+        (
+            quote!(placement = "somewhere", contract = Carts),
+            Some(Code::UnknownChoice),
+        ),
+        (
+            quote!(key = String, placement = "least_loaded"),
+            Some(Code::UnknownChoice),
+        ),
         (quote!(placement = "hash"), Some(Code::UnknownChoice)),
         (
             quote!(key = String, placement = "local"),

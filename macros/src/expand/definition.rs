@@ -105,7 +105,7 @@ pub(super) fn own(
     let addressing = Ident::new(
         match kind {
             Kind::Service => "IsService",
-            Kind::Spawned => "IsSpawned",
+            Kind::Spawned => placed(settings).unwrap_or("IsSpawned"),
             Kind::Keyed => "IsKeyed",
         },
         Span::call_site(),
@@ -146,6 +146,15 @@ fn implementation(
     let tuning = tuning(base, settings, p);
     let handover = handover(settings, p);
     let of_contract = quote_spanned!(contract.span()=> <#contract as #p::Definition>);
+    let addressing = match settings.placement.as_ref().zip(placed(settings)) {
+        Some((given, placed)) => {
+            let placed = Ident::new(placed, given.name.span());
+            quote_spanned! {given.name.span()=>
+                <#of_contract::Addressing as #p::Placeable<#p::#placed>>::Placed
+            }
+        }
+        None => quote!(#of_contract::Addressing),
+    };
     let kind = hidden(&assertion::contract_kind(flavor, contract, p));
     let clause = one_kind.map(|bound| quote!(where #bound));
     quote! {
@@ -155,12 +164,21 @@ fn implementation(
             const NAME: &'static str = #of_contract::NAME;
             const SETTINGS: #p::Settings = #tuning;
             #checked
-            type Addressing = #of_contract::Addressing;
+            type Addressing = #addressing;
             type Key = #of_contract::Key;
             type Ref = #of_contract::Ref;
             #handover
         }
         #kind
+    }
+}
+
+/// Returns how a spawned actor that says where it is to be is addressed.
+fn placed(settings: &DefinitionSettings) -> Option<&'static str> {
+    match settings.placement.as_ref()?.value.as_str() {
+        "least_loaded" => Some("IsLeastLoaded"),
+        "pinned" => Some("IsPinned"),
+        _ => None,
     }
 }
 

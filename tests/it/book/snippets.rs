@@ -11,7 +11,7 @@ use std::{
 };
 
 use callboard::{
-    CallLimits, ClaimError, Code, Deactivation, Fault, HeldName, NameLost, NodeName,
+    CallLimits, ClaimError, Code, Deactivation, DownReason, Fault, HeldName, NameLost, NodeName,
     net::{Authority, DenyList, PeerKind},
     prelude::*,
 };
@@ -913,6 +913,79 @@ async fn an_actor_is_found_by_its_name() {
     let error = younger.enter().await.expect_err("it is closed");
     assert_eq!(error.code(), Code::ActorStopped);
     assert_eq!(node.named::<Lobby>("lobby").await.as_ref(), Ok(&lobby));
+    other.stop().await;
+    node.stop().await;
+}
+
+// ANCHOR: placed
+#[derive(Default, Actor)]
+#[actor(placement = "least_loaded")]
+pub struct Match {
+    moves: Vec<String>,
+}
+
+#[handlers]
+impl Match {
+    pub fn play(&mut self, what: String) -> u32 {
+        self.moves.push(what);
+        self.moves.len() as u32
+    }
+}
+// ANCHOR_END: placed
+
+// ANCHOR: placed_pinned
+#[derive(Default, Actor)]
+#[actor(placement = "pinned")]
+pub struct Camera;
+
+#[handlers]
+impl Camera {
+    pub fn node(&self, ctx: &Ctx<Self>) -> String {
+        ctx.node_name().to_owned()
+    }
+}
+// ANCHOR_END: placed_pinned
+
+// ANCHOR: placed_anew
+/// Has a match for as long as somebody plays: on another node, when that of the last one is lost.
+async fn keep_open(node: &Node, hand_out: impl Fn(MatchRef)) -> Result<(), CallError> {
+    loop {
+        let game = node.spawn_placed::<Match>().await?;
+        hand_out(game.clone());
+        if callboard::watch(&game).await.reason == DownReason::Stopped {
+            return Ok(());
+        }
+    }
+}
+// ANCHOR_END: placed_anew
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_actor_is_made_where_there_is_room_or_where_it_is_told() {
+    let town = Town::new();
+    // ANCHOR: placed_host
+    let node = town.node("n2").host::<Match>().host::<Camera>();
+    let node = node.start().await.expect("starts");
+    // ANCHOR_END: placed_host
+    let other = town.node("n1").seed(node.local_addr());
+    let other = other.start().await.expect("starts");
+    eventually("linked", || other.members().len() == 1).await;
+    // ANCHOR: placed_spawn
+    let game = other.spawn_placed::<Match>().await.expect("made on n2");
+    assert_eq!(game.play("e4").await, Ok(1));
+
+    let camera = other.spawn_on::<Camera>("n2").await.expect("made on n2");
+    assert_eq!(camera.node().await.as_deref(), Ok("n2"));
+    // ANCHOR_END: placed_spawn
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let keeper = other.clone();
+    let kept = tokio::spawn(async move {
+        let hand_out = |game| drop(tell.send(game));
+        keep_open(&keeper, hand_out).await
+    });
+    let game = told.recv().await.expect("handed out");
+    assert_eq!(game.play("d4").await, Ok(1));
+    assert!(node.stop_actor(&game, Duration::from_secs(5)).await);
+    assert_eq!(kept.await.expect("runs"), Ok(()));
     other.stop().await;
     node.stop().await;
 }

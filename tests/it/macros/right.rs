@@ -163,5 +163,7 @@ mod wire_union;
 mod wrong_attribute;
 #[path = "../../ui/right/wrong-kind.rs"]
 mod wrong_kind;
+#[path = "../../ui/right/wrong-placement.rs"]
+mod wrong_placement;
 #[path = "../../ui/right/wrong-value.rs"]
 mod wrong_value;

@@ -237,6 +237,9 @@ codes! {
     TooManyNames = 1043 "too-many-names", Us, NotSent, Never,
         "the node's actors have as many names as it allows",
         "release names that nobody looks up any more, use a keyed actor where there is one for each name, or raise `names_max`";
+    TooManyActors = 1044 "too-many-actors", Peer, Refused, Elsewhere,
+        "as many actors were placed on the node as it allows",
+        "end actors that nobody needs any more, have more nodes host the type, or raise `placed_max` on the node";
     Unrecognised = 1099 "unrecognised", Peer, MayHaveRun, Never,
         "the peer reported an error that this version does not know",
         "look the code in the detail up in the newer version, and upgrade this node";

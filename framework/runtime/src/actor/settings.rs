@@ -36,7 +36,7 @@ pub struct Settings {
     pub backoff_min: Duration,
     /// The longest wait before a restart. Default 5 s.
     pub backoff_max: Duration,
-    /// The placement strategy of a keyed actor. Default `"hash"`.
+    /// What `placement` says; `"hash"` where it says nothing.
     pub placement: &'static str,
     /// The role that a node needs in its certificate to own keys of the type; empty for none.
     pub role: &'static str,

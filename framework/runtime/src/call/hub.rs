@@ -48,6 +48,7 @@ use super::{
     server::Hosted,
     session::Session,
     sessions::Sessions,
+    spawned::Spawned,
     watch::Unlinked,
     withdrawal::Withdrawals,
 };
@@ -94,6 +95,7 @@ pub(crate) struct Hub {
     sessions: Sessions,
     names: Names,
     pub(super) named: Named,
+    pub(super) spawned: Spawned,
     pub(super) withdrawals: Withdrawals,
     /// Groups of actors that the node stops with itself.
     pub(super) groups: Mutex<Vec<Guardian>>,
@@ -143,6 +145,7 @@ impl Hub {
             sessions: Sessions::default(),
             names: Names::default(),
             named,
+            spawned: Spawned::default(),
             withdrawals: Withdrawals::default(),
             groups: Mutex::default(),
             net: OnceLock::new(),

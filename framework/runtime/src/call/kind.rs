@@ -11,7 +11,7 @@ use super::interface::Definition;
 pub enum Kind {
     /// Stateless handlers; every node that hosts it may answer.
     Service,
-    /// An actor without a key; it lives where it was spawned.
+    /// An actor without a key; it lives on the node that it was made on.
     Spawned,
     /// An actor with a key; activated by its first call.
     Keyed,
@@ -21,9 +21,17 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub enum IsService {}
 
-/// [`Kind::Spawned`] as a type.
+/// [`Kind::Spawned`] as a type, of actors that are made where `spawn` is called.
 #[derive(Clone, Copy, Debug)]
 pub enum IsSpawned {}
+
+/// [`Kind::Spawned`] as a type, of actors that say `placement = "least_loaded"`.
+#[derive(Clone, Copy, Debug)]
+pub enum IsLeastLoaded {}
+
+/// [`Kind::Spawned`] as a type, of actors that say `placement = "pinned"`.
+#[derive(Clone, Copy, Debug)]
+pub enum IsPinned {}
 
 /// [`Kind::Keyed`] as a type.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +48,14 @@ impl Addressing for IsService {
 }
 
 impl Addressing for IsSpawned {
+    const KIND: Kind = Kind::Spawned;
+}
+
+impl Addressing for IsLeastLoaded {
+    const KIND: Kind = Kind::Spawned;
+}
+
+impl Addressing for IsPinned {
     const KIND: Kind = Kind::Spawned;
 }
 
@@ -107,17 +123,20 @@ impl<T: Definition> HasKey<T, T::Key> for IsKeyed {
     }
 }
 
-/// The kind of what a node hosts: services, and actors with keys.
+/// The kind of what a node hosts: services, actors with keys, and those without that are placed.
 #[diagnostic::on_unimplemented(
     message = "CB0065: `{T}` is an actor without a key, which is not hosted but spawned",
     label = "without a key",
     note = "spawn it once the node runs: `node.spawn::<{T}>()`; or give it a key, so that its first \
-            call makes it: `#[actor(key = String)]`"
+            call makes it: `#[actor(key = String)]`",
+    note = "for other nodes to have it made here, write `#[actor(placement = \"least_loaded\")]`"
 )]
 pub trait CanBeHosted<T>: Addressing {}
 
 impl<T> CanBeHosted<T> for IsService {}
 impl<T> CanBeHosted<T> for IsKeyed {}
+impl<T> CanBeHosted<T> for IsLeastLoaded {}
+impl<T> CanBeHosted<T> for IsPinned {}
 
 /// The kind of what is spawned: actors without keys.
 #[diagnostic::on_unimplemented(
@@ -129,6 +148,65 @@ impl<T> CanBeHosted<T> for IsKeyed {}
 pub trait CanBeSpawned<T>: Addressing {}
 
 impl<T> CanBeSpawned<T> for IsSpawned {}
+impl<T> CanBeSpawned<T> for IsLeastLoaded {}
+impl<T> CanBeSpawned<T> for IsPinned {}
+
+/// The kind of what `spawn` makes where it is called. What is not spawned at all is refused by [`CanBeSpawned`].
+#[diagnostic::on_unimplemented(
+    message = "CB0083: `{T}` says where its actors are to be, and this function makes them here",
+    label = "has a `placement`",
+    note = "of `placement = \"least_loaded\"` the cluster chooses the node: `spawn_placed::<{T}>().await?`",
+    note = "with `least_loaded` or `pinned` you can name the node: `spawn_on::<{T}>(\"n2\").await?`",
+    note = "nodes make it that host it, `Node::builder().host::<{T}>()`; to have it here in any case, remove `placement`"
+)]
+pub trait SpawnedHere<T>: Addressing {}
+
+impl<T> SpawnedHere<T> for IsSpawned {}
+#[diagnostic::do_not_recommend]
+impl<T> SpawnedHere<T> for IsService {}
+#[diagnostic::do_not_recommend]
+impl<T> SpawnedHere<T> for IsKeyed {}
+
+/// The kind of what the cluster chooses the node of.
+#[diagnostic::on_unimplemented(
+    message = "CB0083: the cluster does not choose the node of `{T}`",
+    label = "is not placed by load",
+    note = "write `#[actor(placement = \"least_loaded\")]` below the derive of an actor without a key, and host it on \
+            nodes: `Node::builder().host::<{T}>()`",
+    note = "of `placement = \"pinned\"` you name the node: `spawn_on::<{T}>(\"n2\").await?`; without `placement` it is made \
+            here: `spawn::<{T}>()`"
+)]
+pub trait PlacedByLoad<T>: Addressing {}
+
+impl<T> PlacedByLoad<T> for IsLeastLoaded {}
+
+/// The kind of what is made on a node that the caller names.
+#[diagnostic::on_unimplemented(
+    message = "CB0083: `{T}` is not made on another node",
+    label = "is not placed",
+    note = "write `#[actor(placement = \"pinned\")]` below the derive of an actor without a key, and host it on nodes: \
+            `Node::builder().host::<{T}>()`; without `placement` it is made here: `spawn::<{T}>()`"
+)]
+pub trait PlacedByName<T>: Addressing {}
+
+impl<T> PlacedByName<T> for IsLeastLoaded {}
+impl<T> PlacedByName<T> for IsPinned {}
+
+/// What an implementation of a contract is, of which the contract says `Self` and it says `P` itself, by `placement`.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "CB0083: `placement` is for actors without a key, and the contract is of something else",
+    label = "not of a spawned actor",
+    note = "remove `placement`, or write `#[contract(spawned)]`"
+)]
+pub trait Placeable<P>: Addressing {
+    /// `P`.
+    type Placed: Addressing;
+}
+
+impl<P: Addressing> Placeable<P> for IsSpawned {
+    type Placed = P;
+}
 
 /// The kind of what may end itself: actors without keys.
 #[diagnostic::on_unimplemented(
@@ -141,3 +219,5 @@ impl<T> CanBeSpawned<T> for IsSpawned {}
 pub trait EndsItself<T>: Addressing {}
 
 impl<T> EndsItself<T> for IsSpawned {}
+impl<T> EndsItself<T> for IsLeastLoaded {}
+impl<T> EndsItself<T> for IsPinned {}

@@ -53,6 +53,10 @@ pub struct CallLimits {
     /// Names that the actors of this node have or ask for. Default 10,000; each costs about 300 bytes, and is told to
     /// each node with a higher id that a link comes up with. One more is refused with `TooManyNames`.
     pub names_max: usize,
+    /// Actors of this node that are there because they were [placed](crate::Node::spawn_placed) here. Default 100,000; each
+    /// costs about 8 KiB and its state. One more is refused with `TooManyActors`, and made on another node if the caller has
+    /// not named this one. Those that were spawned here by `spawn` do not count.
+    pub placed_max: usize,
     /// How long a turn of a keyed actor may go on after the actor's slot has begun to move to another
     /// node; then it is dropped at its next await. Default 2 s. Until then nobody answers for the keys
     /// of the slot.
@@ -91,6 +95,7 @@ impl Default for CallLimits {
             eviction: Eviction::Idle,
             quarantine: Duration::from_secs(600),
             names_max: 10_000,
+            placed_max: 100_000,
             turn_limit: Duration::from_secs(2),
             attempts_max: 4,
             retry_backoff: Duration::from_millis(10),

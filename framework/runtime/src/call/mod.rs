@@ -25,6 +25,7 @@
 //! | `withdrawal` | what a node hosts no more |
 //! | `key_text`, `in_memory` | keys from text; what is in memory for a key |
 //! | `named` | the names of this node's spawned actors |
+//! | `spawned` | actors that were made here because they were placed here, and how loaded the node is |
 //! | `names` | nodes that were met, as errors tell of them |
 //! | `pending`, `served`, `streams`, `hold`, `turnstile` | tables and queues of a session |
 //! | `handover`, `forward`, `seen` | what goes along with a slot that moves, and when nothing comes after it |
@@ -80,6 +81,7 @@ mod server;
 mod session;
 mod sessions;
 mod settle;
+mod spawned;
 mod stream;
 mod streams;
 mod term;
@@ -118,9 +120,11 @@ pub(crate) use port::panic_text;
 pub use port::{finish, finish_stream, race, race_abort, race_abort_stream, race_stream};
 pub(crate) use reference::Address;
 pub use reference::Ref;
+pub(crate) use route::nobody_hosts;
 pub(crate) use scope::{Chain, Turn};
 pub(crate) use seen::tell_seen;
-pub(crate) use server::{Directory, Gate, Hosted, Keys, Supervised};
+pub(crate) use server::{Directory, Gate, Hosted, Keys, Nursery, Supervised};
+pub(crate) use spawned::{Asker, SPAWN_REQUESTS_MAX};
 pub use stream::{Inbound, StreamOf, Streaming};
 pub use watch::{Down, watch};
 
@@ -130,12 +134,14 @@ pub(crate) use session::Session;
 mod tests;
 
 mod sealed {
-    /// Keeps `Shape` to the two that there are, and `Addressing` to its three.
+    /// Keeps `Shape` to the two that there are, and `Addressing` to its five.
     pub trait Sealed {}
 
     impl Sealed for super::kind::IsService {}
     impl Sealed for super::kind::IsSpawned {}
     impl Sealed for super::kind::IsKeyed {}
+    impl Sealed for super::kind::IsLeastLoaded {}
+    impl Sealed for super::kind::IsPinned {}
     impl Sealed for super::Unary {}
     impl Sealed for super::Streamed {}
 }

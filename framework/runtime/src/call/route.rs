@@ -412,18 +412,29 @@ fn linked_nodes(hub: &Hub) -> usize {
 }
 
 fn no_host(hub: &Hub, spec: &'static MethodSpec) -> CallError {
+    nobody_hosts(hub, spec.interface, |code, node| match node {
+        Some(node) => spec.error_on(code, node),
+        None => spec.error(code),
+    })
+}
+
+/// Says why no linked node hosts an interface. `error` makes the error with its subject, which may be on a node.
+pub(crate) fn nobody_hosts(
+    hub: &Hub,
+    interface: &str,
+    error: impl Fn(Code, Option<&str>) -> CallError,
+) -> CallError {
     if let Some(why) = hub.over() {
-        return spec.error(Code::NodeStopping).with_detail(why);
+        return error(Code::NodeStopping, None).with_detail(why);
     }
     let links = linked_nodes(hub);
     let denied = hub.names().first_denied();
     match (links, denied) {
-        (0, Some((node, denial))) => spec
-            .error_on(Code::PeerDenied, &format!("node {node}"))
+        (0, Some((node, denial))) => error(Code::PeerDenied, Some(&format!("node {node}")))
             .with_detail(format!("no link to any node is up, as {denial}")),
         (0, None) => {
             let has_seeds = hub.net().is_some_and(|net| net.has_seeds());
-            spec.error(Code::NoHost)
+            error(Code::NoHost, None)
                 .with_detail(unlinked(&hub.names().left()))
                 .with_advice(nowhere(hub.me().kind, links, has_seeds))
         }
@@ -431,10 +442,10 @@ fn no_host(hub: &Hub, spec: &'static MethodSpec) -> CallError {
             let denied = denied.map(|(node, denial)| format!("; {node} is kept out: {denial}"));
             let detail = format!(
                 "none of the {links} linked nodes hosts {}{}",
-                spec.interface,
+                interface,
                 denied.unwrap_or_default()
             );
-            spec.error(Code::NoHost)
+            error(Code::NoHost, None)
                 .with_detail(detail)
                 .with_advice(nowhere(hub.me().kind, links, true))
         }

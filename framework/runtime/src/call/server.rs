@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use callboard_protocol::{
     code::{CallError, Code},
-    id::{ActorId, CallId, InterfaceId, MethodId, NodeId, NodeName},
+    id::{ActorAddr, ActorId, CallId, InterfaceId, MethodId, NodeId, NodeName},
     slots::{Entry, Epoch, Lack, Owner, SequenceNumber, Slot, SlotId},
     time::Time,
     wire::{
@@ -84,6 +84,19 @@ pub(crate) trait Hosted: Send + Sync + fmt::Debug + 'static {
     fn wait_ended(&self) -> BoxFuture<'static, Ended>;
     /// Returns the keys of what is addressed by key.
     fn keys(&self) -> Option<&dyn Keys>;
+    /// Returns what makes the actors of a type that is placed.
+    fn nursery(&self) -> Option<&dyn Nursery> {
+        None
+    }
+}
+
+/// What makes the actors of a type that is placed, on a node that hosts it.
+pub(crate) trait Nursery: Send + Sync {
+    /// Makes an actor, which belongs to the node, and returns where it is.
+    ///
+    /// # Errors
+    /// `NodeStopping`, `TooManyActors`.
+    fn make(&self) -> Result<ActorAddr, CallError>;
 }
 
 /// The activations behind the keys of a type. A key of another type has none.

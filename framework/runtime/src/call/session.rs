@@ -66,6 +66,8 @@ pub(crate) struct Session {
     /// Calls whose long replies are on their way.
     receiving: AtomicUsize,
     refused_until: AtomicU64,
+    /// How many actors this node has sent the peer to make.
+    placed: AtomicU64,
     /// Whether the hub gives calls another session of the peer, or none.
     replaced: AtomicBool,
 }
@@ -93,6 +95,7 @@ impl Session {
             writers: Default::default(),
             receiving: AtomicUsize::new(0),
             refused_until: AtomicU64::new(0),
+            placed: AtomicU64::new(0),
             replaced: AtomicBool::new(false),
             hub,
             link,
@@ -258,6 +261,16 @@ impl Session {
             in_flight,
             latency: owed.latency.max(silence),
         }
+    }
+
+    /// Counts an actor that the peer is about to be asked to make.
+    pub(crate) fn count_placed(&self) {
+        self.placed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns how many actors the peer was asked to make.
+    pub(crate) fn placed(&self) -> u64 {
+        self.placed.load(Ordering::Relaxed)
     }
 
     /// Enters a call of the peer.

@@ -30,7 +30,7 @@ use crate::{
     cluster::{About, Cluster, Data, Inbox, Ownership, Parts, Passage, Site},
     env::Env,
     net::{self, Address, Addresses, DenyList, HostPort, Identity, StartError},
-    service::{Ctx, Handlers, hosting, keyed, naming, slots},
+    service::{Ctx, Handlers, hosting, keyed, naming, slots, spawning},
     settings::{Settings, address, check_profile, new_hub, open},
 };
 
@@ -157,12 +157,13 @@ impl Builder {
         self
     }
 
-    /// Hosts a service, or a keyed actor type, that starts from `Default`.
+    /// Hosts a service, a keyed actor type, or one that is [placed](Node::spawn_placed), that starts from `Default`.
     pub fn host<T: Handlers<Addressing: CanBeHosted<T>> + Default>(self) -> Self {
         self.host_with(|_: &Ctx<T>| T::default())
     }
 
-    /// Hosts a service, or a keyed actor type, that starts from what `make` returns.
+    /// Hosts a service, a keyed actor type, or one that is [placed](Node::spawn_placed), that starts from what `make`
+    /// returns.
     pub fn host_with<T: Handlers<Addressing: CanBeHosted<T>>>(
         mut self,
         make: impl Fn(&Ctx<T>) -> T + Send + Sync + 'static,
@@ -174,7 +175,8 @@ impl Builder {
             }
             match T::KIND {
                 Kind::Keyed => keyed::host_keyed::<T>(hub, guardian, factory),
-                Kind::Service | Kind::Spawned => hosting::host_service::<T>(hub, guardian, factory),
+                Kind::Spawned => spawning::host_placed::<T>(hub, guardian, factory),
+                Kind::Service => hosting::host_service::<T>(hub, guardian, factory),
             }
         }));
         self
@@ -282,7 +284,7 @@ impl Builder {
         } = self;
         check_profile(&profile)?;
         site.check()?;
-        settings.policy = naming::policy(admin::policy(settings.policy));
+        settings.policy = spawning::policy(naming::policy(admin::policy(settings.policy)));
         let advertise = advertised(settings.advertise.as_ref())?;
         let made = new_hub(&settings, PeerKind::Node)?;
         let (hub, identity) = (made.hub, made.identity);
@@ -308,6 +310,7 @@ impl Builder {
         let hosted = hosting.try_for_each(|host| host(&hub, &guardian));
         let hosted = hosted.and_then(|()| hub.check_policy());
         let hosted = hosted.and_then(|()| naming::host(&hub, &guardian));
+        let hosted = hosted.and_then(|()| spawning::host(&hub, &guardian));
         let hosted = hosted.and_then(|()| admin::host(&hub, &guardian));
         let opened = hosted.map_err(start_error).and_then(|reception| {
             let desk = membership.open(&hub, &identity, settings)?;

@@ -8,14 +8,18 @@ use futures_util::FutureExt;
 use crate::{
     call::{
         Caller, Definition, Meta, Reference,
-        kind::{CanBeSpawned, EndsItself, HasKey, KeyOf, ReachedByKey, ReachedByType},
+        kind::{
+            CanBeSpawned, EndsItself, HasKey, KeyOf, PlacedByLoad, PlacedByName, ReachedByKey,
+            ReachedByType, SpawnedHere,
+        },
         panic_text,
     },
     cluster::Fence,
 };
 
 use super::{
-    ClaimError, Handlers, HeldName, hosting, instance::World, naming, supervisor::Supervisor,
+    ClaimError, Handlers, HeldName, hosting, instance::World, naming, spawning, spawning::Spawning,
+    supervisor::Supervisor,
 };
 
 /// The context of a turn: who calls, until when, and the way to others.
@@ -147,7 +151,9 @@ impl<A: Definition> Ctx<A> {
     /// # Panics
     /// In a context made by [`Ctx::test`].
     #[must_use]
-    pub fn spawn<T: Handlers<Addressing: CanBeSpawned<T>> + Default>(&self) -> T::Ref {
+    pub fn spawn<T: Handlers<Addressing: CanBeSpawned<T> + SpawnedHere<T>> + Default>(
+        &self,
+    ) -> T::Ref {
         self.spawn_with(|_| T::default())
     }
 
@@ -155,12 +161,45 @@ impl<A: Definition> Ctx<A> {
     ///
     /// # Panics
     /// In a context made by [`Ctx::test`].
-    pub fn spawn_with<T: Handlers<Addressing: CanBeSpawned<T>>>(
+    pub fn spawn_with<T: Handlers<Addressing: CanBeSpawned<T> + SpawnedHere<T>>>(
         &self,
         make: impl Fn(&Ctx<T>) -> T + Send + Sync + 'static,
     ) -> T::Ref {
         let world = self.world("spawn_with");
         hosting::spawn::<T>(world.hub(), &world.children(), Arc::new(make))
+    }
+
+    /// Makes an actor on a node that hosts its type and has the least to do of two, as
+    /// [`Node::spawn_placed`](crate::Node::spawn_placed) does. It is no child of this actor, and lives on without it.
+    ///
+    /// # Errors
+    /// As [`Node::spawn_placed`](crate::Node::spawn_placed).
+    ///
+    /// # Panics
+    /// In a context made by [`Ctx::test`].
+    ///
+    /// # Cancel safety
+    /// As [`Node::spawn_placed`](crate::Node::spawn_placed).
+    pub fn spawn_placed<T: Definition<Addressing: PlacedByLoad<T>>>(&self) -> Spawning<T::Ref> {
+        spawning::spawn_placed::<T>(self.world("spawn_placed").hub())
+    }
+
+    /// Makes an actor on the node of this name, as [`Node::spawn_on`](crate::Node::spawn_on) does. It is no child of this
+    /// actor, and lives on without it.
+    ///
+    /// # Errors
+    /// As [`Node::spawn_on`](crate::Node::spawn_on).
+    ///
+    /// # Panics
+    /// In a context made by [`Ctx::test`].
+    ///
+    /// # Cancel safety
+    /// As [`Node::spawn_placed`](crate::Node::spawn_placed).
+    pub fn spawn_on<T: Definition<Addressing: PlacedByName<T>>>(
+        &self,
+        node: impl Into<String>,
+    ) -> Spawning<T::Ref> {
+        spawning::spawn_on::<T>(self.world("spawn_on").hub(), node.into())
     }
 
     /// Makes a group of children with a strategy of its own. It ends with this incarnation.

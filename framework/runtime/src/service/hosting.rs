@@ -95,16 +95,26 @@ pub(crate) async fn stop_actor<R: Reference>(hub: &Hub, target: &R, grace: Durat
         Address::Keyed(key) => keys().and_then(|keys| keys.find(key)),
         Address::Service => None,
     };
-    let here = actor.and_then(|actor| Some((actor, hub.actor(actor)?.supervised()?)));
-    let Some((actor, (guardian, child))) = here else {
+    let Some(actor) = actor else {
         return false;
     };
-    guardian.stop_child(&child, grace).await;
-    hub.remove_actor(actor);
+    if !end_actor(hub, actor, grace).await {
+        return false;
+    }
     // One that was given up has ended before, and still has its key.
     if let Some(keys) = keys() {
         keys.forget(R::key(target), actor);
     }
+    true
+}
+
+/// Ends an actor of this node; returns whether it was here.
+pub(crate) async fn end_actor(hub: &Hub, actor: ActorId, grace: Duration) -> bool {
+    let Some((guardian, child)) = hub.actor(actor).and_then(|it| it.supervised()) else {
+        return false;
+    };
+    guardian.stop_child(&child, grace).await;
+    hub.remove_actor(actor);
     true
 }
 

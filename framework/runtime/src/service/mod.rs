@@ -14,6 +14,7 @@
 //! | `early` | what comes along with a slot before it is known to come |
 //! | `passing` | what goes along with slots, until the keys are called or woken |
 //! | `naming` | names of spawned actors, that the whole cluster finds them by |
+//! | `spawning` | spawned actors that are made on another node |
 //! | `supervisor` | groups with a strategy |
 //! | `state` | what the fields of a definition have to be |
 //!
@@ -32,6 +33,7 @@ pub(crate) mod naming;
 mod passing;
 mod roster;
 pub(crate) mod slots;
+pub(crate) mod spawning;
 pub(crate) mod state;
 mod supervisor;
 mod surroundings;
@@ -40,4 +42,5 @@ pub use ctx::Ctx;
 pub use handlers::Handlers;
 pub use hooks::Deactivation;
 pub use naming::{ClaimError, HeldName};
+pub use spawning::Spawning;
 pub use supervisor::Supervisor;

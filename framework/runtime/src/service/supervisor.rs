@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     actor::Guardian,
-    call::{Hub, kind::CanBeSpawned},
+    call::{
+        Hub,
+        kind::{CanBeSpawned, SpawnedHere},
+    },
 };
 
 use super::{Ctx, Handlers, hosting};
@@ -25,12 +28,14 @@ impl Supervisor {
     }
 
     /// Spawns a child that starts from `Default`.
-    pub fn spawn<T: Handlers<Addressing: CanBeSpawned<T>> + Default>(&self) -> T::Ref {
+    pub fn spawn<T: Handlers<Addressing: CanBeSpawned<T> + SpawnedHere<T>> + Default>(
+        &self,
+    ) -> T::Ref {
         self.spawn_with(|_: &Ctx<T>| T::default())
     }
 
     /// Spawns a child that starts from what `make` returns; `make` runs again for each restart.
-    pub fn spawn_with<T: Handlers<Addressing: CanBeSpawned<T>>>(
+    pub fn spawn_with<T: Handlers<Addressing: CanBeSpawned<T> + SpawnedHere<T>>>(
         &self,
         make: impl Fn(&Ctx<T>) -> T + Send + Sync + 'static,
     ) -> T::Ref {

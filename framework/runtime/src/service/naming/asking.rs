@@ -109,12 +109,12 @@ impl<'a> Asking<'a> {
 }
 
 /// Returns whether the session is one with a node over a link that is up.
-pub(super) fn is_node(session: &Session) -> bool {
+pub(in crate::service) fn is_node(session: &Session) -> bool {
     session.link.peer().kind == PeerKind::Node && session.link.is_up()
 }
 
 /// Returns how long one node is waited for. One that does not answer for as long has no link any more.
-pub(super) fn patience(hub: &Hub) -> Duration {
+pub(in crate::service) fn patience(hub: &Hub) -> Duration {
     hub.peer_timeout() + GRACE
 }
 

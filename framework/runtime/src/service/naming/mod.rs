@@ -26,6 +26,7 @@ mod finding;
 mod held;
 mod meeting;
 
+pub(in crate::service) use asking::{is_node, patience};
 pub(crate) use claiming::{claim, spawn};
 pub(crate) use desk::{host, policy};
 pub use error::ClaimError;
