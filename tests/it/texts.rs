@@ -565,6 +565,28 @@ impl Clock for Suspended {
 }
 
 #[tokio::test]
+async fn a_stop_that_waits_for_a_client_that_is_gone_says_so() {
+    let (logged, _listening) = Logged::listen(tracing::Level::WARN);
+    let town = Town::new();
+    let mut config = quick();
+    config.peer_timeout = Duration::from_secs(3);
+    let node = town.node("n1").config(config.clone()).start().await;
+    let node = node.expect("starts");
+    let mut strait = Strait::new().await;
+    strait.lead_to(node.local_addr()).await;
+    let client = Client::builder().identity(town.identity("client", PeerKind::Client));
+    let client = client.config(config).seed(strait.addr()).connect().await;
+    let client = client.expect("connects");
+    // As one whose process has ended without `close`: nothing comes from it, and it is not taken for lost yet.
+    strait.set_open(false);
+    node.stop().await;
+    let told = "until these peers have taken in what was sent to them: they do not answer";
+    assert_eq!(logged.count(told), 1);
+    assert_eq!(logged.count("peers=\"client\""), 1);
+    client.close().await;
+}
+
+#[tokio::test]
 async fn a_process_that_stood_still_says_so_and_does_not_blame_those_whom_it_lost() {
     let (logged, _listening) = Logged::listen(tracing::Level::WARN);
     let town = Town::new();

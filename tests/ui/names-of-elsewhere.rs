@@ -9,6 +9,10 @@ impl Desk {
         ctx.node().name()
     }
 
+    pub async fn open(&self, ctx: &Ctx<Self>) {
+        ctx.spawn_named::<Till>("first").await.ok();
+    }
+
     pub fn serve(&self, ctx: &Ctx<Self>, till: TillRef) {
         ctx.watch(&till);
         ctx.reply(5);
@@ -24,6 +28,7 @@ impl Till {
         ctx.notify("rung");
         ctx.system();
         ctx.id();
+        ctx.notify_later(5, std::time::Duration::from_secs(1));
     }
 }
 
@@ -37,6 +42,7 @@ pub async fn seen(till: TillRef) {
 pub async fn asked(node: Node) {
     let desk = node.get::<Desk>();
     desk.serve(node.spawn::<Till>()).await.ok();
+    node.actor_of::<Till>();
     node.register(Desk);
     Node::builder().add_service(Desk);
 }

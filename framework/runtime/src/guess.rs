@@ -48,6 +48,19 @@ pub trait MadeByGuess: Sized {
     fn guessed<T>() -> T;
 }
 
+/// What spawns actors by the functions below. Nothing does.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "CB0077: `{Self}` has no function of this name",
+    label = "is `spawn`",
+    note = "`node.spawn::<Till>()` makes an actor, and `node.spawn_with(|_ctx| Till {{ … }})` one that begins from what is said",
+    note = "one with a key is not made: its first call does, by `node.actor::<Cart>(\"ada\")`"
+)]
+pub trait SpawnedByGuess: Sized {
+    /// Cannot be called.
+    fn guessed<T>() -> T;
+}
+
 /// What tells its address by the functions below. Nothing does.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
@@ -99,6 +112,8 @@ pub trait HostedByItself<T>: Sized {
             handler answers by what it returns",
     note = "others are reached by `ctx.service::<Greeter>()` and `ctx.actor::<Cart>(\"ada\")`, and new ones made by \
             `ctx.spawn::<Till>()`; that one has ended is told by `callboard::watch(&till).await`",
+    note = "a name in the cluster is claimed by the actor that is to have it, `ctx.claim_name(\"lobby\").await`, or given on a node, \
+            `node.spawn_named::<Room>(\"lobby\").await`",
     note = "what is to happen later is `ctx.after(delay, |this| async move {{ … }})`, and again and again `ctx.every`",
     note = "an actor ends itself by `ctx.stop(grace)`, and one that it has spawned by `ctx.stop_actor(&till, grace).await`; \
             one with a key goes to sleep by itself, `#[actor(key = String, idle = \"10m\")]`"
@@ -209,6 +224,9 @@ guesses! {
     fn nodes(&self) -> Vec<Member> where [ToldByGuess];
     fn get [T: Definition](&self) -> T::Ref where [SentByGuess];
     fn register [T](&self, _: T) where [MadeByGuess];
+    fn actor_of [T: Definition](&self) -> T::Ref where [SpawnedByGuess];
+    fn spawn_actor [T: Definition](&self) -> T::Ref where [SpawnedByGuess];
+    fn start_actor [T: Definition](&self) -> T::Ref where [SpawnedByGuess];
     fn call [T](&self, _: impl Sized, _: impl Sized) -> Reply<String> where [SentByGuess];
     fn ask [R](&self, _: impl Sized, _: impl Sized) -> Reply<R> where [SentByGuess];
     fn send [R](&self, _: impl Sized, _: impl Sized) -> Reply<R> where [SentByGuess];
@@ -256,6 +274,11 @@ guesses! {
     fn address [T](&self) -> T where [DoneByContext];
     fn run_later [F](&self, _: Duration, _: F) where [DoneByContext];
     fn self_ref [T](&self) -> T where [DoneByContext];
+    fn spawn_named [T: Definition](&self, _: impl Sized) -> Reply<T::Ref> where [DoneByContext];
+    fn notify_later [T](&self, _: T, _: Duration) where [DoneByContext];
+    fn run_interval [F](&self, _: Duration, _: F) where [DoneByContext];
+    fn schedule_once [T, U](&self, _: Duration, _: T, _: U) where [DoneByContext];
+    fn send_after [F](&self, _: Duration, _: F) where [DoneByContext];
     fn myself [T](&self) -> T where [DoneByContext];
 }
 

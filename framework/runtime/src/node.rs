@@ -30,7 +30,7 @@ use crate::{
     call::{
         Definition, Hub, Reference,
         kind::{
-            CanBeSpawned, KeyOf, PlacedByLoad, PlacedByName, ReachedByKey, ReachedByType,
+            Begins, CanBeSpawned, KeyOf, PlacedByLoad, PlacedByName, ReachedByKey, ReachedByType,
             SpawnedHere,
         },
     },
@@ -142,10 +142,10 @@ impl Node {
 
     /// Spawns an actor that starts from `Default`. A panic restarts it, by its settings; it lives
     /// until it is stopped, also when no ref is left.
-    pub fn spawn<T: Handlers<Addressing: CanBeSpawned<T> + SpawnedHere<T>> + Default>(
+    pub fn spawn<T: Handlers<Addressing: CanBeSpawned<T> + SpawnedHere<T>> + Begins>(
         &self,
     ) -> T::Ref {
-        self.spawn_with(|_: &Ctx<T>| T::default())
+        self.spawn_with(|_: &Ctx<T>| T::begun())
     }
 
     /// Spawns an actor that starts from what `make` returns; `make` runs again for each restart.
@@ -204,13 +204,11 @@ impl Node {
     ///
     /// # Cancel safety
     /// Dropped before it is done, the name is asked for no more, and no actor was spawned.
-    pub async fn spawn_named<
-        T: Handlers<Addressing: CanBeSpawned<T> + SpawnedHere<T>> + Default,
-    >(
+    pub async fn spawn_named<T: Handlers<Addressing: CanBeSpawned<T> + SpawnedHere<T>> + Begins>(
         &self,
         name: impl AsRef<str> + Send,
     ) -> Result<(T::Ref, HeldName), ClaimError> {
-        self.spawn_named_with(name, |_: &Ctx<T>| T::default()).await
+        self.spawn_named_with(name, |_: &Ctx<T>| T::begun()).await
     }
 
     /// Spawns an actor that starts from what `make` returns and has a name, as [`spawn_named`](Self::spawn_named)

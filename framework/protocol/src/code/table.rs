@@ -176,13 +176,13 @@ codes! {
         "make the chain of actors shorter, or use a send";
     NodeStopping = 1024 "node-stopping", Us, Refused, Elsewhere,
         "the node is stopping, or the client is closed, and takes no new calls",
-        "make the call from or on another node; in place of a closed client, connect a new one";
+        "make the call from or on another node, and get a fresh ref of an actor that was spawned on this one; in place of a closed client, connect a new one";
     Detached = 1025 "detached", Caller, NotSent, Never,
         "the ref is not attached to a node or a client",
         "decode the ref inside a call, or attach it to a node";
     StreamBroken = 1026 "stream-broken", Peer, MayHaveRun, IfIdempotent,
         "the stream ended before its end was announced",
-        "start the stream again where the items allow it";
+        "start the stream again where the items allow it; if its actor has ended, or its node, by a fresh ref";
     KeyedElsewhere = 1027 "keyed-elsewhere", Caller, NotSent, Never,
         "keyed actors can only be reached on a node that hosts them",
         "make the call on a node that hosts the actor type, or let the nodes form a cluster with `bootstrap_expect`, which finds the owner of a key from everywhere";

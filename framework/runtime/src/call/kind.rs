@@ -208,6 +208,27 @@ impl<P: Addressing> Placeable<P> for IsSpawned {
     type Placed = P;
 }
 
+/// What a service or an actor begins from where nothing else is said.
+///
+/// Implemented for every type that has a [`Default`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no `Default`, from which it would begin",
+    label = "begins from its `Default`",
+    note = "write `#[derive(Default)]` above it, or say what it begins from: `spawn_with(|_ctx| {Self} {{ … }})` in place of \
+            `spawn`, `host_with` in place of `host`"
+)]
+pub trait Begins: Sized {
+    /// Makes it.
+    fn begun() -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Default> Begins for T {
+    fn begun() -> Self {
+        Self::default()
+    }
+}
+
 /// The kind of what may end itself: actors without keys.
 #[diagnostic::on_unimplemented(
     message = "CB0065: `{T}` does not end itself: it is a service, or an actor with a key",

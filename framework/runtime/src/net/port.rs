@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use callboard_protocol::code::Code;
 use callboard_protocol::id::{Incarnation, NodeId};
 use callboard_protocol::wire::control::{Control, MemberInfo};
 use callboard_protocol::wire::hello::{About, Hello, HostedInterface, PeerKind, ProtocolRange};
-use futures_util::future::join_all;
+use futures_util::future::{FutureExt, join_all};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -303,9 +304,17 @@ impl Net {
         for link in links.iter() {
             link.finish();
         }
-        let flushed = join_all(links.iter().map(|link| link.flushed()));
-        if timeout(grace, flushed).await.is_err() {
-            tracing::info!(?grace, "some peers did not take everything in time");
+        let mut flushed = pin!(join_all(links.iter().map(|link| link.flushed())));
+        let told_after = FLUSH_TOLD_AFTER.min(grace);
+        if timeout(told_after, &mut flushed).await.is_err() {
+            let left = grace.saturating_sub(told_after);
+            tell_unflushed(&links, left);
+            if timeout(left, flushed).await.is_err() {
+                tracing::warn!(
+                    ?grace,
+                    "the grace is over, and not all peers have taken in what was sent to them"
+                );
+            }
         }
         for link in links.iter() {
             link.close(LinkDown::new(Code::NodeLeaving, reason));
@@ -327,6 +336,26 @@ impl Net {
         self.mesh.endpoint.let_go();
     }
 }
+
+/// Says whom the end waits for, and for how long at most.
+fn tell_unflushed(links: &[Arc<Link>], left: Duration) {
+    let waits = |link: &&Arc<Link>| link.flushed().now_or_never().is_none();
+    let slow: Vec<_> = links
+        .iter()
+        .filter(waits)
+        .map(|link| link.peer().name.to_string())
+        .collect();
+    if !left.is_zero() && !slow.is_empty() {
+        tracing::warn!(
+            peers = slow.join(", "),
+            "the stop waits, for {left:.1?} at most, until these peers have taken in what was sent to them: they do not answer; \
+             one whose process has ended without `stop` or `close` is waited for until it is taken for lost"
+        );
+    }
+}
+
+/// An end that waits for its peers for longer than this makes whoever waits for it wonder.
+const FLUSH_TOLD_AFTER: Duration = Duration::from_secs(1);
 
 impl Drop for Net {
     fn drop(&mut self) {

@@ -25,7 +25,9 @@ use crate::{
     actor::Guardian,
     admin::{self, Desk},
     call::{
-        CallLimits, Definition, Hub, Kind, end_lives, kind::CanBeHosted, lacks, movable, tell_seen,
+        CallLimits, Definition, Hub, Kind, end_lives,
+        kind::{Begins, CanBeHosted},
+        lacks, movable, tell_seen,
     },
     cluster::{About, Cluster, Data, Inbox, Ownership, Parts, Passage, Site},
     env::Env,
@@ -158,8 +160,8 @@ impl Builder {
     }
 
     /// Hosts a service, a keyed actor type, or one that is [placed](Node::spawn_placed), that starts from `Default`.
-    pub fn host<T: Handlers<Addressing: CanBeHosted<T>> + Default>(self) -> Self {
-        self.host_with(|_: &Ctx<T>| T::default())
+    pub fn host<T: Handlers<Addressing: CanBeHosted<T>> + Begins>(self) -> Self {
+        self.host_with(|_: &Ctx<T>| T::begun())
     }
 
     /// Hosts a service, a keyed actor type, or one that is [placed](Node::spawn_placed), that starts from what `make`

@@ -9,8 +9,8 @@ use crate::{
     call::{
         Caller, Definition, Meta, Reference,
         kind::{
-            CanBeSpawned, EndsItself, HasKey, KeyOf, PlacedByLoad, PlacedByName, ReachedByKey,
-            ReachedByType, SpawnedHere,
+            Begins, CanBeSpawned, EndsItself, HasKey, KeyOf, PlacedByLoad, PlacedByName,
+            ReachedByKey, ReachedByType, SpawnedHere,
         },
         panic_text,
     },
@@ -151,10 +151,10 @@ impl<A: Definition> Ctx<A> {
     /// # Panics
     /// In a context made by [`Ctx::test`].
     #[must_use]
-    pub fn spawn<T: Handlers<Addressing: CanBeSpawned<T> + SpawnedHere<T>> + Default>(
+    pub fn spawn<T: Handlers<Addressing: CanBeSpawned<T> + SpawnedHere<T>> + Begins>(
         &self,
     ) -> T::Ref {
-        self.spawn_with(|_| T::default())
+        self.spawn_with(|_| T::begun())
     }
 
     /// Spawns a child that starts from what `make` returns; `make` runs again for each restart.

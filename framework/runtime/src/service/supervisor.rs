@@ -6,7 +6,7 @@ use crate::{
     actor::Guardian,
     call::{
         Hub,
-        kind::{CanBeSpawned, SpawnedHere},
+        kind::{Begins, CanBeSpawned, SpawnedHere},
     },
 };
 
@@ -28,10 +28,10 @@ impl Supervisor {
     }
 
     /// Spawns a child that starts from `Default`.
-    pub fn spawn<T: Handlers<Addressing: CanBeSpawned<T> + SpawnedHere<T>> + Default>(
+    pub fn spawn<T: Handlers<Addressing: CanBeSpawned<T> + SpawnedHere<T>> + Begins>(
         &self,
     ) -> T::Ref {
-        self.spawn_with(|_: &Ctx<T>| T::default())
+        self.spawn_with(|_: &Ctx<T>| T::begun())
     }
 
     /// Spawns a child that starts from what `make` returns; `make` runs again for each restart.
