@@ -151,7 +151,8 @@ async fn a_peer_that_never_reads_is_closed_with_a_reason() {
 pub async fn deaf(target: &Target, name: &str) -> Seen {
     let shown = target.client(name);
     let dial = Dial {
-        window: 1024,
+        // The node's hello goes into it, and some dozens of the refusals.
+        window: 4096,
         ..Dial::with(&shown)
     };
     let rogue = match dial.to(target.addr).await {
