@@ -268,6 +268,13 @@ async fn who_has_no_right_is_told_which_role_is_missing() {
         let needs = "it needs the role admin; the caller's certificate has clerk";
         assert_eq!(error.detail(), needs);
     }
+    // Of that of one node, which no other node may answer for, as well.
+    let metrics = clerk.metrics();
+    let in_flight = metrics.lines().find(|line| {
+        line.starts_with("callboard_calls_in_flight{") && line.contains("callboard.admin/cluster")
+    });
+    let in_flight = in_flight.and_then(|line| line.rsplit(' ').next());
+    assert_eq!(in_flight, Some("0"), "they have ended: {metrics}");
     clerk.close().await;
     node.stop().await;
 
